@@ -1,0 +1,17 @@
+//! Q00xx: files, the machine, interruption.
+
+codes! {
+    IO = "Q0001", "a file or folder cannot be read or written",
+        "The operating system refused the operation, or the file is not what was expected there. The message names \
+         the path and the reason. Paths in a configuration are relative to the configuration's folder, entries of a \
+         list file to the list's folder, paths on the command line to the working directory.";
+    INTERRUPTED = "Q0002", "interrupted",
+        "The run was stopped by Ctrl-C. Nothing is half-written: finished files are whole, and an interrupted \
+         calibration goes on from its last checkpoint when the same command is given again. The exit code is 130.";
+    USAGE = "Q0003", "the command line is wrong",
+        "An argument is missing, unknown or cannot be combined with another. `quantize --help` and \
+         `quantize COMMAND --help` list what there is. The exit code is 2.";
+    INTERNAL = "Q0004", "an invariant of quantize itself does not hold",
+        "This is a mistake in quantize, not in your input. Please report it with the message and, if you can, the \
+         model; running again with `-vv` shows the step before it.";
+}

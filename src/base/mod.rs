@@ -1,0 +1,24 @@
+//! The words everybody uses; knows nothing of networks.
+//!
+//! Numbers ([`DType`], [`Shape`], [`Tensor`], [`quant`]), errors ([`Diagnostic`] and the table of [`codes`]),
+//! content keys ([`digest`]), files written whole or not at all ([`files`]), and the two things a long stage
+//! owes its caller: progress and cancellation ([`monitor`]).
+
+pub mod codes;
+pub mod diag;
+pub mod digest;
+pub mod dtype;
+pub mod files;
+pub mod index;
+pub mod monitor;
+pub mod nearest;
+pub mod quant;
+pub mod shape;
+pub mod tensor;
+
+pub use codes::Code;
+pub use diag::{Diagnostic, Place, Result};
+pub use dtype::DType;
+pub use monitor::{Monitor, Silent};
+pub use shape::Shape;
+pub use tensor::{Element, Tensor};

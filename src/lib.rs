@@ -1,0 +1,4 @@
+//! INT8 quantization and calibration.
+#![warn(missing_docs)]
+
+pub mod base;
