@@ -14,4 +14,7 @@ codes! {
     INTERNAL = "Q0004", "an invariant of quantize itself does not hold",
         "This is a mistake in quantize, not in your input. Please report it with the message and, if you can, the \
          model; running again with `-vv` shows the step before it.";
+    NO_DEVICE = "Q0005", "the device or instruction set is not there",
+        "The configuration asks for a device, an instruction set or a kernel that this machine or this build does \
+         not have. `quantize doctor` lists what there is. `target: auto` and `cpu.isa: auto` always work.";
 }

@@ -1,0 +1,32 @@
+//! Kernels of the CPU, one family a file, one row each in [`FAMILIES`].
+
+use super::Family;
+
+mod average;
+mod depthwise;
+mod direct;
+mod elementwise;
+mod epilogue;
+mod igemm;
+mod matmul;
+mod moves;
+mod patches;
+mod plain;
+mod pool;
+mod product;
+mod reformat;
+
+/// The table of families, in the order in which a tuner meets them.
+pub static FAMILIES: &[&dyn Family] = &[
+    &igemm::Igemm,         // Conv, Linear: packed weights, patches gathered block by block
+    &depthwise::Depthwise, // Conv with one channel a group
+    &direct::Direct,       // any Conv: plain loops over channels-last images
+    &matmul::BatchMatMul,  // MatMul of two activations, f32
+    &pool::MaxPool,        // maximum over windows
+    &average::AveragePool, // mean over windows
+    &elementwise::Map,     // functions of one tensor: f32, or a table of 256 bytes
+    &elementwise::Pairs,   // functions of two tensors
+    &moves::Move,          // Transpose, Concat, Slice, Pad, ...: an index for each element
+    &reformat::Convert,    // between types, scales and layouts
+    &plain::Plain,         // any float operator by its definition
+];

@@ -1,0 +1,80 @@
+//! Maximum over windows, of f32 and of 8-bit integers (which need no scales: the largest integer is the largest
+//! number).
+
+use super::igemm::with_isa;
+use crate::base::{DType, Result};
+use crate::device::cpu::{Family, Io, Isa, Kernel};
+use crate::device::{Bound, Problem};
+use crate::ir::Op;
+use crate::ir::ops::{Geometry, PoolFn};
+use bytemuck::Pod;
+
+/// The family.
+pub struct MaxPool;
+
+impl Family for MaxPool {
+    fn name(&self) -> &'static str {
+        "maxpool"
+    }
+
+    fn doc(&self) -> &'static str {
+        "maximum over windows, f32 and 8-bit"
+    }
+
+    fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
+        match p.op() {
+            Some(Op::Pool(pool)) if pool.f == PoolFn::Max => vec![isa.min(Isa::Avx512Vnni).name()],
+            _ => vec![],
+        }
+    }
+
+    fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
+        let (channels, g) = dims(&step.problem);
+        Ok(match step.problem.inputs[0].dtype {
+            DType::F32 => Box::new(Max { channels, g, isa, lowest: f32::NEG_INFINITY }),
+            DType::U8 => Box::new(Max { channels, g, isa, lowest: u8::MIN }),
+            _ => Box::new(Max { channels, g, isa, lowest: i8::MIN }),
+        })
+    }
+}
+
+/// Channels and window of a pooling problem.
+pub fn dims(p: &Problem) -> (usize, Geometry) {
+    let Some(Op::Pool(pool)) = p.op() else { unreachable!("`variants` asked for a Pool") };
+    let x = &p.inputs[0].shape;
+    let Ok(g) = pool.geometry(x) else { unreachable!("a problem's shapes were inferred") };
+    (x[1], g)
+}
+
+struct Max<T> {
+    channels: usize,
+    g: Geometry,
+    isa: Isa,
+    lowest: T,
+}
+
+impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
+    fn tasks(&self) -> usize {
+        self.g.output[0]
+    }
+
+    fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
+        let (c, g, x) = (self.channels, &self.g, io.input::<T>(0, image));
+        let row = g.output[1] * c;
+        // SAFETY: tasks differ in their output row.
+        let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
+        with_isa(self.isa, || {
+            for (ow, y) in y.chunks_exact_mut(c).enumerate() {
+                y.fill(self.lowest);
+                for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
+                    for w in (0..g.kernel[1]).filter_map(|j| g.source(1, ow, j)) {
+                        let x = &x[(h * g.input[1] + w) * c..][..c];
+                        // NaN wins and stays: whoever looks for it must find it
+                        #[allow(clippy::eq_op)]
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
+                    }
+                }
+            }
+        });
+    }
+}

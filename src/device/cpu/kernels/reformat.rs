@@ -1,0 +1,129 @@
+//! Conversions: quantize, dequantize, rescale, and between layouts.
+
+use super::elementwise::{BLOCK, chunk};
+use super::igemm::with_isa;
+use crate::base::codes::machine;
+use crate::base::quant::QuantParams;
+use crate::base::{DType, Diagnostic, Result};
+use crate::device::cpu::{Family, Io, Isa, Kernel};
+use crate::device::numerics::Output;
+use crate::device::{Bound, Numerics, Operand, Problem, Work};
+use bytemuck::Pod;
+
+/// The family.
+pub struct Convert;
+
+impl Family for Convert {
+    fn name(&self) -> &'static str {
+        "reformat"
+    }
+
+    fn doc(&self) -> &'static str {
+        "between types, scales and layouts"
+    }
+
+    fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
+        match p.work {
+            Work::Reformat => vec![isa.min(Isa::Avx512Vnni).name()],
+            Work::Op(_) => vec![],
+        }
+    }
+
+    fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
+        let (from, to) = (step.problem.inputs[0].clone(), step.problem.outputs[0].clone());
+        let how = match &step.numerics {
+            Numerics::Quantize(q) => How::Quantize(*q),
+            Numerics::Rescale { inputs, output } => How::Rescale(inputs[0], *output),
+            _ => How::Copy,
+        };
+        let n = from.shape.numel();
+        let order = if from.layout == to.layout { Order::Same } else { Order::of(&from, &to) };
+        match (&how, from.dtype == to.dtype) {
+            (How::Copy, false) => Err(Diagnostic::new(
+                machine::INTERNAL,
+                format!("no scales for the conversion {}", step.problem),
+            )),
+            _ => Ok(Box::new(Conversion { from: from.dtype, to: to.dtype, how, order, n, isa })),
+        }
+    }
+}
+
+enum How {
+    Copy,
+    Quantize(QuantParams),
+    Rescale((f32, i32), Output),
+}
+
+/// Where the element at a place of the output lies in the input.
+enum Order {
+    Same,
+    /// The output is the transpose of a matrix of so many columns.
+    Transposed {
+        rows: usize,
+        columns: usize,
+    },
+}
+
+impl Order {
+    /// Between the two layouts of an image: channels by pixels, or pixels by channels.
+    fn of(from: &Operand, to: &Operand) -> Self {
+        let s = &from.shape;
+        let (channels, pixels) = (s[1], s[2] * s[3]);
+        match to.layout {
+            crate::device::Layout::ChannelsLast => Order::Transposed { rows: pixels, columns: channels },
+            crate::device::Layout::Plain => Order::Transposed { rows: channels, columns: pixels },
+        }
+    }
+}
+
+struct Conversion {
+    from: DType,
+    to: DType,
+    how: How,
+    order: Order,
+    n: usize,
+    isa: Isa,
+}
+
+impl Conversion {
+    #[inline(always)]
+    fn each<A: Pod, B: Pod>(&self, io: &Io, image: usize, task: usize, f: impl Fn(A) -> B) {
+        let (x, range) = (io.input::<A>(0, image), chunk(task, self.n));
+        // SAFETY: tasks differ in their range.
+        let y = unsafe { io.output::<B>(0, image, range.clone()) };
+        match self.order {
+            Order::Same => y.iter_mut().zip(&x[range]).for_each(|(y, &x)| *y = f(x)),
+            Order::Transposed { rows, columns } => {
+                for (y, i) in y.iter_mut().zip(range) {
+                    *y = f(x[i % columns * rows + i / columns]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn rescale<A: Pod>(&self, io: &Io, image: usize, task: usize, wide: impl Fn(A) -> i32) {
+        let How::Rescale((m, zp), out) = &self.how else { return };
+        match self.to {
+            DType::F32 => self.each(io, image, task, |x: A| out.clamp((wide(x) - zp) as f32 * m)),
+            _ => self.each(io, image, task, |x: A| out.store((wide(x) - zp) as f32 * m) as u8),
+        }
+    }
+}
+
+impl Kernel for Conversion {
+    fn tasks(&self) -> usize {
+        self.n.div_ceil(BLOCK)
+    }
+
+    fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
+        with_isa(self.isa, || match (&self.how, self.from) {
+            (How::Quantize(q), _) => self.each(io, image, task, |x: f32| q.quantize(x) as u8),
+            (How::Rescale(..), DType::U8) => self.rescale(io, image, task, |x: u8| i32::from(x)),
+            (How::Rescale(..), _) => self.rescale(io, image, task, |x: i8| i32::from(x)),
+            (How::Copy, d) if d.size() == 1 => self.each(io, image, task, |x: u8| x),
+            (How::Copy, d) if d.size() == 8 => self.each(io, image, task, |x: u64| x),
+            (How::Copy, _) => self.each(io, image, task, |x: u32| x),
+        });
+    }
+}

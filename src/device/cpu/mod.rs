@@ -1,0 +1,176 @@
+//! The CPU: kernels in Rust, the instruction set chosen at run time, a pool of threads per executor.
+//!
+//! Spatial tensors are stored channels-last. A [`Family`] is one way to compute a kind of problem; [`FAMILIES`] is
+//! the table, tried in order. A kernel cuts an image into tasks that write disjoint parts of its outputs.
+
+pub mod isa;
+pub mod kernels;
+pub mod pool;
+mod run;
+
+pub use isa::Isa;
+pub use kernels::FAMILIES;
+
+use super::{Bound, Device, DeviceId, Executor, Problem, Program, Slot, Tactic};
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Result, Tensor};
+use bytemuck::Pod;
+use bytes::Bytes;
+use std::marker::PhantomData;
+
+/// A CPU with an instruction set and a number of threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// The instruction set that kernels may use; it must be [`Isa::available`].
+    pub isa: Isa,
+    /// Workers of each executor.
+    pub threads: usize,
+}
+
+impl Cpu {
+    /// This machine: its best instruction set, all its threads.
+    pub fn host() -> Self {
+        Cpu { isa: Isa::best(), threads: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+
+    /// The CPU with this instruction set and so many threads; `None` means the machine's.
+    pub fn new(isa: Option<Isa>, threads: Option<usize>) -> Result<Self> {
+        let host = Cpu::host();
+        let isa = isa.unwrap_or(host.isa);
+        if !isa.available() {
+            let has: Vec<_> = Isa::ALL.into_iter().filter(|i| i.available()).map(Isa::name).collect();
+            return Err(Diagnostic::new(machine::NO_DEVICE, format!("this CPU cannot run `{isa}` code"))
+                .expected(format!("one of {}", has.join(", ")))
+                .help("leave `cpu.isa` at `auto` to take the best"));
+        }
+        Ok(Cpu { isa, threads: threads.unwrap_or(host.threads).max(1) })
+    }
+}
+
+/// One way to compute a kind of problem.
+pub trait Family: Sync {
+    /// Its name in tactics.
+    fn name(&self) -> &'static str;
+    /// One line about it.
+    fn doc(&self) -> &'static str;
+    /// Its variants for this problem on this instruction set, the most promising first; none if it cannot.
+    fn variants(&self, problem: &Problem, isa: Isa) -> Vec<&'static str>;
+    /// Constants in the form its kernel reads; row-major as they are, unless a family says otherwise.
+    fn pack(&self, _problem: &Problem, _variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
+    }
+    /// The kernel of a step.
+    fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>>;
+}
+
+/// A step ready to run. One image is cut into tasks; tasks write disjoint parts of the outputs.
+pub trait Kernel: Send + Sync {
+    /// Tasks of one image.
+    fn tasks(&self) -> usize {
+        1
+    }
+    /// Bytes of scratch memory a task needs.
+    fn scratch(&self) -> usize {
+        0
+    }
+    /// Runs one task of one image.
+    fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]);
+}
+
+/// The operands of a step in the arena.
+pub struct Io<'a> {
+    arena: *mut u8,
+    len: usize,
+    inputs: &'a [Slot],
+    outputs: &'a [Slot],
+    life: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: tasks of one step read inputs and write disjoint parts of outputs; a checked plan keeps the slots of a
+// step's inputs and outputs apart.
+unsafe impl Sync for Io<'_> {}
+
+impl Io<'_> {
+    /// Input `i` of an image.
+    pub fn input<T: Pod>(&self, i: usize, image: usize) -> &[T] {
+        let slot = self.inputs[i];
+        let at = slot.offset + slot.stride * image;
+        assert!(at + slot.stride <= self.len);
+        // SAFETY: in bounds by the line above; nobody writes inputs during a step (see `Sync`).
+        let bytes = unsafe { std::slice::from_raw_parts(self.arena.add(at), slot.stride) };
+        bytemuck::cast_slice(bytes)
+    }
+
+    /// Elements `range` of output `i` of an image.
+    ///
+    /// # Safety
+    /// No two tasks of a step may ask for overlapping ranges.
+    #[allow(clippy::mut_from_ref)] // disjoint parts for concurrent tasks: the contract above
+    pub unsafe fn output<T: Pod>(&self, i: usize, image: usize, range: std::ops::Range<usize>) -> &mut [T] {
+        let slot = self.outputs[i];
+        let (start, end) = (range.start * size_of::<T>(), range.end * size_of::<T>());
+        let at = slot.offset + slot.stride * image + start;
+        assert!(start <= end && end <= slot.stride && at + (end - start) <= self.len);
+        // SAFETY: in bounds by the line above, exclusive by the caller's promise.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.arena.add(at), end - start) };
+        bytemuck::cast_slice_mut(bytes)
+    }
+
+    /// All of output `i` of an image, for kernels of one task.
+    ///
+    /// # Safety
+    /// As for [`Io::output`].
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn whole_output<T: Pod>(&self, i: usize, image: usize) -> &mut [T] {
+        let n = self.outputs[i].stride / size_of::<T>();
+        // SAFETY: the caller's promise.
+        unsafe { self.output(i, image, 0..n) }
+    }
+}
+
+impl Device for Cpu {
+    fn id(&self) -> DeviceId {
+        DeviceId { kind: "cpu".into(), arch: self.isa.name().into(), width: self.threads }
+    }
+
+    fn tactics(&self, p: &Problem) -> Vec<Tactic> {
+        let of = |f: &&dyn Family| -> Vec<Tactic> {
+            f.variants(p, self.isa).into_iter().map(|v| Tactic::new(f.name(), v)).collect()
+        };
+        FAMILIES.iter().flat_map(of).collect()
+    }
+
+    fn pack(&self, p: &Problem, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        family(t)?.pack(p, &t.variant, tensors)
+    }
+
+    fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
+        Ok(Box::new(run::Run::new(self, program)?))
+    }
+}
+
+fn family(t: &Tactic) -> Result<&'static dyn Family> {
+    FAMILIES.iter().copied().find(|f| f.name() == t.family).ok_or_else(|| {
+        Diagnostic::new(machine::NO_DEVICE, format!("this build of quantize has no CPU kernels called `{t}`"))
+            .help("the engine was built by another version: build it again")
+    })
+}
+
+/// A packed constant as numbers; the engine file aligns it to 64 bytes.
+pub(crate) fn constant<T: Pod>(packed: &[Bytes], i: usize) -> Result<Constant<T>> {
+    let bytes = packed.get(i).cloned().unwrap_or_default();
+    match bytemuck::try_cast_slice::<u8, T>(&bytes) {
+        Ok(_) => Ok(Constant(bytes, PhantomData)),
+        Err(_) => Err(Diagnostic::new(machine::INTERNAL, "a packed constant is misaligned or cut")),
+    }
+}
+
+/// Packed numbers over shared bytes.
+pub(crate) struct Constant<T>(Bytes, PhantomData<T>);
+
+impl<T: Pod> std::ops::Deref for Constant<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        bytemuck::cast_slice(&self.0) // `constant` tried it
+    }
+}

@@ -1,0 +1,182 @@
+//! The threads of an executor: a fixed set of workers that claim numbered tasks. No allocation and no stealing after
+//! the start; which worker takes a task never changes what the task computes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// A task: its number and the worker that runs it.
+type Task = dyn Fn(usize, usize) + Sync;
+
+#[derive(Clone, Copy)]
+struct Job {
+    task: *const Task,
+    count: usize,
+}
+
+// SAFETY: the pointer is used between `Pool::run`'s publication of the job and its return only, while the closure
+// it points to is borrowed there; the closure is `Sync`.
+unsafe impl Send for Job {}
+
+struct State {
+    /// Counts jobs; a worker that has seen an older number has work to do.
+    epoch: u64,
+    job: Option<Job>,
+    /// Workers still on the current job.
+    busy: usize,
+    panicked: bool,
+    stop: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    start: Condvar,
+    done: Condvar,
+    next: AtomicUsize,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner) // the state is plain numbers: never half-changed
+    }
+}
+
+/// A fixed set of workers. The caller of [`Pool::run`] is worker 0.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// A pool of `workers` workers, at least one.
+    pub fn new(workers: usize) -> Pool {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { epoch: 0, job: None, busy: 0, panicked: false, stop: false }),
+            start: Condvar::new(),
+            done: Condvar::new(),
+            next: AtomicUsize::new(0),
+        });
+        let spawn = |worker| {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name(format!("quantize-{worker}"))
+                .spawn(move || work(&shared, worker))
+        };
+        // a machine that gives us fewer threads gets slower, not broken
+        let threads = (1..workers).map_while(|w| spawn(w).ok()).collect();
+        Pool { shared, threads }
+    }
+
+    /// Number of workers.
+    pub fn workers(&self) -> usize {
+        self.threads.len() + 1
+    }
+
+    /// Runs tasks `0..count`, each once, on all workers; returns when all are done.
+    ///
+    /// # Panics
+    /// If a task panicked.
+    pub fn run(&mut self, count: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+        if self.threads.is_empty() || count <= 1 {
+            (0..count).for_each(|i| task(i, 0));
+            return;
+        }
+        // SAFETY: only the lifetime changes; `Job`'s comment says why the pointer never outlives the borrow.
+        let task: &'static Task = unsafe { std::mem::transmute::<&(dyn Fn(usize, usize) + Sync), _>(task) };
+        self.shared.next.store(0, Ordering::Relaxed);
+        {
+            let mut s = self.shared.lock();
+            s.epoch += 1;
+            s.job = Some(Job { task, count });
+            s.busy = self.threads.len();
+            self.shared.start.notify_all();
+        }
+        let own =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| claim(&self.shared, task, count, 0)));
+        let mut s = self.shared.lock();
+        while s.busy > 0 {
+            s = self.shared.done.wait(s).unwrap_or_else(PoisonError::into_inner);
+        }
+        s.job = None;
+        let theirs = std::mem::take(&mut s.panicked);
+        drop(s);
+        assert!(own.is_ok() && !theirs, "a task of the pool panicked");
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.start.notify_all();
+        for t in self.threads.drain(..) {
+            let _ = t.join(); // a worker catches the panics of its tasks, so there is nothing to report
+        }
+    }
+}
+
+fn claim(shared: &Shared, task: &Task, count: usize, worker: usize) {
+    loop {
+        let i = shared.next.fetch_add(1, Ordering::Relaxed);
+        if i >= count {
+            return;
+        }
+        task(i, worker);
+    }
+}
+
+fn work(shared: &Shared, worker: usize) {
+    let mut seen = 0;
+    loop {
+        let job = {
+            let mut s = shared.lock();
+            while !s.stop && (s.epoch == seen || s.job.is_none()) {
+                s = shared.start.wait(s).unwrap_or_else(PoisonError::into_inner);
+            }
+            if s.stop {
+                return;
+            }
+            seen = s.epoch;
+            s.job
+        };
+        let Some(job) = job else { continue };
+        // SAFETY: `Pool::run` waits for `busy` to reach 0 before the closure's borrow ends.
+        let task = unsafe { &*job.task };
+        let ok =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| claim(shared, task, job.count, worker)));
+        let mut s = shared.lock();
+        s.panicked |= ok.is_err();
+        s.busy -= 1;
+        if s.busy == 0 {
+            shared.done.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    #[test]
+    fn every_task_runs_once() {
+        let mut pool = Pool::new(3);
+        for count in [0, 1, 2, 7, 100] {
+            let hits: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(0)).collect();
+            pool.run(count, &|i, w| {
+                assert!(w < 3);
+                hits[i].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1), "{count} tasks");
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_task_reaches_the_caller_and_leaves_the_pool_usable() {
+        let mut pool = Pool::new(2);
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.run(8, &|i, _| assert!(i != 5, "task 5"));
+        }));
+        assert!(caught.is_err());
+        pool.run(4, &|_, _| {});
+    }
+}

@@ -1,0 +1,130 @@
+//! The executor: an arena, kernels, a pool.
+
+use super::pool::Pool;
+use super::{Cpu, Io, Kernel, family};
+use crate::base::Result;
+use crate::device::{Executor, Program, Slot, Tap};
+use std::marker::PhantomData;
+use std::time::Instant;
+
+/// A loaded program.
+pub struct Run {
+    arena: Arena,
+    pool: Pool,
+    steps: Vec<Step>,
+    /// Each worker's, one after the other.
+    scratch: Arena,
+    scratch_each: usize,
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+}
+
+struct Step {
+    kernel: Box<dyn Kernel>,
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+}
+
+/// Zeroed memory aligned to 64 bytes.
+struct Arena(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+// SAFETY: 64 bytes without padding, any pattern is valid.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Line {}
+
+impl Arena {
+    fn new(bytes: usize) -> Self {
+        Arena(vec![Line([0; 64]); bytes.div_ceil(64)])
+    }
+
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+impl Run {
+    /// Loads a program: kernels, arena, threads.
+    pub fn new(cpu: &Cpu, program: &Program) -> Result<Self> {
+        let load = |s: &crate::device::Bound| -> Result<Step> {
+            Ok(Step {
+                kernel: family(&s.tactic)?.load(s, cpu.isa)?,
+                inputs: s.inputs.clone(),
+                outputs: s.outputs.clone(),
+            })
+        };
+        let steps = program.steps.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let scratch_each = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0).next_multiple_of(64);
+        let pool = Pool::new(cpu.threads);
+        Ok(Run {
+            arena: Arena::new(program.arena),
+            scratch: Arena::new(scratch_each * pool.workers()),
+            scratch_each,
+            pool,
+            steps,
+            inputs: program.inputs.clone(),
+            outputs: program.outputs.clone(),
+        })
+    }
+}
+
+impl Executor for Run {
+    fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        let range = self.inputs[i].range(images);
+        &mut self.arena.bytes_mut()[range]
+    }
+
+    fn run(&mut self, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
+        let len = self.arena.bytes().len();
+        for (i, s) in self.steps.iter().enumerate() {
+            let start = tap.is_some().then(Instant::now);
+            let arena = self.arena.bytes_mut().as_mut_ptr();
+            let io = Io { arena, len, inputs: &s.inputs, outputs: &s.outputs, life: PhantomData };
+            let scratch = Scratch { base: self.scratch.bytes_mut().as_mut_ptr(), each: self.scratch_each };
+            let tasks = s.kernel.tasks().max(1);
+            self.pool.run(images * tasks, &|n, worker| {
+                // SAFETY: each worker runs one task at a time and has a part of its own.
+                let mine = unsafe { scratch.of(worker) };
+                s.kernel.run(&io, n / tasks, n % tasks, mine);
+            });
+            if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
+                tap.timed(i, start.elapsed());
+                for (o, slot) in s.outputs.iter().enumerate() {
+                    tap.seen(i, o, &self.arena.bytes()[slot.range(images)]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn output(&self, i: usize, images: usize) -> &[u8] {
+        &self.arena.bytes()[self.outputs[i].range(images)]
+    }
+}
+
+/// The workers' scratch memory.
+struct Scratch {
+    base: *mut u8,
+    each: usize,
+}
+
+// SAFETY: workers use disjoint parts.
+unsafe impl Sync for Scratch {}
+
+impl Scratch {
+    /// # Safety
+    /// A worker's part must not be asked for while the worker still uses it.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn of(&self, worker: usize) -> &mut [u8] {
+        // SAFETY: the memory holds `each` bytes for every worker; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.base.add(worker * self.each), self.each) }
+    }
+}

@@ -1,0 +1,3 @@
+//! NVIDIA GPUs. So far: what is found on the machine.
+
+pub mod probe;

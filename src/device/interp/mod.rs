@@ -1,0 +1,76 @@
+//! The oracle as a device: every problem through the plain loops of [`crate::ir::ops`], floats in f64 (rounded to
+//! f32 where a step stores them), 8-bit nodes in exact integers with the epilogue of [`crate::base::quant`]. Slow and
+//! right; every other device is compared with it.
+
+mod step;
+
+use super::{Bound, Device, DeviceId, Executor, Problem, Program, Tactic, Tap};
+use crate::base::{Result, Tensor};
+
+/// The oracle.
+pub struct Interp;
+
+impl Device for Interp {
+    fn id(&self) -> DeviceId {
+        DeviceId { kind: "interp".into(), arch: "reference".into(), width: 1 }
+    }
+
+    fn tactics(&self, _: &Problem) -> Vec<Tactic> {
+        vec![Tactic::new("reference", "plain")]
+    }
+
+    fn pack(&self, _: &Problem, _: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
+    }
+
+    fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
+        Ok(Box::new(Run {
+            arena: vec![0; program.arena],
+            inputs: program.inputs.clone(),
+            outputs: program.outputs.clone(),
+            steps: program.steps.clone(),
+        }))
+    }
+}
+
+struct Run {
+    arena: Vec<u8>,
+    inputs: Vec<super::Slot>,
+    outputs: Vec<super::Slot>,
+    steps: Vec<Bound>,
+}
+
+impl Executor for Run {
+    fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        &mut self.arena[self.inputs[i].range(images)]
+    }
+
+    fn run(&mut self, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
+        for (i, s) in self.steps.iter().enumerate() {
+            let start = std::time::Instant::now();
+            for image in 0..images {
+                let read = |slot: &super::Slot| {
+                    let at = slot.offset + slot.stride * image;
+                    &self.arena[at..at + slot.stride]
+                };
+                let inputs: Vec<&[u8]> = s.inputs.iter().map(read).collect();
+                let outputs = step::run(&s.problem, &s.numerics, &s.packed, &inputs)?;
+                for (slot, bytes) in s.outputs.iter().zip(outputs) {
+                    let at = slot.offset + slot.stride * image;
+                    self.arena[at..at + bytes.len()].copy_from_slice(&bytes);
+                }
+            }
+            if let Some(tap) = tap.as_deref_mut() {
+                tap.timed(i, start.elapsed());
+                for (o, slot) in s.outputs.iter().enumerate() {
+                    tap.seen(i, o, &self.arena[slot.range(images)]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn output(&self, i: usize, images: usize) -> &[u8] {
+        &self.arena[self.outputs[i].range(images)]
+    }
+}

@@ -1,0 +1,153 @@
+//! One step, one image.
+
+use super::super::numerics::Output;
+use super::super::{Numerics, Operand, Problem, Work};
+use crate::base::codes::machine;
+use crate::base::quant::QuantParams;
+use crate::base::{Diagnostic, Result, Tensor};
+use crate::ir::ops::{BinaryFn, Fused};
+use crate::ir::{Array, Op};
+use bytes::Bytes;
+
+/// Computes a step for one image: the bytes of its outputs from those of its inputs.
+pub fn run(p: &Problem, numerics: &Numerics, packed: &[Bytes], inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    let (mut constants, mut activations) = (packed.iter(), inputs.iter());
+    let arrays: Option<Vec<Array>> = (p.inputs.iter())
+        .map(|o| match o.constant {
+            true => constants.next().and_then(|b| read(o, b)),
+            false => activations.next().and_then(|b| read(o, b)),
+        })
+        .collect();
+    let arrays = arrays.ok_or_else(|| broken(p, "an operand has the wrong size"))?;
+    let out = match &p.work {
+        Work::Reformat => vec![reformat(numerics, &arrays[0]).ok_or_else(|| broken(p, "no conversion"))?],
+        Work::Op(op) => operate(op, numerics, &arrays).map_err(|e| broken(p, &e))?,
+    };
+    Ok(p.outputs.iter().zip(out).map(|(o, a)| write(o, &a)).collect())
+}
+
+fn broken(p: &Problem, why: &str) -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, format!("the reference cannot compute {p}: {why}"))
+}
+
+/// The numbers of an operand in the order of its shape.
+fn read(o: &Operand, bytes: &[u8]) -> Option<Array> {
+    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), bytes)?);
+    Some(stored.gather(o.shape.clone(), |i| Some(o.layout.place(&o.shape, i))))
+}
+
+/// The bytes of an operand from its numbers in the order of its shape.
+fn write(o: &Operand, a: &Array) -> Vec<u8> {
+    let mut from = vec![0; a.shape.numel()];
+    (0..from.len()).for_each(|i| from[o.layout.place(&o.shape, i)] = i);
+    a.gather(a.shape.clone(), |i| Some(from[i])).to_tensor(o.dtype).bytes().to_vec()
+}
+
+/// An array of stored numbers `f(i)` for each element.
+fn store(shape: &crate::base::Shape, output: Option<QuantParams>, f: impl Fn(usize) -> (f32, i32)) -> Array {
+    let n = shape.numel();
+    match output {
+        Some(_) => Array::int(shape.clone(), (0..n).map(|i| f(i).1.into()).collect()),
+        None => Array::real(shape.clone(), (0..n).map(|i| f(i).0.into()).collect()),
+    }
+}
+
+fn stored(output: &Output, t: f32) -> (f32, i32) {
+    (output.clamp(t), output.store(t))
+}
+
+fn reformat(numerics: &Numerics, x: &Array) -> Option<Array> {
+    match numerics {
+        Numerics::Quantize(q) => {
+            let ints = x.reals().into_iter().map(|v| q.quantize(v as f32).into());
+            Some(Array::int(x.shape.clone(), ints.collect()))
+        }
+        Numerics::Rescale { inputs, output } => {
+            let ((m, zp), v) = (inputs[0], x.ints());
+            Some(store(&x.shape, output.quant, |i| stored(output, (v[i] as i32 - zp) as f32 * m)))
+        }
+        Numerics::Float | Numerics::Integers => Some(x.clone()),
+        _ => None,
+    }
+}
+
+fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Result<Vec<Array>, String> {
+    let refs: Vec<&Array> = inputs.iter().collect();
+    Ok(match numerics {
+        Numerics::Float | Numerics::Integers => op.eval(&refs)?,
+        Numerics::Multiply { zero_point, epilogue } => {
+            let x = Array::int(
+                inputs[0].shape.clone(),
+                inputs[0].ints().iter().map(|v| v - i64::from(*zero_point)).collect(),
+            );
+            let acc = bare(op).eval(&[&x, &inputs[1]])?.remove(0);
+            let (sums, channel) = (acc.ints(), channel_of(op, &acc));
+            let residual = op.fused().residual.then(|| inputs[inputs.len() - 1].ints());
+            vec![store(&acc.shape, epilogue.out, |i| {
+                let r = residual.as_ref().map_or(0, |r| r[i] as i32);
+                let (sum, c) = (sums[i] as i32, channel(i));
+                (epilogue.real(sum, c, r), epilogue.quantized(sum, c, r))
+            })]
+        }
+        Numerics::Average { zero_point, ratio, output } => {
+            let Op::Pool(pool) = op else { return Err("no average".into()) };
+            let x = Array::int(
+                inputs[0].shape.clone(),
+                inputs[0].ints().iter().map(|v| v - i64::from(*zero_point)).collect(),
+            );
+            let sums = op.eval(&[&x])?.remove(0);
+            let g = pool.geometry(&x.shape)?;
+            let area = g.output[0] * g.output[1];
+            let v = sums.ints();
+            vec![store(&sums.shape, output.quant, |i| {
+                let count = pool.divisor(&g, i % area / g.output[1], i % g.output[1]);
+                stored(output, v[i] as f32 * Numerics::factor(*ratio, count))
+            })]
+        }
+        Numerics::Add { m, zero_points, output } => {
+            let (a, b) = (inputs[0].ints(), inputs[1].ints());
+            let t = |i: usize| Numerics::add_one(*m, *zero_points, a[i] as i32, b[i] as i32);
+            vec![store(&inputs[0].shape, output.quant, |i| stored(output, t(i)))]
+        }
+        Numerics::Mul { m, zero_points: z, output } => {
+            let (a, b) = (inputs[0].ints(), inputs[1].ints());
+            let t = |i: usize| ((a[i] as i32 - z[0]) * (b[i] as i32 - z[1])) as f32 * m;
+            vec![store(&inputs[0].shape, output.quant, |i| stored(output, t(i)))]
+        }
+        Numerics::Table(table) => {
+            let y = inputs[0].ints().into_iter().map(|v| i64::from(table[usize::from(v as u8)]));
+            vec![Array::int(inputs[0].shape.clone(), y.collect())]
+        }
+        Numerics::Rescale { inputs: scales, output } => {
+            let each: Vec<Array> = (inputs.iter().zip(scales))
+                .map(|(x, &(m, zp))| {
+                    let v = x.ints();
+                    store(&x.shape, output.quant, |i| stored(output, (v[i] as i32 - zp) as f32 * m))
+                })
+                .collect();
+            op.eval(&each.iter().collect::<Vec<_>>())?
+        }
+        Numerics::Quantize(_) => return Err("quantizing is a conversion".into()),
+    })
+}
+
+/// The operator without what is fused into it: the sums alone.
+fn bare(op: &Op) -> Op {
+    let mut op = op.clone();
+    match &mut op {
+        Op::Conv(c) => c.fused = Fused::default(),
+        Op::Linear(l) => l.fused = Fused::default(),
+        Op::Binary(b) if b.f == BinaryFn::Add => b.fused = Fused::default(),
+        _ => {}
+    }
+    op
+}
+
+/// The output channel of each element of an accumulator.
+fn channel_of(op: &Op, acc: &Array) -> impl Fn(usize) -> usize + use<> {
+    let (channels, inner) = match op {
+        Op::Conv(_) => (acc.shape[1], acc.shape[2] * acc.shape[3]),
+        _ => (acc.shape[acc.shape.rank() - 1], 1),
+    };
+    move |i| i / inner % channels
+}

@@ -1,0 +1,121 @@
+//! Devices: what can compute a [`Problem`], by which [`Tactic`]s, and how a [`Program`] of them runs.
+//!
+//! A plan lowers every node to a problem: pure data, printable, the key of the timing cache. A device lists the
+//! tactics it has for a problem, packs constants for one, and turns a whole program into an [`Executor`] with an
+//! arena of its own. [`interp`] is the oracle: slow, plain and right. [`cpu`] is fast. Nothing above this room knows
+//! which is which, and the devices never see one another.
+
+pub mod cpu;
+pub mod cuda;
+pub mod interp;
+pub mod numerics;
+pub mod problem;
+
+pub use numerics::Numerics;
+pub use problem::{Layout, Operand, Problem, Tactic, Work};
+
+use crate::base::{Result, Tensor};
+use bytes::Bytes;
+use std::fmt;
+use std::time::Duration;
+
+/// Something that computes.
+pub trait Device: Send + Sync {
+    /// Which one, and everything about it that the best tactic may depend on. Part of the timing cache's key.
+    fn id(&self) -> DeviceId;
+    /// The tactics it has for this problem, in the order in which they should be tried. None: it cannot.
+    fn tactics(&self, problem: &Problem) -> Vec<Tactic>;
+    /// Constants in the form that this tactic wants; `tensors` are the problem's constant inputs, in order.
+    fn pack(&self, problem: &Problem, tactic: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>>;
+    /// A program made ready to run, with an arena.
+    fn load(&self, program: &Program) -> Result<Box<dyn Executor>>;
+}
+
+/// A device's name: `cpu/avx512-vnni x2`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
+pub struct DeviceId {
+    /// `cpu`, `cuda`, `interp`.
+    pub kind: String,
+    /// Instruction set or architecture.
+    pub arch: String,
+    /// Threads, or streams.
+    pub width: usize,
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} x{}", self.kind, self.arch, self.width)
+    }
+}
+
+/// A value's place in the arena: `stride` bytes for each image, from `offset`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Slot {
+    /// Bytes from the start of the arena.
+    pub offset: usize,
+    /// Bytes of one image.
+    pub stride: usize,
+}
+
+impl Slot {
+    /// The bytes that `images` images take.
+    pub fn range(&self, images: usize) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.stride * images
+    }
+}
+
+/// One step of a program: a problem, how it is solved, with which constants, from where to where.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// What is computed.
+    pub problem: Problem,
+    /// How.
+    pub tactic: Tactic,
+    /// With which scales.
+    pub numerics: Numerics,
+    /// The constants, as [`Device::pack`] gave them.
+    pub packed: Vec<Bytes>,
+    /// Places of the inputs that are not constant, in order.
+    pub inputs: Vec<Slot>,
+    /// Places of the outputs.
+    pub outputs: Vec<Slot>,
+}
+
+/// Steps over one arena.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// In order.
+    pub steps: Vec<Bound>,
+    /// Bytes of the arena.
+    pub arena: usize,
+    /// Most images a run may have; slots have room for so many.
+    pub max_batch: usize,
+    /// Where the caller's inputs go.
+    pub inputs: Vec<Slot>,
+    /// Where the caller's outputs are.
+    pub outputs: Vec<Slot>,
+}
+
+/// A loaded program. Its runs allocate nothing.
+pub trait Executor: Send {
+    /// The bytes of input `i`, for `images` images, to be written before a run.
+    fn input(&mut self, i: usize, images: usize) -> &mut [u8];
+    /// Runs the first `images` images. `tap` sees every step's outputs right after the step.
+    fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()>;
+    /// The bytes of output `i` of the last run.
+    fn output(&self, i: usize, images: usize) -> &[u8];
+    /// The time of one run, as the device itself measures it.
+    fn time(&mut self, images: usize) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        self.run(images, None)?;
+        Ok(start.elapsed())
+    }
+}
+
+/// Sees what a run computes: the taps of calibration, of drift analysis, of profiles.
+pub trait Tap {
+    /// Output `output` of step `step`, `images` images of it, in the form that the problem states.
+    fn seen(&mut self, step: usize, output: usize, bytes: &[u8]);
+    /// Step `step` took so long.
+    fn timed(&mut self, _step: usize, _time: Duration) {}
+}

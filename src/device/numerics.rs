@@ -1,0 +1,166 @@
+//! The scales of a step, made once on the host, in f64 and rounded once. Every device computes with these numbers
+//! and in the order stated here, so that 8-bit results are equal to the last bit everywhere.
+
+use crate::base::DType;
+use crate::base::quant::{Activation, Epilogue, QuantParams, rint};
+use crate::ir::ops::UnaryFn;
+use serde::{Deserialize, Serialize};
+
+/// How a step computes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Numerics {
+    /// Floats by the operator's meaning; or any type, moved.
+    Float,
+    /// 8-bit integers moved or compared as they are.
+    Integers,
+    /// `acc = sum (x - zero_point) w` exactly in i32, then the epilogue.
+    Multiply {
+        /// Zero point of the input.
+        zero_point: i32,
+        /// Scales, bias, residual, activation, output.
+        epilogue: Epilogue,
+    },
+    /// `t = f32(sum (x - zero_point)) * factor(count)`, then [`Output::store`].
+    Average {
+        /// Zero point of the input.
+        zero_point: i32,
+        /// `s_x / s_y`; the factor is this over the count, in f64 and rounded once.
+        ratio: f64,
+        /// What is written.
+        output: Output,
+    },
+    /// `t = f32(a - z0) * m0`, `t = fma(f32(b - z1), m1, t)`, then [`Output::store`].
+    Add {
+        /// `s_a / s_y`, `s_b / s_y`.
+        m: [f32; 2],
+        /// Zero points.
+        zero_points: [i32; 2],
+        /// What is written.
+        output: Output,
+    },
+    /// `t = f32((a - z0) * (b - z1)) * m`, then [`Output::store`].
+    Mul {
+        /// `s_a s_b / s_y`.
+        m: f32,
+        /// Zero points.
+        zero_points: [i32; 2],
+        /// What is written.
+        output: Output,
+    },
+    /// `y = table[x as u8]`.
+    Table(Vec<u8>),
+    /// Each input has its own scale: `t = f32(x - z_i) * m_i`, then [`Output::store`]. Concat and conversions.
+    Rescale {
+        /// Multiplier and zero point of each input.
+        inputs: Vec<(f32, i32)>,
+        /// What is written.
+        output: Output,
+    },
+    /// F32 to 8 bits: `sat(rint(x / scale) + zero_point)`.
+    Quantize(QuantParams),
+}
+
+/// How a number in units of the output becomes what is stored.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Output {
+    /// Lower bound of the activation, in units of the output.
+    pub lo: f32,
+    /// Upper bound.
+    pub hi: f32,
+    /// The output's quantization; `None` writes F32.
+    pub quant: Option<QuantParams>,
+}
+
+impl Output {
+    /// The output of a node with this activation.
+    pub fn new(quant: Option<QuantParams>, activation: Activation) -> Self {
+        let s = unit(quant);
+        let (lo, hi) = activation.bounds();
+        Output { lo: (f64::from(lo) / s) as f32, hi: (f64::from(hi) / s) as f32, quant }
+    }
+
+    /// The value before rounding.
+    #[inline(always)]
+    pub fn clamp(&self, t: f32) -> f32 {
+        t.max(self.lo).min(self.hi)
+    }
+
+    /// The stored integer: `sat(rint(clamp(t)) + zero_point)`.
+    #[inline(always)]
+    pub fn store(&self, t: f32) -> i32 {
+        self.quant.map_or(0, |q| q.saturate(self.clamp(t)))
+    }
+}
+
+/// The scale that numbers are divided by before they are stored; 1 for F32.
+fn unit(q: Option<QuantParams>) -> f64 {
+    q.map_or(1.0, |q| f64::from(q.scale.get()))
+}
+
+fn ratio(from: QuantParams, to: Option<QuantParams>) -> f64 {
+    f64::from(from.scale.get()) / unit(to)
+}
+
+impl Numerics {
+    /// An average of 8-bit numbers.
+    pub fn average(x: QuantParams, y: Option<QuantParams>) -> Self {
+        Numerics::Average {
+            zero_point: x.zero_point,
+            ratio: ratio(x, y),
+            output: Output::new(y, Activation::None),
+        }
+    }
+
+    /// The factor of an average over `count` elements.
+    pub fn factor(ratio: f64, count: usize) -> f32 {
+        (ratio / count as f64) as f32
+    }
+
+    /// A sum of two 8-bit tensors.
+    pub fn add(a: QuantParams, b: QuantParams, y: Option<QuantParams>, activation: Activation) -> Self {
+        Numerics::Add {
+            m: [ratio(a, y) as f32, ratio(b, y) as f32],
+            zero_points: [a.zero_point, b.zero_point],
+            output: Output::new(y, activation),
+        }
+    }
+
+    /// A product of two 8-bit tensors.
+    pub fn mul(a: QuantParams, b: QuantParams, y: Option<QuantParams>, activation: Activation) -> Self {
+        Numerics::Mul {
+            m: (ratio(a, y) * f64::from(b.scale.get())) as f32,
+            zero_points: [a.zero_point, b.zero_point],
+            output: Output::new(y, activation),
+        }
+    }
+
+    /// Several 8-bit tensors, or one, in another scale (or F32).
+    pub fn rescale(inputs: &[QuantParams], y: Option<QuantParams>) -> Self {
+        Numerics::Rescale {
+            inputs: inputs.iter().map(|&x| (ratio(x, y) as f32, x.zero_point)).collect(),
+            output: Output::new(y, Activation::None),
+        }
+    }
+
+    /// A function of an 8-bit tensor: evaluated in f64 for each of the 256 numbers, rounded to f32, quantized.
+    pub fn table(f: &UnaryFn, x: QuantParams, y: QuantParams) -> Self {
+        let entry = |byte: u8| {
+            let q = if x.dtype == DType::I8 { i32::from(byte as i8) } else { i32::from(byte) };
+            let real = f.apply(f64::from(x.scale.get()) * f64::from(q - x.zero_point));
+            y.quantize(real as f32) as u8
+        };
+        Numerics::Table((0..=255).map(entry).collect())
+    }
+
+    /// `t` of [`Numerics::Add`].
+    #[inline(always)]
+    pub fn add_one(m: [f32; 2], zero_points: [i32; 2], a: i32, b: i32) -> f32 {
+        ((b - zero_points[1]) as f32).mul_add(m[1], (a - zero_points[0]) as f32 * m[0])
+    }
+}
+
+/// Quantizes `x`; for kernels, with the parameters unpacked.
+#[inline(always)]
+pub fn quantize(x: f32, scale: f32, zero_point: i32, lo: i32, hi: i32) -> i32 {
+    rint(x / scale).clamp((lo - zero_point) as f32, (hi - zero_point) as f32) as i32 + zero_point
+}

@@ -1,0 +1,183 @@
+//! What is to be computed, as pure data: the unit of tuning and of conformance tests.
+
+use crate::base::{DType, Shape};
+use crate::ir::{Attrs, Op};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How a tensor's axes lie in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Layout {
+    /// Row-major in the order of the shape.
+    Plain,
+    /// `[1, C, H, W]` stored as `[1, H, W, C]`.
+    ChannelsLast,
+}
+
+impl Layout {
+    /// The layout, or `Plain` where both are the same bytes.
+    pub fn canonical(self, shape: &Shape) -> Layout {
+        match shape[..] {
+            [_, c, h, w] if c > 1 && h * w > 1 => self,
+            _ => Layout::Plain,
+        }
+    }
+
+    /// Where element `i` (row-major in the order of the shape) lies in memory.
+    #[inline]
+    pub fn place(self, shape: &Shape, i: usize) -> usize {
+        match (self, &shape[..]) {
+            (Layout::ChannelsLast, &[_, c, h, w]) => {
+                let (n, rest) = (i / (c * h * w), i % (c * h * w));
+                (n * h * w + rest % (h * w)) * c + rest / (h * w)
+            }
+            _ => i,
+        }
+    }
+}
+
+/// An input or output of a problem: one image of it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Operand {
+    /// Element type as stored.
+    pub dtype: DType,
+    /// Shape in the order of the operator, whatever the layout.
+    pub shape: Shape,
+    /// Order in memory.
+    pub layout: Layout,
+    /// Known at build time: weights, biases.
+    pub constant: bool,
+}
+
+impl Operand {
+    /// An operand that a step computes or reads.
+    pub fn new(dtype: DType, shape: Shape, layout: Layout) -> Self {
+        let layout = layout.canonical(&shape);
+        Operand { dtype, shape, layout, constant: false }
+    }
+
+    /// A constant, row-major.
+    pub fn constant(dtype: DType, shape: Shape) -> Self {
+        Operand { dtype, shape, layout: Layout::Plain, constant: true }
+    }
+
+    /// Bytes of one image.
+    pub fn bytes(&self) -> usize {
+        self.shape.numel() * self.dtype.size()
+    }
+}
+
+/// An operator, or a conversion between forms.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Work {
+    /// The operator.
+    Op(Op),
+    /// The same numbers in another type, scale or layout.
+    Reformat,
+}
+
+/// A unit of computation.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Problem {
+    /// What is computed.
+    pub work: Work,
+    /// From what.
+    pub inputs: Vec<Operand>,
+    /// Into what.
+    pub outputs: Vec<Operand>,
+}
+
+impl Problem {
+    /// The operator, unless this is a conversion.
+    pub fn op(&self) -> Option<&Op> {
+        match &self.work {
+            Work::Op(op) => Some(op),
+            Work::Reformat => None,
+        }
+    }
+
+    /// `Conv`, `Add`, `Reformat`.
+    pub fn kind(&self) -> &'static str {
+        self.op().map_or("Reformat", Op::kind)
+    }
+
+    /// Is input 0 stored in 8 bits?
+    pub fn is_int8(&self) -> bool {
+        self.inputs.first().is_some_and(|i| i.dtype.is_int8())
+    }
+
+    /// The inputs that are not constant.
+    pub fn activations(&self) -> impl Iterator<Item = &Operand> {
+        self.inputs.iter().filter(|i| !i.constant)
+    }
+
+    /// Bytes that one image reads and writes, constants included.
+    pub fn traffic(&self) -> usize {
+        self.inputs.iter().chain(&self.outputs).map(Operand::bytes).sum()
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let constant = if self.constant { "const " } else { "" };
+        let layout = if self.layout == Layout::ChannelsLast { ":nhwc" } else { "" };
+        write!(f, "{constant}{}{}{layout}", self.dtype, self.shape)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |v: &[Operand]| v.iter().map(Operand::to_string).collect::<Vec<_>>().join(", ");
+        write!(f, "{}", self.kind())?;
+        match self.op().map(Op::attrs).filter(|a| *a != Attrs::new()) {
+            Some(attrs) => write!(f, "{attrs}")?,
+            None => write!(f, "{{}}")?,
+        }
+        write!(f, " {} -> {}", list(&self.inputs), list(&self.outputs))
+    }
+}
+
+/// A named way to compute a problem: a family of kernels and its parameters, `igemm/avx512-vnni`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Tactic {
+    /// The family: a row of the device's table.
+    pub family: String,
+    /// Its parameters.
+    pub variant: String,
+}
+
+impl Tactic {
+    /// The tactic of this family and variant.
+    pub fn new(family: &str, variant: &str) -> Self {
+        Tactic { family: family.into(), variant: variant.into() }
+    }
+}
+
+impl fmt::Display for Tactic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.family, self.variant)
+    }
+}
+
+impl FromStr for Tactic {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let (family, variant) = s.split_once('/').ok_or(format!("`{s}` is no tactic (family/variant)"))?;
+        Ok(Tactic::new(family, variant))
+    }
+}
+
+impl From<Tactic> for String {
+    fn from(t: Tactic) -> String {
+        t.to_string()
+    }
+}
+
+impl TryFrom<String> for Tactic {
+    type Error = String;
+    fn try_from(s: String) -> Result<Self, String> {
+        s.parse()
+    }
+}
