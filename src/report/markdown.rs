@@ -167,7 +167,8 @@ fn escape(text: &str) -> String {
             '\n' | '\r' => out.push(' '),
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '~' => out.extend(['\\', c]),
+            '|' | '*' | '_' | '`' | '\\' | '~' => out.extend(['\\', c]),
+            '(' if out.ends_with(']') => out.push_str("\\("), // no link
             c => out.push(c),
         }
     }
@@ -193,11 +194,11 @@ mod tests {
     #[test]
     fn names_cannot_break_the_page() {
         let mut r = sample::small();
-        r.model = "a|b\n# c <script>".into();
+        r.model = "a|b\n# c <script> [x](y)".into();
         r.layers[0].name = "x`|y".into();
         r.layers[0].local_sqnr_db = Some(1.0);
         let page = render(&r);
-        assert!(page.starts_with("## a\\|b # c &lt;script>\n"), "{page}");
+        assert!(page.starts_with("## a\\|b # c &lt;script> [x]\\(y)\n"), "{page}");
         assert!(page.contains("`x'\\|y`"), "{page}");
     }
 }

@@ -39,6 +39,19 @@ pub fn short_or_none(x: Option<f64>) -> String {
     x.map_or(NONE.into(), short)
 }
 
+/// As [`short`], without idle zeros: `0.5`, `10`. For the labels of an axis.
+pub fn tick(x: f64) -> String {
+    trimmed(&short(x))
+}
+
+/// Cuts the zeros at the end of a decimal fraction.
+fn trimmed(text: &str) -> String {
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text.into(),
+    }
+}
+
 /// A count with commas: `50,000`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -52,7 +65,7 @@ pub fn count(n: u64) -> String {
     text
 }
 
-/// A large number with a prefix: `118 M`, `4.1 k`.
+/// A large number with a prefix, without idle zeros: `118 M`, `4.1 k`.
 pub fn large(n: f64) -> String {
     let (divisor, prefix) = match n {
         n if n >= 1e12 => (1e12, " T"),
@@ -61,7 +74,7 @@ pub fn large(n: f64) -> String {
         n if n >= 1e3 => (1e3, " k"),
         _ => return fixed(n, 0),
     };
-    format!("{}{prefix}", short(n / divisor))
+    format!("{}{prefix}", tick(n / divisor))
 }
 
 /// A size in decimal units: `44.7 MB`.
@@ -78,7 +91,7 @@ pub fn share(x: Option<f64>) -> String {
     match x {
         None => NONE.into(),
         Some(x) if x != 0.0 && x.abs() < 0.0001 => "< 0.01 %".into(),
-        Some(x) if x < 1.0 && x >= 0.9995 => "> 99.9 %".into(),
+        Some(x) if (0.9995..1.0).contains(&x) => "> 99.9 %".into(),
         Some(x) => format!("{} %", fixed(100.0 * x, if x < 0.1 { 2 } else { 1 })),
     }
 }
@@ -93,10 +106,11 @@ pub fn decibels(db: Option<f64>) -> String {
     }
 }
 
-/// Seconds: `0.42 s`, `3 min 20 s`.
+/// Seconds: `80 ms`, `4.20 s`, `3 min 20 s`.
 pub fn seconds(s: Option<f64>) -> String {
     match s {
         None => NONE.into(),
+        Some(s) if s < 1.0 => format!("{} ms", fixed(1000.0 * s, 0)),
         Some(s) if s < 100.0 => format!("{} s", short(s)),
         Some(s) => format!("{} min {} s", (s / 60.0).floor(), (s % 60.0).floor()),
     }
@@ -129,7 +143,7 @@ mod tests {
         );
         assert_eq!([share(Some(0.99999)), share(Some(1.0))], ["> 99.9 %", "100.0 %"]);
         assert_eq!([Some(38.21), Some(200.0), Some(-200.0)].map(decibels), ["38.2", "exact", "broken"]);
-        assert_eq!([seconds(Some(0.421)), seconds(Some(200.0))], ["0.421 s", "3 min 20 s"]);
+        assert_eq!([seconds(Some(0.421)), seconds(Some(200.0))], ["421 ms", "3 min 20 s"]);
         assert_eq!([plural(1, "layer"), plural(3, "layer")], ["one layer", "3 layers"]);
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct DriftOf {
 }
 
 impl DriftOf {
-    pub fn new(metric: &'static dyn Metric, figure: fn(&Drift) -> Option<f64>) -> Box<dyn Accumulator> {
+    pub fn boxed(metric: &'static dyn Metric, figure: fn(&Drift) -> Option<f64>) -> Box<dyn Accumulator> {
         Box::new(DriftOf { metric, figure, samples: 0, drift: Drift::default() })
     }
 }

@@ -23,6 +23,6 @@ impl Metric for MaxAbsError {
         ""
     }
     fn start(&self, _: Outputs) -> Box<dyn Accumulator> {
-        DriftOf::new(&MaxAbsError, |d| (d.count > 0).then_some(d.max_abs_error))
+        DriftOf::boxed(&MaxAbsError, |d| (d.count > 0).then_some(d.max_abs_error))
     }
 }

@@ -25,6 +25,6 @@ impl Metric for Mse {
         ""
     }
     fn start(&self, _: Outputs) -> Box<dyn Accumulator> {
-        DriftOf::new(&Mse, Drift::mse)
+        DriftOf::boxed(&Mse, Drift::mse)
     }
 }

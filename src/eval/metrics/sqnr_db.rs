@@ -24,6 +24,6 @@ impl Metric for SqnrDb {
         "dB"
     }
     fn start(&self, _: Outputs) -> Box<dyn Accumulator> {
-        DriftOf::new(&SqnrDb, Drift::sqnr_db)
+        DriftOf::boxed(&SqnrDb, Drift::sqnr_db)
     }
 }

@@ -28,6 +28,6 @@ impl Metric for Top1 {
         true
     }
     fn start(&self, _: Outputs) -> Box<dyn Accumulator> {
-        TopK::new(&Top1, 1)
+        TopK::boxed(&Top1, 1)
     }
 }

@@ -27,6 +27,6 @@ impl Metric for Top5 {
         true
     }
     fn start(&self, _: Outputs) -> Box<dyn Accumulator> {
-        TopK::new(&Top5, 5)
+        TopK::boxed(&Top5, 5)
     }
 }

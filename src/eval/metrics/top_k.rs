@@ -12,7 +12,7 @@ pub(super) struct TopK {
 }
 
 impl TopK {
-    pub fn new(metric: &'static dyn Metric, k: usize) -> Box<dyn Accumulator> {
+    pub fn boxed(metric: &'static dyn Metric, k: usize) -> Box<dyn Accumulator> {
         Box::new(TopK { metric, k, n: 0, reference: 0, candidate: 0 })
     }
 }

@@ -1,6 +1,6 @@
 //! Accuracy before and after, with the paired interval of the difference.
 
-use super::parts::lead;
+use super::parts::{heads, lead};
 use super::svg::{Axis, line, picture, text, width_of};
 use crate::report::model::{Accuracy, Report, Score, TopK};
 use crate::report::words;
@@ -32,10 +32,7 @@ fn table(a: &Accuracy) -> Markup {
                 tr {
                     th scope="row" { (name) }
                     td { (words::fixed(t.top1, 2)) " %" }
-                    td.muted {
-                        @if let Some([low, high]) = t.top1_ci95 { (words::fixed(low, 2)) " to " (words::fixed(high, 2)) }
-                        @else { (words::NONE) }
-                    }
+                    td.muted { (range(t.top1_ci95, words::fixed)) }
                     td { (words::fixed(t.top5, 2)) " %" }
                 }
             }
@@ -44,7 +41,7 @@ fn table(a: &Accuracy) -> Markup {
     html! {
         table.plain {
             caption.hidden { "Accuracy of the FP32 reference and the engine" }
-            thead { tr { th {} th scope="col" { "top-1" } th scope="col" { "95 % interval" } th scope="col" { "top-5" } } }
+            (heads(&[("", ""), ("top-1", ""), ("95 % interval", ""), ("top-5", "")]))
             tbody {
                 (row("FP32", a.reference))
                 (row("Engine", a.engine))
@@ -52,16 +49,18 @@ fn table(a: &Accuracy) -> Markup {
                     tr.total {
                         th scope="row" { "Change" }
                         td { (words::signed(e.top1 - r.top1, 2)) " pp" }
-                        td.muted {
-                            @if let Some([low, high]) = a.drop_ci95 { (words::signed(-high, 2)) " to " (words::signed(-low, 2)) }
-                            @else { (words::NONE) }
-                        }
+                        td.muted { (range(a.drop_ci95.map(|[low, high]| [-high, -low]), words::signed)) }
                         td { (words::signed(e.top5 - r.top5, 2)) " pp" }
                     }
                 }
             }
         }
     }
+}
+
+/// An interval in words.
+fn range(ends: Option<[f64; 2]>, show: fn(f64, usize) -> String) -> String {
+    ends.map_or(words::NONE.into(), |[low, high]| format!("{} to {}", show(low, 2), show(high, 2)))
 }
 
 /// Agreement, divergence, and what the significance test says, in a sentence.
@@ -113,7 +112,9 @@ fn interval(a: &Accuracy, [low, high]: [f64; 2], gate: Option<f64>) -> Markup {
     html! {
         figure {
             (picture(SIZE.0, SIZE.1, "Change of top-1 accuracy with its 95 % interval", drawing))
-            figcaption { "Change of top-1 in percentage points with its 95 % interval, from the samples on which the two differ" }
+            figcaption {
+                "Change of top-1 in percentage points with its 95 % interval, from the samples on which the two differ"
+            }
         }
     }
 }
@@ -121,7 +122,7 @@ fn interval(a: &Accuracy, [low, high]: [f64; 2], gate: Option<f64>) -> Markup {
 fn metrics(scores: &[Score]) -> Markup {
     html! {
         table.plain {
-            thead { tr { th {} th scope="col" { "FP32" } th scope="col" { "engine" } th scope="col" { "samples" } } }
+            (heads(&[("", ""), ("FP32", ""), ("engine", ""), ("samples", "")]))
             tbody {
                 @for m in scores {
                     tr {

@@ -47,16 +47,18 @@ fn times(reference: &Option<Percentiles>, engine: &Option<Percentiles>) -> Marku
         }
     };
     html! {
-        table.plain {
-            caption.hidden { "Latency in milliseconds" }
-            thead { tr { th scope="col" { "ms" } @for (name, _) in COLUMNS { th scope="col" { (name) } } } }
-            tbody {
-                (row("FP32", reference))
-                (row("Engine", engine))
-                @if let (Some(r), Some(e)) = (reference, engine) {
-                    tr.total {
-                        th scope="row" { "Ratio" }
-                        @for (_, of) in COLUMNS { td { (words::fixed(of(r) / of(e).max(f64::MIN_POSITIVE), 2)) " ×" } }
+        div.sheet {
+            table.plain {
+                caption.hidden { "Latency in milliseconds" }
+                thead { tr { th scope="col" { "ms" } @for (name, _) in COLUMNS { th scope="col" { (name) } } } }
+                tbody {
+                    (row("FP32", reference))
+                    (row("Engine", engine))
+                    @if let (Some(r), Some(e)) = (reference, engine) {
+                        tr.total {
+                            th scope="row" { "Ratio" }
+                            @for (_, of) in COLUMNS { td { (words::fixed(of(r) / of(e).max(f64::MIN_POSITIVE), 2)) " ×" } }
+                        }
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! The error layer by layer in the order of execution: where it is made, and whether it survives.
 
 use super::parts::lead;
-use super::svg::{Axis, bars, grid, line, picture, polyline, text, width_of};
+use super::svg::{Axis, bars, c, grid, line, picture, polyline, text, width_of};
 use crate::report::model::{EXACT_DB, Layer, Precision, Report};
 use crate::report::words;
 use maud::{Markup, html};
@@ -47,7 +47,7 @@ fn frame(layers: &[Layer], top: f64, bottom: f64) -> Markup {
     let every = [1, 2, 5, 10, 20, 50, 100].into_iter().find(|e| n / e <= 30).unwrap_or(200);
     html! {
         @for (i, _) in layers.iter().enumerate().filter(|(_, l)| l.precision != Precision::Int8) {
-            rect.floatband x=(format!("{:.1}", place(i, n) - width / 2.0)) y=(top) width=(format!("{width:.1}")) height=(bottom - top) {}
+            rect.floatband x=(c(place(i, n) - width / 2.0)) y=(top) width=(c(width)) height=(bottom - top) {}
         }
         @for i in (0..n).filter(|i| (i + 1) % every == 0 || n < 2) {
             (text("tick", (place(i, n), bottom + 16.0), "middle", &(i + 1).to_string()))
@@ -70,27 +70,29 @@ fn curve(layers: &[Layer], class: &str, title: &str, of: fn(&Layer) -> Option<f6
         @for (db, class) in [(20.0, "good"), (10.0, "suspicious")] {
             (line(class, (LEFT, y.at(db)), (RIGHT, y.at(db))))
         }
-        path class={ "curve " (class) } d=(polyline(known.iter().map(|&k| at(k)))) {}
+        path class={ "curve " (class) } d=(polyline(known.iter().filter(|k| k.1 < EXACT_DB).map(|&k| at(k)))) {}
         @for &k in &known {
-            circle class={ "point " (class) } cx=(super::svg::c(at(k).0)) cy=(super::svg::c(at(k).1)) r="2.6" {
+            @let (x, y) = at(k);
+            circle class=(if k.1 < EXACT_DB { class } else { "exact" }) cx=(c(x)) cy=(c(y)) r="2.6" {
                 title { (k.0 + 1) " " (layers[k.0].name) ": " (words::decibels(Some(k.1))) " dB" }
             }
         }
-        (worst_label(&layers[worst.0].name, worst.1, at(worst), TOP))
+        (worst_label(&layers[worst.0].name, worst.1, at(worst), BOTTOM))
     };
     Some(html! {
         figure.chart { figcaption { (title) } (picture(WIDTH, BOTTOM + 24.0, title, drawing)) }
     })
 }
 
-/// The name of the worst layer beside its point, on the side that has room.
-fn worst_label(name: &str, db: f64, (x, y): (f64, f64), top: f64) -> Markup {
-    let words = format!("{name}  {}", words::decibels(Some(db)));
-    let fits = x + 10.0 + width_of(&words) < RIGHT;
-    let (dx, anchor) = if fits { (9.0, "start") } else { (-9.0, "end") };
+/// The name of the worst layer under its point, where a lowest point leaves room, or over it.
+fn worst_label(name: &str, db: f64, (x, y): (f64, f64), bottom: f64) -> Markup {
+    let words = format!("{name}: {}", words::decibels(Some(db)));
+    let half = width_of(&words) * 0.55;
+    let middle = x.clamp(LEFT + half, (RIGHT - half).max(LEFT + half));
+    let below = y + 19.0;
     html! {
-        circle.worst cx=(super::svg::c(x)) cy=(super::svg::c(y)) r="5" {}
-        (text("strong halo", (x + dx, (y + 4.0).max(top + 10.0)), anchor, &words))
+        circle.worst cx=(c(x)) cy=(c(y)) r="5" {}
+        (text("strong halo", (middle, if below < bottom - 3.0 { below } else { y - 11.0 }), "middle", &words))
     }
 }
 
@@ -104,16 +106,20 @@ fn times(layers: &[Layer]) -> Option<Markup> {
     let half = (RIGHT - LEFT) / n as f64 * 0.36;
     let drawing = html! {
         (frame(layers, TOP, BOTTOM))
-        (grid(&y, &y.ticks(3), LEFT, RIGHT, words::short))
+        (grid(&y, &y.ticks(3), LEFT, RIGHT, words::tick))
         @for (i, l) in layers.iter().enumerate() {
             @if let Some(t) = l.time_us {
-                path.timebar d=(bars(BOTTOM, |side| place(i, n) + if side == 0 { -half } else { half }, &[y.at(t)])) {
+                @let left = place(i, n) - half;
+                path.timebar d=(bars(BOTTOM, |side| left + 2.0 * half * side as f64, &[y.at(t)])) {
                     title { (i + 1) " " (l.name) ": " (words::short(t)) " µs" }
                 }
             }
         }
     };
     Some(html! {
-        figure.chart { figcaption { "Time of each layer, µs" } (picture(WIDTH, BOTTOM + 24.0, "Time of each layer", drawing)) }
+        figure.chart {
+            figcaption { "Time of each layer, µs" }
+            (picture(WIDTH, BOTTOM + 24.0, "Time of each layer", drawing))
+        }
     })
 }

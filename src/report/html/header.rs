@@ -7,10 +7,11 @@ use maud::{Markup, html};
 
 /// Name, verdict, warnings, tiles.
 pub fn header(report: &Report) -> Markup {
-    let (word, class) = match outcome(report) {
-        Outcome::Pass => ("Pass", "pass"),
-        Outcome::Fail => ("Fail", "fail"),
-        Outcome::NoGate => ("Done", "done"),
+    let outcome = outcome(report);
+    let class = match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Fail => "fail",
+        Outcome::NoGate => "done",
     };
     let sentence = report.verdict.split_once(": ").map_or(report.verdict.as_str(), |(_, rest)| rest);
     html! {
@@ -20,7 +21,7 @@ pub fn header(report: &Report) -> Markup {
                 button #theme type="button" aria-label="Switch between light and dark" { "◐" }
             }
             h1 { (report.model) }
-            p.verdict { span class={ "badge " (class) } { (word) } span.sentence { (sentence) } }
+            p.verdict { span class={ "badge " (class) } { (outcome.word()) } span.sentence { (sentence) } }
             @if !report.warnings.is_empty() {
                 div.warnings role="note" {
                     @for warning in &report.warnings { p { (warning) } }
@@ -28,7 +29,11 @@ pub fn header(report: &Report) -> Markup {
             }
             div.tiles {
                 @for t in tiles(report) {
-                    div.tile { div.label { (t.label) } div.figure { (t.figure) small { (t.unit) } } div.note { (t.note) } }
+                    div.tile {
+                        div.label { (t.label) }
+                        div.figure { (t.figure) small { (t.unit) } }
+                        div.note { (t.note) }
+                    }
                 }
             }
         }
@@ -67,7 +72,7 @@ fn top1(report: &Report) -> Option<Tile> {
         label: "Top-1",
         figure: words::fixed(engine.top1, 2),
         unit: "%",
-        note: format!("FP32 {} %, change {change} pp", words::fixed(reference.top1, 2)),
+        note: format!("FP32 {} %, {change} pp", words::fixed(reference.top1, 2)),
     })
 }
 
@@ -108,11 +113,7 @@ fn coverage(report: &Report) -> Option<Tile> {
         label: "INT8 layers",
         figure: c.int8_count.to_string(),
         unit: "",
-        note: format!(
-            "of {} that multiply, {} of the work",
-            c.multiplying_count,
-            words::share(Some(c.int8_macs))
-        ),
+        note: format!("of {}, {} of the work", c.multiplying_count, words::share(Some(c.int8_macs))),
     })
 }
 

@@ -104,18 +104,24 @@ fn head(title: &str, doc: &str, number: bool) -> Markup {
 
 fn row(i: usize, l: &Layer, columns: &[&Column], longest: f64) -> Markup {
     let float = l.precision != Precision::Int8;
+    let zero_point = l.zero_point.filter(|z| *z != 0).map(|z| format!(", zp {z}")).unwrap_or_default();
     html! {
         tr id={ "layer-" (i + 1) } class=(if float { "float" } else { "" }) {
             td.num.muted data-v=(i) { (i + 1) }
             td.name data-v=(l.name) {
                 @if l.origin.is_empty() { code { (l.name) } }
-                @else { details { summary { code { (l.name) } } p.origin { "from " (names(&l.origin)) } } }
+                @else {
+                    details {
+                        summary { code { (l.name) } }
+                        p.origin { "from " (names(&l.origin)) (weights(l)) }
+                    }
+                }
                 span.op { (l.op) }
                 @if float { span.reason { (l.reason) @if let Some(c) = &l.reason_code { " (" (c) ")" } } }
             }
             td data-v=(l.precision.label()) title=(l.reason) {
                 (precision(l.precision))
-                @if !l.dtype.is_empty() { span.dtype { "→ " (l.dtype) @if let Some(z) = l.zero_point.filter(|z| *z != 0) { ", zp " (z) } } }
+                @if !l.dtype.is_empty() { span.dtype { "→ " (l.dtype) (zero_point) } }
             }
             @for c in columns { (cell(l, c, longest)) }
             td.tactic { @if let Some(t) = &l.tactic { (tactic(t)) } @else { span.muted { (words::NONE) } } }
@@ -123,12 +129,23 @@ fn row(i: usize, l: &Layer, columns: &[&Column], longest: f64) -> Markup {
     }
 }
 
+/// How unlike the scales of the output channels are, where that is known.
+fn weights(l: &Layer) -> String {
+    l.weight_scale_ratio
+        .map(|r| format!("; largest weight scale {} times the smallest", words::short(r)))
+        .unwrap_or_default()
+}
+
 fn cell(l: &Layer, c: &Column, longest: f64) -> Markup {
     let value = (c.value)(l);
     let class = if c.look == Look::Heat { heat(value) } else { "" };
     let bar = value.filter(|_| c.look == Look::Bar).map(|v| format!("--w:{:.0}%", 100.0 * v / longest));
+    let reference = l.reference_time_us.filter(|_| c.look == Look::Bar);
     html! {
-        td class={ "num " (class) @if bar.is_some() { "bar" } } style=[bar] data-v=[value] { ((c.show)(value)) }
+        td class={ "num " (class) @if bar.is_some() { "timed" } } style=[bar] data-v=[value] {
+            ((c.show)(value))
+            @if let Some(t) = reference { span.under { "FP32 " (words::short(t)) } }
+        }
     }
 }
 
@@ -140,7 +157,11 @@ fn tactic(t: &Tactic) -> Markup {
                 summary { code { (t.name) } }
                 ul {
                     @for a in &t.alternatives {
-                        li { code { (a.name) } " " @if let Some(t) = a.time_us { (words::short(t)) " µs, " } (a.verdict) }
+                        li {
+                            code { (a.name) } " "
+                            @if let Some(t) = a.time_us { (words::short(t)) " µs, " }
+                            (a.verdict)
+                        }
                     }
                 }
             }

@@ -25,6 +25,11 @@ pub fn facts(rows: Vec<(&str, String)>) -> Markup {
     }
 }
 
+/// The heading row of a table: names, each with the class of its column.
+pub fn heads(columns: &[(&str, &str)]) -> Markup {
+    html! { thead { tr { @for (name, class) in columns { th class=(class) scope="col" { (name) } } } } }
+}
+
 /// Names of nodes or files in code type, with commas.
 pub fn names<S: AsRef<str>>(list: &[S]) -> Markup {
     html! {

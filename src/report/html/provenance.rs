@@ -1,6 +1,6 @@
 //! How the ranges were found, how to do the run again, and what it does not tell.
 
-use super::parts::{facts, lead};
+use super::parts::{facts, heads, lead};
 use crate::report::model::Report;
 use crate::report::words;
 use maud::{Markup, html};
@@ -44,20 +44,29 @@ pub fn reproduce(report: &Report) -> Option<Markup> {
         (facts(rows))
         @if !p.datasets.is_empty() {
             table.plain.wide {
-                thead { tr { th scope="col" { "data" } th.left scope="col" { "path" } th scope="col" { "samples" } th.left scope="col" { "digest" } } }
+                (heads(&[("data", ""), ("path", "left"), ("samples", ""), ("digest", "left")]))
                 tbody {
                     @for d in &p.datasets {
-                        tr { th scope="row" { (d.role) } td.left { code { (d.path) } } td { (words::count(d.samples)) } td.left { code { (d.digest) } } }
+                        tr {
+                            th scope="row" { (d.role) }
+                            td.left { code { (d.path) } }
+                            td { (words::count(d.samples)) }
+                            td.left { code { (d.digest) } }
+                        }
                     }
                 }
             }
         }
         @if !report.files.is_empty() {
             table.plain.wide {
-                thead { tr { th scope="col" { "written" } th.left scope="col" { "path" } th scope="col" { "size" } } }
+                (heads(&[("written", ""), ("path", "left"), ("size", "")]))
                 tbody {
                     @for f in &report.files {
-                        tr { th scope="row" { (f.what) } td.left { code { (f.path) } } td { (words::bytes(f.bytes)) } }
+                        tr {
+                            th scope="row" { (f.what) }
+                            td.left { code { (f.path) } }
+                            td { (words::bytes(f.bytes)) }
+                        }
                     }
                 }
             }

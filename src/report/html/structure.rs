@@ -1,6 +1,6 @@
 //! What the graph rewrites did, and what kept them from doing more.
 
-use super::parts::names;
+use super::parts::{heads, names};
 use crate::report::model::Report;
 use crate::report::words;
 use maud::{Markup, html};
@@ -12,7 +12,7 @@ pub fn body(report: &Report) -> Option<Markup> {
     }
     Some(html! {
         table.plain.wide {
-            thead { tr { th scope="col" { "rule" } th scope="col" { "done" } th scope="col" { "blocked" } th.left scope="col" { "because" } } }
+            (heads(&[("rule", ""), ("done", ""), ("blocked", ""), ("because", "left")]))
             tbody {
                 @for r in &report.rewrites {
                     tr {

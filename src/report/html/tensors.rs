@@ -89,7 +89,8 @@ fn histogram(t: &TensorReport, h: &Bars) -> Markup {
     let marks = marks(t);
     let right_end = marks.iter().map(|m| m.value).fold(h.upper(), f64::max);
     let x = Axis::new((0.0, right_end), (LEFT, RIGHT));
-    let rows = label_rows(&marks, &x);
+    let labels: Vec<Label> = marks.iter().map(|m| label(m, &x)).collect();
+    let rows = label_rows(&labels);
     let top = 8.0 + 15.0 * (1.0 + rows.iter().copied().max().unwrap_or(0) as f64);
     let bottom = top + 120.0;
     let decades = h.counts.iter().copied().max().map_or(1.0, |n| (n.max(10) as f64).log10().ceil());
@@ -103,8 +104,10 @@ fn histogram(t: &TensorReport, h: &Bars) -> Markup {
         (grid(&y, &ticks, LEFT, RIGHT, |t| words::large(10f64.powf(t))))
         path.hist d=(bars(bottom, |i| x.at(i as f64 * h.width()), &tops)) {}
         (line("axis", (LEFT, bottom), (RIGHT, bottom)))
-        (x_labels(&x, &x.ticks(6), bottom + 16.0, words::short))
-        @for (m, row) in marks.iter().zip(&rows) { (threshold(m, &x, 14.0 + 15.0 * *row as f64, bottom)) }
+        (x_labels(&x, &x.ticks(6), bottom + 16.0, words::tick))
+        @for ((m, l), row) in marks.iter().zip(&labels).zip(&rows) {
+            (threshold(m, l, x.at(m.value), 14.0 + 15.0 * *row as f64, bottom))
+        }
     };
     let description = format!("Histogram of {} with the thresholds of each method", t.name);
     html! { figure { (picture(WIDTH, bottom + 24.0, &description, drawing)) } }
@@ -133,35 +136,45 @@ fn marks(t: &TensorReport) -> Vec<Mark> {
     marks
 }
 
-/// The label's words and where it begins.
-fn label(m: &Mark, x: &Axis) -> (String, f64) {
+/// A label above the plot: on the right of its line, or on the left where the picture ends too soon.
+struct Label {
+    words: String,
+    left: f64,
+    right: f64,
+    leftward: bool,
+}
+
+fn label(m: &Mark, x: &Axis) -> Label {
+    const GAP: f64 = 4.0;
     let words = format!("{} {}", m.label, words::short(m.value));
-    let width = width_of(&words) * if m.chosen { 1.08 } else { 1.0 };
-    (words, (x.at(m.value) + 4.0).min(RIGHT - width))
+    let width = width_of(&words) * if m.chosen { 1.1 } else { 1.0 };
+    let (at, leftward) = (x.at(m.value), x.at(m.value) + GAP + width > RIGHT);
+    let left = if leftward { at - GAP - width } else { at + GAP };
+    Label { words, left, right: left + width, leftward }
 }
 
-/// The row of each label above the plot, such that none overlaps another.
-fn label_rows(marks: &[Mark], x: &Axis) -> Vec<usize> {
-    let mut ends: Vec<f64> = Vec::new();
-    marks
-        .iter()
-        .map(|m| {
-            let (words, from) = label(m, x);
-            let free = ends.iter().position(|&end| end < from).unwrap_or(ends.len());
-            if free == ends.len() {
-                ends.push(LEFT);
-            }
-            ends[free] = from + 1.08 * width_of(&words) + 8.0;
-            free
-        })
-        .collect()
+/// The row of each label above the plot, such that none overlaps another and none lies across another's line:
+/// those on the right of their lines from left to right, then the others from right to left, each as high as it can.
+fn label_rows(labels: &[Label]) -> Vec<usize> {
+    let rightward = (0..labels.len()).filter(|&i| !labels[i].leftward);
+    let leftward = (0..labels.len()).rev().filter(|&i| labels[i].leftward);
+    let mut rows = vec![0; labels.len()];
+    let mut taken: Vec<(usize, f64, f64)> = Vec::new();
+    for i in rightward.chain(leftward) {
+        let l = &labels[i];
+        let free =
+            |row: usize| !taken.iter().any(|t| t.0 == row && t.1 < l.right + 6.0 && l.left < t.2 + 6.0);
+        rows[i] = (0..).find(|&row| free(row)).unwrap_or(0);
+        taken.push((rows[i], l.left, l.right));
+    }
+    rows
 }
 
-fn threshold(m: &Mark, x: &Axis, row: f64, bottom: f64) -> Markup {
+fn threshold(m: &Mark, l: &Label, x: f64, row: f64, bottom: f64) -> Markup {
     let class = if m.chosen { "threshold chosen" } else { "threshold" };
-    let (words, from) = label(m, x);
+    let (at, anchor) = if l.leftward { (l.right, "end") } else { (l.left, "start") };
     html! {
-        (line(class, (x.at(m.value), row - 9.0), (x.at(m.value), bottom)))
-        (text(class, (from, row), "start", &words))
+        (line(class, (x, row - 9.0), (x, bottom)))
+        (text(class, (at, row), anchor, &l.words))
     }
 }
