@@ -3,4 +3,6 @@
 
 pub mod base;
 pub mod device;
+pub mod eval;
 pub mod ir;
+pub mod report;

@@ -35,10 +35,13 @@ pub mod data;
 pub mod engine;
 pub mod machine;
 pub mod model;
+pub mod report;
 
 /// Every code, in order of its number.
 pub fn all() -> impl Iterator<Item = &'static Code> {
-    [machine::ALL, config::ALL, model::ALL, data::ALL, calibration::ALL, engine::ALL].into_iter().flatten()
+    [machine::ALL, config::ALL, model::ALL, data::ALL, calibration::ALL, engine::ALL, report::ALL]
+        .into_iter()
+        .flatten()
 }
 
 /// The code with this id, in any case.

@@ -1,0 +1,155 @@
+//! One sentence from the numbers, in plain ASCII so that it can be searched for.
+
+use super::Report;
+use super::model::{Accuracy, Gate};
+use super::words;
+
+/// Does the engine pass its gate?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It does.
+    Pass,
+    /// It does not, or what the gate judges was not measured.
+    Fail,
+    /// No gate was set.
+    NoGate,
+}
+
+impl Outcome {
+    /// The word that the sentence begins with.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Pass => "PASS",
+            Outcome::Fail => "FAIL",
+            Outcome::NoGate => "DONE",
+        }
+    }
+}
+
+/// Judges the loss itself, not its interval: a gate is a limit on what was measured.
+pub fn outcome(report: &Report) -> Outcome {
+    const ROUNDING: f64 = 1e-9; // 76.5 - 76.0 must not exceed 0.5
+    match (report.gate, drop_top1(report)) {
+        (None, _) => Outcome::NoGate,
+        (Some(gate), Some(drop)) if drop <= gate.max_drop_top1 + ROUNDING => Outcome::Pass,
+        _ => Outcome::Fail,
+    }
+}
+
+/// Writes the report's verdict from its other fields. Call it when all of them are set.
+pub fn conclude(report: &mut Report) {
+    let parts = [quality(report), gate(report), coverage(report), speed(report)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    report.verdict = format!("{}: {}", outcome(report).word(), parts.join(", "));
+}
+
+fn drop_top1(report: &Report) -> Option<f64> {
+    report.accuracy.as_ref()?.drop_top1
+}
+
+/// `top-1 96.17 -> 96.05 % (-0.12 pp, 95 % CI [-0.30, +0.06], n=5000)`, or the best there is instead.
+fn quality(report: &Report) -> Option<String> {
+    if let Some(a) = &report.accuracy {
+        return labelled(a).or_else(|| {
+            a.agreement_top1.map(|share| format!("same top-1 as FP32 on {share:.2} % (n={})", a.n))
+        });
+    }
+    let score = report.metrics.first()?;
+    Some(format!("{} {:.4} {} (n={})", score.metric, score.engine?, score.unit, score.n).replace("  ", " "))
+}
+
+fn labelled(a: &Accuracy) -> Option<String> {
+    let (reference, engine) = (a.reference?, a.engine?);
+    let interval = match a.drop_ci95 {
+        Some([low, high]) => format!("95 % CI [{}, {}], ", signed(-high), signed(-low)),
+        None => String::new(),
+    };
+    let change = signed(engine.top1 - reference.top1);
+    Some(format!("top-1 {:.2} -> {:.2} % ({change} pp, {interval}n={})", reference.top1, engine.top1, a.n))
+}
+
+fn gate(report: &Report) -> Option<String> {
+    let Gate { max_drop_top1 } = report.gate?;
+    let missing = if drop_top1(report).is_none() { " but top-1 was not measured" } else { "" };
+    Some(format!("gate {max_drop_top1:.2} pp{missing}"))
+}
+
+fn coverage(report: &Report) -> Option<String> {
+    let c = &report.coverage;
+    (c.multiplying_count > 0).then(|| {
+        let macs = words::share(Some(c.int8_macs));
+        format!("INT8 {}/{} layers ({macs} of MACs)", c.int8_count, c.multiplying_count)
+    })
+}
+
+fn speed(report: &Report) -> Option<String> {
+    report.speedup().map(|x| format!("{x:.2}x the speed of FP32"))
+}
+
+/// Two decimals with a sign; what rounds to zero has none.
+fn signed(x: f64) -> String {
+    match format!("{x:+.2}").as_str() {
+        "-0.00" | "+0.00" => "0.00".into(),
+        text => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::{Coverage, Latencies, Percentiles, Score, TopK};
+
+    fn report(drop: f64, gate: Option<f64>) -> Report {
+        let mut r = Report::new("m");
+        let top = |top1| Some(TopK { top1, ..TopK::default() });
+        r.gate = gate.map(|max_drop_top1| Gate { max_drop_top1 });
+        r.accuracy = Some(Accuracy {
+            n: 5000,
+            reference: top(96.17),
+            engine: top(96.17 - drop),
+            drop_top1: Some(drop),
+            drop_ci95: Some([drop - 0.2, drop + 0.2]),
+            ..Accuracy::default()
+        });
+        r
+    }
+
+    fn said(mut r: Report) -> String {
+        conclude(&mut r);
+        r.verdict
+    }
+
+    #[test]
+    fn sentences() {
+        let mut full = report(0.12, Some(0.5));
+        full.coverage =
+            Coverage { int8_nodes: 20.0 / 21.0, int8_macs: 0.991, int8_count: 20, multiplying_count: 21 };
+        let times = |median| Some(Percentiles { median, ..Percentiles::default() });
+        full.latency_ms = Latencies { reference: times(12.0), engine: times(4.0) };
+        assert_eq!(
+            said(full),
+            "PASS: top-1 96.17 -> 96.05 % (-0.12 pp, 95 % CI [-0.32, +0.08], n=5000), gate 0.50 pp, \
+             INT8 20/21 layers (99.1 % of MACs), 3.00x the speed of FP32"
+        );
+        assert!(said(report(0.0, None)).starts_with("DONE: top-1 96.17 -> 96.17 % (0.00 pp"));
+        assert!(said(report(0.51, Some(0.5))).starts_with("FAIL: "));
+        assert_eq!(outcome(&report(76.5 - 76.0, Some(0.5))), Outcome::Pass);
+    }
+
+    #[test]
+    fn a_gate_on_what_was_not_measured_fails() {
+        let mut r = report(0.0, Some(1.0));
+        r.accuracy = Some(Accuracy { n: 9, agreement_top1: Some(99.5), ..Accuracy::default() });
+        assert_eq!(
+            said(r),
+            "FAIL: same top-1 as FP32 on 99.50 % (n=9), gate 1.00 pp but top-1 was not measured"
+        );
+    }
+
+    #[test]
+    fn other_models_speak_of_their_first_metric() {
+        let mut r = Report::new("m");
+        r.metrics = vec![Score { metric: "mse".into(), n: 4, engine: Some(0.25), ..Score::default() }];
+        assert_eq!(said(r), "DONE: mse 0.2500 (n=4)");
+    }
+}
