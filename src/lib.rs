@@ -6,3 +6,4 @@ pub mod device;
 pub mod eval;
 pub mod ir;
 pub mod report;
+pub mod calib;

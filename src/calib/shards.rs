@@ -1,0 +1,88 @@
+//! One tensor's statistics in four parts, so that thresholds can be judged on samples that did not make them.
+
+use super::stats::Stats;
+
+/// Every fifth sample is held out while `auto` chooses a method.
+const HELD_OUT_EVERY: usize = 5;
+
+/// Number of parts that statistics are kept in.
+pub const PARTS: usize = 4;
+
+/// Statistics of one tensor, by the sample's place in the calibration list: its half (even or odd) and whether it
+/// is held out (every fifth). What the parts hold depends on the list alone, so it is the same for every batch size
+/// and thread count.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TensorStats {
+    /// Even kept, odd kept, even held out, odd held out.
+    pub parts: [Stats; PARTS],
+}
+
+/// Is the sample with this place in the list held out?
+pub fn is_held_out(sample: usize) -> bool {
+    sample % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+}
+
+impl TensorStats {
+    /// Statistics that have seen nothing, of a tensor with that many channels (1: not told apart).
+    pub fn new(channels: usize) -> Self {
+        TensorStats { parts: std::array::from_fn(|_| Stats::new(channels)) }
+    }
+
+    /// Number of channels told apart.
+    pub fn channels(&self) -> usize {
+        self.parts[0].channels()
+    }
+
+    /// Takes in one sample's values; `sample` is its place in the calibration list, from 0. See [`Stats::update`].
+    pub fn update(&mut self, sample: usize, values: &[f32], inner: usize) {
+        let part = sample % 2 + if is_held_out(sample) { 2 } else { 0 };
+        self.parts[part].update(values, inner);
+    }
+
+    /// Adds what `other` has seen.
+    ///
+    /// # Panics
+    /// Where the numbers of channels differ: a mistake of the caller.
+    pub fn merge(&mut self, other: &TensorStats) {
+        self.parts.iter_mut().zip(&other.parts).for_each(|(a, b)| a.merge(b));
+    }
+
+    /// Of every sample: what the final threshold is made from.
+    pub fn all(&self) -> Stats {
+        self.sum(&[0, 1, 2, 3])
+    }
+
+    /// Of the even samples (`half` 0) or of the odd ones (1).
+    pub fn half(&self, half: usize) -> Stats {
+        self.sum(&[half % 2, half % 2 + 2])
+    }
+
+    /// Of the samples that are not held out: what `auto` makes its candidates from.
+    pub fn kept(&self) -> Stats {
+        self.sum(&[0, 1])
+    }
+
+    fn sum(&self, parts: &[usize]) -> Stats {
+        let mut sum = Stats::new(self.channels());
+        parts.iter().for_each(|&p| sum.merge(&self.parts[p]));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_follow_the_place_in_the_list() {
+        let mut t = TensorStats::new(1);
+        (0..10).for_each(|i| t.update(i, &[i as f32 + 1.0], 1));
+        let [a, b, c, d] = &t.parts;
+        assert_eq!([a.count, b.count, c.count, d.count], [4, 4, 1, 1]); // 4 and 9 are held out
+        assert_eq!((c.max, d.max), (5.0, 10.0));
+        assert_eq!((t.half(0).count, t.half(1).max, t.kept().max), (5, 10.0, 9.0));
+        let mut whole = Stats::new(1);
+        (0..10).rev().for_each(|i| whole.update(&[i as f32 + 1.0], 1));
+        assert_eq!(t.all(), whole);
+    }
+}
