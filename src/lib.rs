@@ -7,3 +7,4 @@ pub mod eval;
 pub mod ir;
 pub mod report;
 pub mod calib;
+pub mod data;
