@@ -2,4 +2,5 @@
 #![warn(missing_docs)]
 
 pub mod base;
+pub mod config;
 pub mod data;
