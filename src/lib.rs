@@ -7,4 +7,5 @@ pub mod eval;
 pub mod ir;
 pub mod report;
 pub mod calib;
+pub mod config;
 pub mod data;
