@@ -312,3 +312,5 @@ pub(crate) fn arity(inputs: &[Fact], range: std::ops::RangeInclusive<usize>) -> 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -60,6 +60,8 @@ words! {
     Floor = "floor",
     /// The one after.
     Ceil = "ceil",
+    /// The one before, but the one after where the axis shrinks: what opsets before 11 mean. Not a word of ONNX.
+    Simple = "simple",
 }
 
 /// How much larger the output is.
@@ -168,7 +170,8 @@ impl Resize {
                 let i = clamp(match how {
                     Nearest::RoundPreferFloor => (at - 0.5).ceil(),
                     Nearest::RoundPreferCeil => (at + 0.5).floor(),
-                    Nearest::Floor => at.floor(),
+                    Nearest::Simple if l.scale < 1.0 => at.ceil(),
+                    Nearest::Floor | Nearest::Simple => at.floor(),
                     Nearest::Ceil => at.ceil(),
                 });
                 (i, i, 0.0)
@@ -237,7 +240,7 @@ impl Operator for Resize {
             Some(word) => Nearest::parse(&word)?,
             None => {
                 if old {
-                    Nearest::Floor
+                    Nearest::Simple
                 } else {
                     Nearest::RoundPreferFloor
                 }
