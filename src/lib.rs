@@ -2,10 +2,12 @@
 #![warn(missing_docs)]
 
 pub mod base;
-pub mod device;
-pub mod eval;
-pub mod ir;
-pub mod report;
 pub mod calib;
 pub mod config;
 pub mod data;
+pub mod device;
+pub mod eval;
+pub mod ir;
+pub mod quant;
+pub mod report;
+pub mod tune;

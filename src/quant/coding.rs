@@ -49,7 +49,8 @@ fn non_negative(g: &Graph) -> Vec<bool> {
         let result = fused
             || match &n.op {
                 Op::Unary(u) => {
-                    u.f.is_non_negative() || (first && matches!(u.f, UnaryFn::LeakyRelu { .. } | UnaryFn::Silu | UnaryFn::Gelu))
+                    u.f.is_non_negative()
+                        || (first && matches!(u.f, UnaryFn::LeakyRelu { .. } | UnaryFn::Silu | UnaryFn::Gelu))
                 }
                 Op::Softmax(s) => !s.log,
                 Op::Binary(b) => matches!(b.f, BinaryFn::Add | BinaryFn::Mul | BinaryFn::Max) && all(),

@@ -26,7 +26,10 @@ pub fn unify(g: &Graph, codings: &mut [Option<Coding>], ranges: &mut [Option<Ran
         if members.len() < 2 {
             continue;
         }
-        let widest = members.iter().filter_map(|&v| ranges[v]).reduce(|a, b| Range { lo: a.lo.min(b.lo), hi: a.hi.max(b.hi) });
+        let widest = members
+            .iter()
+            .filter_map(|&v| ranges[v])
+            .reduce(|a, b| Range { lo: a.lo.min(b.lo), hi: a.hi.max(b.hi) });
         let coding = members.iter().filter_map(|&v| codings[v]).min(); // signed, if any is
         for v in members {
             if ranges[v].is_some() {
@@ -40,7 +43,9 @@ fn alike(inputs: &[ValueId], codings: &[Option<Coding>], ranges: &[Option<Range>
     let coding = codings[inputs[0].index()];
     let widths: Vec<f32> = inputs.iter().filter_map(|v| ranges[v.index()]).map(Range::amax).collect();
     let (lo, hi) = widths.iter().fold((f32::INFINITY, 0f32), |(lo, hi), &w| (lo.min(w), hi.max(w)));
-    widths.len() == inputs.len() && hi <= lo * CONCAT_RATIO && inputs.iter().all(|v| codings[v.index()] == coding)
+    widths.len() == inputs.len()
+        && hi <= lo * CONCAT_RATIO
+        && inputs.iter().all(|v| codings[v.index()] == coding)
 }
 
 fn find(parent: &mut [usize], mut v: usize) -> usize {

@@ -15,9 +15,9 @@ pub mod policy;
 pub mod weights;
 
 pub use annotate::annotate;
-pub use coding::{codings, Coding};
+pub use coding::{Coding, codings};
 pub use groups::unify;
-pub use policy::{decide, Pattern, Rule};
+pub use policy::{Pattern, Rule, decide};
 
 /// What the configuration says about precision.
 #[derive(Clone, Debug, PartialEq)]

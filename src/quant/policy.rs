@@ -72,7 +72,8 @@ pub fn glob_matches(glob: &str, text: &str) -> bool {
 /// Sets [`Node::precision`] of every node. `has_range` says which values a calibration knows.
 pub fn decide(g: &mut Graph, settings: &Settings, has_range: impl Fn(ValueId) -> bool) {
     let order: Vec<NodeId> = g.order().to_vec();
-    let mut decided: Vec<Option<Precision>> = vec![None; order.iter().map(|n| n.index() + 1).max().unwrap_or(0)];
+    let mut decided: Vec<Option<Precision>> =
+        vec![None; order.iter().map(|n| n.index() + 1).max().unwrap_or(0)];
     let producers = g.producers();
     // forward: what multiplies stands on its own; what moves or combines needs 8-bit data to come in
     for &id in &order {
@@ -130,13 +131,13 @@ fn precision(
     match (n.op.role(), rule) {
         (_, Some(r)) => Precision { int8: true, reason: Reason::Rule(format!("{} -> int8", r.pattern)) },
         (Role::Multiply { .. }, _) => Precision { int8: true, reason: Reason::Quantized },
-        (Role::Combine | Role::Concat, _) if activations().any(comes_in_8_bits) => {
+        (Role::Combine | Role::Concat, _) if activations().any(&comes_in_8_bits) => {
             Precision { int8: true, reason: Reason::Quantized }
         }
-        (Role::Average | Role::Table, _) if activations().all(comes_in_8_bits) => {
+        (Role::Average | Role::Table, _) if activations().all(&comes_in_8_bits) => {
             Precision { int8: true, reason: Reason::Quantized }
         }
-        (Role::Move, _) if activations().all(comes_in_8_bits) => {
+        (Role::Move, _) if activations().all(&comes_in_8_bits) => {
             Precision { int8: true, reason: Reason::FollowsNeighbours }
         }
         _ => float(Reason::FloatNeighbours),
@@ -168,7 +169,11 @@ fn possible(g: &Graph, n: &Node) -> Result<(), Reason> {
         }
         // a table adds the input's rounding to the output's: only where the function is all but a copy
         Role::Table => match &n.op {
-            Op::Unary(u) if matches!(u.f, UnaryFn::Relu | UnaryFn::Clip { .. } | UnaryFn::LeakyRelu { .. }) => Ok(()),
+            Op::Unary(u)
+                if matches!(u.f, UnaryFn::Relu | UnaryFn::Clip { .. } | UnaryFn::LeakyRelu { .. }) =>
+            {
+                Ok(())
+            }
             _ => Err(no_form()),
         },
         Role::Move | Role::Concat => {

@@ -1,7 +1,7 @@
 //! Scales of weights: one per output channel, from the channel's largest magnitude.
 
-use crate::base::quant::{quantize_weight, Scale};
 use crate::base::Tensor;
+use crate::base::quant::{Scale, quantize_weight};
 use crate::ir::ChannelScales;
 
 /// `amax / 127` for each index of `axis`; 1 for a channel of zeros.
