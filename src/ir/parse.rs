@@ -308,7 +308,6 @@ impl Parser<'_> {
         self.expect("=")?;
         let start = self.at;
         let kind = self.word()?;
-        // by reference to the values defined so far: the outputs are not
         self.expect("(")?;
         let mut inputs = Vec::new();
         while !self.eat(")") {
