@@ -9,6 +9,8 @@ pub mod device;
 pub mod engine;
 pub mod eval;
 pub mod ir;
+pub mod onnx;
+pub mod pipeline;
 pub mod plan;
 pub mod quant;
 pub mod report;

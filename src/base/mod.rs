@@ -19,8 +19,8 @@ pub mod tensor;
 
 pub use aligned::Aligned;
 pub use codes::Code;
-pub use digest::Digest;
 pub use diag::{Diagnostic, Place, Result};
+pub use digest::Digest;
 pub use dtype::DType;
 pub use monitor::{Monitor, Silent};
 pub use shape::Shape;

@@ -153,7 +153,8 @@ impl TryFrom<Stored> for Tensor {
     type Error = String;
     fn try_from(Stored(dtype, shape, bytes): Stored) -> Result<Tensor, String> {
         let n = bytes.len();
-        Tensor::from_bytes(dtype, shape.clone(), &bytes).ok_or_else(|| format!("{n} bytes for a {dtype}{shape}"))
+        Tensor::from_bytes(dtype, shape.clone(), &bytes)
+            .ok_or_else(|| format!("{n} bytes for a {dtype}{shape}"))
     }
 }
 

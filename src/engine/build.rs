@@ -5,7 +5,7 @@ use crate::base::codes::engine;
 use crate::base::{Aligned, Diagnostic, Monitor, Result};
 use crate::device::Device;
 use crate::ir::Graph;
-use crate::plan::{check, lower, memory, Plan, Step};
+use crate::plan::{Plan, Step, check, lower, memory};
 use crate::tune::Tuner;
 
 /// How an engine is built.

@@ -74,7 +74,8 @@ pub fn read(file: Bytes) -> Result<Engine> {
 }
 
 fn damaged(what: impl Into<String>) -> Box<Diagnostic> {
-    Diagnostic::new(engine::DAMAGED, what).help("build the engine again, or copy it again and compare the sizes")
+    Diagnostic::new(engine::DAMAGED, what)
+        .help("build the engine again, or copy it again and compare the sizes")
 }
 
 fn number<const N: usize>(b: &[u8], at: usize) -> u64 {
@@ -95,18 +96,27 @@ fn sections(b: &[u8]) -> Result<Vec<(u32, std::ops::Range<usize>)>> {
     let good_header = number::<4>(b, 60) as u32 == crc32fast::hash(&b[..60]);
     if version != VERSION && good_header {
         let which = if version > VERSION { "a newer" } else { "an older" };
-        return Err(damaged(format!("the file has format {version}, written by {which} version of quantize"))
-            .expected(format!("format {VERSION}")));
+        return Err(damaged(format!(
+            "the file has format {version}, written by {which} version of quantize"
+        ))
+        .expected(format!("format {VERSION}")));
     }
     if !good_header {
         return Err(damaged("the header's checksum does not fit"));
     }
     if number::<8>(b, 16) != b.len() as u64 {
-        return Err(damaged(format!("the file has {} bytes, its header says {}", b.len(), number::<8>(b, 16))));
+        return Err(damaged(format!(
+            "the file has {} bytes, its header says {}",
+            b.len(),
+            number::<8>(b, 16)
+        )));
     }
     let count = number::<4>(b, 12) as usize;
     let end = ALIGN + count.min(MAX_SECTIONS) * ROW;
-    if count > MAX_SECTIONS || b.len() < end + 4 || number::<4>(b, end) as u32 != crc32fast::hash(&b[ALIGN..end]) {
+    if count > MAX_SECTIONS
+        || b.len() < end + 4
+        || number::<4>(b, end) as u32 != crc32fast::hash(&b[ALIGN..end])
+    {
         return Err(damaged("the section table's checksum does not fit"));
     }
     let mut found = Vec::with_capacity(count);
@@ -147,7 +157,8 @@ fn sound(plan: &Plan) -> Result<()> {
     let fits = |b: &crate::plan::Buffer| {
         let elements = b.operand.shape.checked_numel();
         let bytes = elements.and_then(|e| e.checked_mul(b.operand.dtype.size())?.checked_mul(plan.max_batch));
-        bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena) && b.offset % ALIGN == 0
+        bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena)
+            && b.offset % ALIGN == 0
     };
     if plan.max_batch == 0 || !plan.buffers.iter().all(fits) {
         return Err(damaged("a buffer lies outside the arena"));

@@ -18,11 +18,11 @@ pub mod build;
 pub mod file;
 pub mod session;
 
-pub use build::{build, Settings};
+pub use build::{Settings, build};
 pub use session::Session;
 
 use crate::base::codes::engine;
-use crate::base::{files, Diagnostic, Digest, Place, Result, Shape};
+use crate::base::{Diagnostic, Digest, Place, Result, Shape, files};
 use crate::data::Preprocess;
 use crate::device::{Bound, Program, Slot};
 use crate::plan::{BufferId, Plan};

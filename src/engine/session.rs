@@ -22,8 +22,11 @@ impl Session {
     pub fn new(engine: &Engine, device: &dyn Device) -> Result<Self> {
         let (built, here) = (&engine.plan.device, device.id());
         if (&built.kind, &built.arch) != (&here.kind, &here.arch) {
-            return Err(Diagnostic::new(engine::WRONG_DEVICE, format!("the engine was built for {built}, this is {here}"))
-                .help("build it again here; `quantize inspect` says what it was built from"));
+            return Err(Diagnostic::new(
+                engine::WRONG_DEVICE,
+                format!("the engine was built for {built}, this is {here}"),
+            )
+            .help("build it again here; `quantize inspect` says what it was built from"));
         }
         let ports = |p: &[crate::plan::Port]| p.iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
         Ok(Session {
@@ -51,16 +54,25 @@ impl Session {
     pub fn fill(&mut self, inputs: &[ArrayViewD<f32>]) -> Result<usize> {
         if inputs.len() != self.inputs.len() {
             let what = format!("{} inputs were given", inputs.len());
-            return Err(Diagnostic::new(engine::BAD_INPUT, what).expected(format!("{} inputs", self.inputs.len())));
+            return Err(
+                Diagnostic::new(engine::BAD_INPUT, what).expected(format!("{} inputs", self.inputs.len()))
+            );
         }
         let n = inputs.first().map_or(0, |x| x.shape().first().copied().unwrap_or(0));
         for (i, x) in inputs.iter().enumerate() {
             let (name, shape) = &self.inputs[i];
-            if x.shape().first() != Some(&n) || x.shape().get(1..) != Some(&shape[1..]) || n == 0 || n > self.max_batch {
+            if x.shape().first() != Some(&n)
+                || x.shape().get(1..) != Some(&shape[1..])
+                || n == 0
+                || n > self.max_batch
+            {
                 let mut want = shape.to_string();
                 want.replace_range(..2, &format!("[1..{}", self.max_batch));
-                return Err(Diagnostic::new(engine::BAD_INPUT, format!("input {name} has shape {:?}", x.shape()))
-                    .expected(want));
+                return Err(Diagnostic::new(
+                    engine::BAD_INPUT,
+                    format!("input {name} has shape {:?}", x.shape()),
+                )
+                .expected(want));
             }
             let to: &mut [f32] = bytemuck::cast_slice_mut(self.executor.input(i, n));
             match x.as_slice() {
@@ -87,7 +99,8 @@ impl Session {
         dims[0] *= n;
         let data: &[f32] = bytemuck::cast_slice(self.executor.output(i, n));
         // the executor's bytes are the shape's by construction of the plan
-        ArrayViewD::from_shape(IxDyn(&dims), data).unwrap_or_else(|_| unreachable!("an output of another size"))
+        ArrayViewD::from_shape(IxDyn(&dims), data)
+            .unwrap_or_else(|_| unreachable!("an output of another size"))
     }
 
     /// Output `i` of the last run, as numbers in a row.

@@ -32,7 +32,9 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
         if r.end > plan.arena || b.offset % 64 != 0 {
             bad.push(format!("buffer {i} of {} at {r:?} in an arena of {}", b.value, plan.arena));
         }
-        if b.operand.dtype.is_int8() != b.quant.is_some() || b.quant.is_some_and(|q| q.dtype != b.operand.dtype) {
+        if b.operand.dtype.is_int8() != b.quant.is_some()
+            || b.quant.is_some_and(|q| q.dtype != b.operand.dtype)
+        {
             bad.push(format!("buffer {i} of {} is {} with {:?}", b.value, b.operand.dtype, b.quant));
         }
         let of_graph = g.find_value(&b.value).and_then(|v| g.value(v).quant);
@@ -58,7 +60,11 @@ fn contents(plan: &Plan, bad: &mut Vec<String>) {
     for s in &plan.steps {
         for b in &s.inputs {
             if !valid.contains(b) {
-                bad.push(format!("step {} reads {}, whose bytes are not there", s.name, plan.buffer(*b).value));
+                bad.push(format!(
+                    "step {} reads {}, whose bytes are not there",
+                    s.name,
+                    plan.buffer(*b).value
+                ));
             }
         }
         for out in &s.outputs {
@@ -93,11 +99,20 @@ fn nodes(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
         }
         let names = |ids: &[BufferId]| ids.iter().map(|b| plan.buffer(*b).value.as_str()).collect::<Vec<_>>();
         if names(&s.inputs) != activations(g, n) {
-            bad.push(format!("step {} reads {:?} where the node reads {:?}", s.name, names(&s.inputs), activations(g, n)));
+            bad.push(format!(
+                "step {} reads {:?} where the node reads {:?}",
+                s.name,
+                names(&s.inputs),
+                activations(g, n)
+            ));
         }
         let outputs: Vec<_> = n.outputs.iter().map(|v| g.value(*v).name.as_str()).collect();
         if names(&s.outputs) != outputs {
-            bad.push(format!("step {} writes {:?} where the node writes {outputs:?}", s.name, names(&s.outputs)));
+            bad.push(format!(
+                "step {} writes {:?} where the node writes {outputs:?}",
+                s.name,
+                names(&s.outputs)
+            ));
         }
     }
     if let Some(s) = steps.next() {

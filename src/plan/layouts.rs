@@ -35,7 +35,12 @@ pub fn wish(op: &Op, inputs: &[Fact], output: &Fact) -> Wish {
 
 fn broadcasts_alike(i: &Fact, output: &Fact) -> bool {
     let (s, o) = (&i.shape, &output.shape);
-    s == o || s.numel() == 1 || (s.rank() <= 4 && s.rank() >= 3 && s[s.rank() - 1] * s[s.rank() - 2] == 1 && s[s.rank() - 3] == o[1])
+    s == o
+        || s.numel() == 1
+        || (s.rank() <= 4
+            && s.rank() >= 3
+            && s[s.rank() - 1] * s[s.rank() - 2] == 1
+            && s[s.rank() - 3] == o[1])
 }
 
 /// For each value, the layout its readers would like best.

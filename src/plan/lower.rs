@@ -1,6 +1,6 @@
 //! Nodes to steps, with conversions where forms meet.
 
-use super::layouts::{preferred, wish_of, Wish};
+use super::layouts::{Wish, preferred, wish_of};
 use super::{Buffer, BufferId, Port};
 use crate::base::codes::{engine, machine};
 use crate::base::quant::{Epilogue, QuantParams};
@@ -55,8 +55,11 @@ pub fn lower(g: &Graph) -> Result<Lowered> {
     for &v in &g.inputs {
         let value = g.value(v);
         if value.fact.dtype != DType::F32 {
-            return Err(Diagnostic::new(engine::BAD_INPUT, format!("input {} is {}", value.name, value.fact.dtype))
-                .expected("f32 inputs"));
+            return Err(Diagnostic::new(
+                engine::BAD_INPUT,
+                format!("input {} is {}", value.name, value.fact.dtype),
+            )
+            .expected("f32 inputs"));
         }
         let b = l.buffer(v, Form { dtype: DType::F32, layout: Layout::Plain, quant: None });
         l.out.inputs.push(Port { name: value.name.clone(), shape: value.fact.shape.clone(), buffer: b });
@@ -120,7 +123,12 @@ impl Lowering<'_> {
         if let Some((_, b)) = self.forms[v.index()].iter().find(|(f, _)| *f == form) {
             return Ok(*b);
         }
-        let missing = || Diagnostic::new(machine::INTERNAL, format!("{} is read before it is written", self.g.value(v).name));
+        let missing = || {
+            Diagnostic::new(
+                machine::INTERNAL,
+                format!("{} is read before it is written", self.g.value(v).name),
+            )
+        };
         // the form it was first written in: converting from a conversion would round twice
         let (from, source) = self.forms[v.index()].first().copied().ok_or_else(missing)?;
         let numerics = match (from.quant, form.quant) {
@@ -129,7 +137,8 @@ impl Lowering<'_> {
             (Some(a), Some(b)) if a == b => Numerics::Integers,
             (Some(a), to) if to.is_some() || form.dtype == DType::F32 => Numerics::rescale(&[a], to),
             _ => {
-                let what = format!("{} is {} where {} is wanted", self.g.value(v).name, from.dtype, form.dtype);
+                let what =
+                    format!("{} is {} where {} is wanted", self.g.value(v).name, from.dtype, form.dtype);
                 return Err(Diagnostic::new(machine::INTERNAL, what));
             }
         };
@@ -163,10 +172,16 @@ impl Lowering<'_> {
             Wish::Plain => (vec![Layout::Plain; n.inputs.len()], Layout::Plain),
             Wish::Any => (as_they_come, self.preferred[out.index()]),
             Wish::Same => {
-                let full = n.inputs.iter().filter(|v| self.g.value(**v).constant.is_none() && self.shape(**v) == self.shape(out));
+                let full = n
+                    .inputs
+                    .iter()
+                    .filter(|v| self.g.value(**v).constant.is_none() && self.shape(**v) == self.shape(out));
                 let layout = full.map(written).next().unwrap_or(Layout::Plain);
                 // broadcast operands are canonically plain; constants of the full shape are row-major
-                let constant = n.inputs.iter().any(|v| self.g.value(*v).constant.is_some() && self.shape(*v) == self.shape(out));
+                let constant = n
+                    .inputs
+                    .iter()
+                    .any(|v| self.g.value(*v).constant.is_some() && self.shape(*v) == self.shape(out));
                 let layout = if constant { Layout::Plain } else { layout };
                 (vec![layout; n.inputs.len()], layout)
             }
@@ -231,7 +246,8 @@ impl Lowering<'_> {
         match (n.op.role(), i) {
             (Role::Multiply { .. }, 1) => {
                 let channels = value.channels.as_ref();
-                let missing = || Diagnostic::new(machine::INTERNAL, format!("weight {} has no scales", value.name));
+                let missing =
+                    || Diagnostic::new(machine::INTERNAL, format!("weight {} has no scales", value.name));
                 Ok(Some(weights::quantize(t, channels.ok_or_else(missing)?)))
             }
             _ => Ok(None),
@@ -240,7 +256,9 @@ impl Lowering<'_> {
 
     fn params(&self, v: ValueId) -> Result<QuantParams> {
         let value = self.g.value(v);
-        value.quant.ok_or_else(|| Diagnostic::new(machine::INTERNAL, format!("value {} has no scale", value.name)))
+        value
+            .quant
+            .ok_or_else(|| Diagnostic::new(machine::INTERNAL, format!("value {} has no scale", value.name)))
     }
 
     /// How an 8-bit node writes a value: in 8 bits where an 8-bit reader wants it, else f32.
@@ -255,7 +273,8 @@ impl Lowering<'_> {
     fn numerics(&self, n: &Node, inputs: &[BufferId]) -> Result<Numerics> {
         let quant = |i: usize| -> Result<QuantParams> {
             let b = inputs.get(i).map(|b| &self.out.buffers[b.index()]);
-            b.and_then(|b| b.quant).ok_or_else(|| Diagnostic::new(machine::INTERNAL, format!("input {i} has no scale")))
+            b.and_then(|b| b.quant)
+                .ok_or_else(|| Diagnostic::new(machine::INTERNAL, format!("input {i} has no scale")))
         };
         let y = self.written(n, n.outputs[0]);
         let activation = n.op.fused().activation;
@@ -274,7 +293,9 @@ impl Lowering<'_> {
                 Numerics::Multiply { zero_point: x.zero_point, epilogue }
             }
             (Role::Average, _) => Numerics::average(quant(0)?, y),
-            (Role::Combine, Op::Binary(b)) if b.f == BinaryFn::Mul => Numerics::mul(quant(0)?, quant(1)?, y, activation),
+            (Role::Combine, Op::Binary(b)) if b.f == BinaryFn::Mul => {
+                Numerics::mul(quant(0)?, quant(1)?, y, activation)
+            }
             (Role::Combine, _) => Numerics::add(quant(0)?, quant(1)?, y, activation),
             (Role::Table, Op::Unary(u)) => {
                 let y = y.ok_or_else(|| Diagnostic::new(machine::INTERNAL, "a table writes 8 bits"))?;

@@ -3,8 +3,8 @@
 //! Greedy by size (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): the largest
 //! buffer first, each at the lowest offset where it meets no buffer that is alive at the same time.
 
-use super::lower::Lowered;
 use super::Buffer;
+use super::lower::Lowered;
 
 /// Buffers start on a cache line.
 const ALIGN: usize = 64;

@@ -9,10 +9,10 @@ pub mod layouts;
 pub mod lower;
 pub mod memory;
 
-pub use lower::{lower, Lowered};
+pub use lower::{Lowered, lower};
 
-use crate::base::quant::QuantParams;
 use crate::base::Shape;
+use crate::base::quant::QuantParams;
 use crate::device::{DeviceId, Numerics, Operand, Problem};
 use crate::ir::Precision;
 use crate::tune::Choice;
@@ -134,9 +134,18 @@ impl fmt::Display for Plan {
         writeln!(f, "plan for {} batch {} arena {} bytes", self.device, self.max_batch, self.arena)?;
         for s in &self.steps {
             let list = |ids: &[BufferId]| {
-                ids.iter().map(|b| format!("{}@{}", self.buffer(*b).value, self.buffer(*b).offset)).collect::<Vec<_>>()
+                ids.iter()
+                    .map(|b| format!("{}@{}", self.buffer(*b).value, self.buffer(*b).offset))
+                    .collect::<Vec<_>>()
             };
-            writeln!(f, "  {} [{}] {} -> {}", s.name, s.choice.tactic, list(&s.inputs).join(" "), list(&s.outputs).join(" "))?;
+            writeln!(
+                f,
+                "  {} [{}] {} -> {}",
+                s.name,
+                s.choice.tactic,
+                list(&s.inputs).join(" "),
+                list(&s.outputs).join(" ")
+            )?;
             writeln!(f, "    {}", s.problem)?;
         }
         Ok(())

@@ -75,7 +75,10 @@ impl Bench {
             if self.problem.is_int8() || o.dtype != DType::F32 {
                 if got != &want[..] {
                     let at = got.iter().zip(want).position(|(a, b)| a != b).unwrap_or(0);
-                    return Err(format!("byte {at} of output {i} is {}, the oracle has {}", got[at], want[at]));
+                    return Err(format!(
+                        "byte {at} of output {i} is {}, the oracle has {}",
+                        got[at], want[at]
+                    ));
                 }
                 continue;
             }
@@ -125,7 +128,8 @@ fn numbers(o: &Operand, random: &mut SplitMix64) -> Vec<u8> {
     let n = o.shape.numel();
     match o.dtype {
         DType::F32 => {
-            let v: Vec<f32> = (0..n).map(|_| (random.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect();
+            let v: Vec<f32> =
+                (0..n).map(|_| (random.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect();
             bytemuck::cast_slice(&v).to_vec()
         }
         d if d.is_int8() => (0..n).map(|_| (random.next_u64() >> 56) as u8).collect(),

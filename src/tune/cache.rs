@@ -7,9 +7,9 @@
 //!   direct/avx512-vnni  wrong byte 3 of output 0 is 1, the oracle has 2
 //! ```
 
-use super::{choose, Candidate, Choice, Verdict};
+use super::{Candidate, Choice, Verdict, choose};
 use crate::base::codes::engine;
-use crate::base::{files, Diagnostic, Place, Result};
+use crate::base::{Diagnostic, Place, Result, files};
 use crate::device::{DeviceId, Problem, Tactic};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,8 @@ impl TimingCache {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let bad = |n: usize, why: &str| Diagnostic::new(engine::TIMING_CACHE, format!("line {}: {why}", n + 1));
+        let bad =
+            |n: usize, why: &str| Diagnostic::new(engine::TIMING_CACHE, format!("line {}: {why}", n + 1));
         let mut lines = text.lines().enumerate();
         if lines.next().map(|(_, l)| l) != Some(HEADER) {
             return Err(bad(0, "this is no timing cache of this version").expected(format!("`{HEADER}`")));
@@ -134,7 +135,12 @@ mod tests {
         ];
         let cache = TimingCache { entries: [("[cpu/avx2 x2] Conv{} -> f32[1]".to_string(), all)].into() };
         assert_eq!(TimingCache::parse(&cache.to_string()).unwrap(), cache);
-        for bad in ["", "x", "quantize timing cache 1\n  igemm/a  time 1", "quantize timing cache 1\nk\n  igemm time"] {
+        for bad in [
+            "",
+            "x",
+            "quantize timing cache 1\n  igemm/a  time 1",
+            "quantize timing cache 1\nk\n  igemm time",
+        ] {
             assert!(TimingCache::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -88,8 +88,11 @@ impl<'d> Tuner<'d> {
             return Ok(choice);
         }
         if tactics.is_empty() {
-            return Err(Diagnostic::new(engine::NO_TACTIC, format!("{} has no kernel for {p}", self.device.id()))
-                .help("keep the node in float with a row of `precision.rules`, or report the operator"));
+            return Err(Diagnostic::new(
+                engine::NO_TACTIC,
+                format!("{} has no kernel for {p}", self.device.id()),
+            )
+            .help("keep the node in float with a row of `precision.rules`, or report the operator"));
         }
         let choice = self.measure(p, numerics, tensors, tactics)?;
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
@@ -97,7 +100,13 @@ impl<'d> Tuner<'d> {
         Ok(choice)
     }
 
-    fn measure(&self, p: &Problem, numerics: &Numerics, tensors: &[Tensor], tactics: Vec<Tactic>) -> Result<Choice> {
+    fn measure(
+        &self,
+        p: &Problem,
+        numerics: &Numerics,
+        tensors: &[Tensor],
+        tactics: Vec<Tactic>,
+    ) -> Result<Choice> {
         let bench = Bench::new(p, numerics, tensors)?;
         let alone = tactics.len() == 1;
         let mut verdicts: Vec<Verdict> = Vec::new();
@@ -127,10 +136,14 @@ impl<'d> Tuner<'d> {
                 };
             }
         }
-        let candidates: Vec<Candidate> =
-            tactics.into_iter().zip(verdicts).map(|(tactic, verdict)| Candidate { tactic, verdict }).collect();
+        let candidates: Vec<Candidate> = tactics
+            .into_iter()
+            .zip(verdicts)
+            .map(|(tactic, verdict)| Candidate { tactic, verdict })
+            .collect();
         choose(candidates).map_err(|all| {
-            let e = Diagnostic::new(engine::NO_TACTIC, format!("no tactic of {} computes {p}", self.device.id()));
+            let e =
+                Diagnostic::new(engine::NO_TACTIC, format!("no tactic of {} computes {p}", self.device.id()));
             all.iter().fold(e, |e, c| e.detail(format!("{}: {}", c.tactic, c.verdict)))
         })
     }
@@ -143,7 +156,8 @@ pub(crate) fn choose(candidates: Vec<Candidate>) -> std::result::Result<Choice, 
         Verdict::Only => Some(0),
         _ => None,
     };
-    let best = candidates.iter().filter(|c| time(c).is_some()).min_by_key(|c| time(c)).map(|c| c.tactic.clone());
+    let best =
+        candidates.iter().filter(|c| time(c).is_some()).min_by_key(|c| time(c)).map(|c| c.tactic.clone());
     match best {
         Some(tactic) => Ok(Choice { tactic, candidates }),
         None => Err(candidates),
