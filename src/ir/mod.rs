@@ -6,6 +6,7 @@
 
 pub mod array;
 pub mod attrs;
+pub mod eval;
 pub mod graph;
 pub mod ops;
 pub mod patch;
@@ -14,6 +15,7 @@ pub mod verify;
 
 pub use array::{Array, Data};
 pub use attrs::{Attr, Attrs};
+pub use eval::{evaluate, evaluate_all};
 pub use graph::{ChannelScales, Fact, Graph, Node, NodeId, Value, ValueId};
 pub use ops::{Op, Role};
 pub use patch::Patch;

@@ -10,7 +10,7 @@ use crate::ir::graph::Fact;
 /// for reals and its meaning for integers.
 macro_rules! functions {
     ($($name:ident $gives:ident $real:expr, $int:expr;)*) => {
-        /// A function of two numbers; the names are ONNX operator types.
+        /// A function of two numbers; the names are ONNX operator types, but for `Fmod`, which is Mod with fmod=1.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[allow(missing_docs)]
         pub enum BinaryFn { $($name,)* }
@@ -52,7 +52,8 @@ functions! {
     Sub number |a, b| a - b, i64::wrapping_sub;
     Mul number |a, b| a * b, i64::wrapping_mul;
     Div number |a, b| a / b, |a, b| a.checked_div(b).unwrap_or(0);
-    Mod number |a, b| a % b, |a, b| a.checked_rem_euclid(b).unwrap_or(0);
+    Mod number |a, b| a % b, floor_mod;
+    Fmod number |a, b| a % b, |a, b| a.checked_rem(b).unwrap_or(0);
     Pow number f64::powf, |a, b| (a as f64).powf(b as f64) as i64;
     Max number f64::max, i64::max;
     Min number f64::min, i64::min;
@@ -64,6 +65,12 @@ functions! {
     GreaterOrEqual bool |a, b| f64::from(a >= b), |a, b| i64::from(a >= b);
     And bool |a, b| f64::from(a != 0.0 && b != 0.0), |a, b| i64::from(a != 0 && b != 0);
     Or bool |a, b| f64::from(a != 0.0 || b != 0.0), |a, b| i64::from(a != 0 || b != 0);
+}
+
+/// The remainder with the sign of the divisor; 0 where there is none.
+fn floor_mod(a: i64, b: i64) -> i64 {
+    let r = a.checked_rem(b).unwrap_or(0);
+    if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
 }
 
 /// A function applied to pairs of elements, with a fused activation.
@@ -86,10 +93,9 @@ impl Operator for Binary {
     const KINDS: &'static [&'static str] = KINDS;
 
     fn parse(kind: &str, attrs: &mut Attrs) -> Check<Self> {
-        if kind == "Mod" {
-            attrs.flag("fmod", false)?; // reals: always fmod; integers: ONNX's default
-        }
-        Ok(Binary { f: BinaryFn::parse(kind)?, fused: Fused::parse(attrs)? })
+        let fmod = kind == "Mod" && attrs.flag("fmod", false)?;
+        let f = if fmod { BinaryFn::Fmod } else { BinaryFn::parse(kind)? };
+        Ok(Binary { f, fused: Fused::parse(attrs)? })
     }
 
     fn kind(&self) -> &'static str {
