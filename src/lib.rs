@@ -3,9 +3,16 @@
 
 pub mod base;
 pub mod calib;
+pub mod config;
 pub mod data;
 pub mod device;
+pub mod engine;
 pub mod eval;
 pub mod ir;
+pub mod onnx;
+pub mod pipeline;
+pub mod plan;
+pub mod quant;
 pub mod report;
 pub mod rewrite;
+pub mod tune;

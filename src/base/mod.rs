@@ -4,6 +4,7 @@
 //! content keys ([`digest`]), files written whole or not at all ([`files`]), and the two things a long stage
 //! owes its caller: progress and cancellation ([`monitor`]).
 
+pub mod aligned;
 pub mod codes;
 pub mod diag;
 pub mod digest;
@@ -16,8 +17,10 @@ pub mod quant;
 pub mod shape;
 pub mod tensor;
 
+pub use aligned::Aligned;
 pub use codes::Code;
 pub use diag::{Diagnostic, Place, Result};
+pub use digest::Digest;
 pub use dtype::DType;
 pub use monitor::{Monitor, Silent};
 pub use shape::Shape;

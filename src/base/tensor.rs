@@ -3,6 +3,7 @@
 use super::{DType, Shape};
 use bytemuck::Pod;
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ elements!(f32 => F32, f16 => F16, bf16 => BF16, f64 => F64, i8 => I8, u8 => U8, 
 ///
 /// The data is aligned to 8 bytes, little endian, `shape.numel() * dtype.size()` bytes long. A `Bool` is a byte
 /// of 0 or 1.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "Stored", try_from = "Stored")]
 pub struct Tensor {
     dtype: DType,
     shape: Shape,
@@ -135,6 +137,25 @@ fn words_of(bytes: &[u8]) -> Arc<[u64]> {
     let mut words = vec![0u64; bytes.len().div_ceil(8)];
     bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     words.into()
+}
+
+/// The stored form: type, shape, bytes. A length that does not fit the shape is an error, not a tensor.
+#[derive(Serialize, Deserialize)]
+struct Stored(DType, Shape, Vec<u8>);
+
+impl From<Tensor> for Stored {
+    fn from(t: Tensor) -> Stored {
+        Stored(t.dtype, t.shape.clone(), t.bytes().to_vec())
+    }
+}
+
+impl TryFrom<Stored> for Tensor {
+    type Error = String;
+    fn try_from(Stored(dtype, shape, bytes): Stored) -> Result<Tensor, String> {
+        let n = bytes.len();
+        Tensor::from_bytes(dtype, shape.clone(), &bytes)
+            .ok_or_else(|| format!("{n} bytes for a {dtype}{shape}"))
+    }
 }
 
 impl PartialEq for Tensor {

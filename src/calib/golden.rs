@@ -66,7 +66,7 @@ fn thresholds_match() {
         let s = stats(name);
         let m = s.magnitudes();
         let amax = |method: &str, options: &Options| match m.max {
-            x if x == 0.0 => 0.0,
+            0.0 => 0.0,
             _ => find(method).unwrap().amax(&m, Levels::S8, options),
         };
         // the thresholds are f32 numbers; serde_json may read an f64 wrong by its last bit, which this rounds away

@@ -111,36 +111,42 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// Does it make sense? `mean` and `std` fit the channels, all is finite, sizes are in range.
+    /// An error, where [`Preprocess::fault`] finds one.
     pub fn check(&self) -> Result<()> {
-        let wrong = |what: String| Err(Diagnostic::new(PREPROCESS, what));
+        match self.fault() {
+            Some((_, what)) => Err(Diagnostic::new(PREPROCESS, what)),
+            None => Ok(()),
+        }
+    }
+
+    /// What makes no sense: the field, and a sentence. `mean` and `std` must fit the channels, every number be
+    /// finite, and sizes be in range.
+    pub fn fault(&self) -> Option<(&'static str, String)> {
         let channels = self.channels.count();
         for (name, list) in [("mean", &self.mean), ("std", &self.std)] {
             if list.len() != 1 && list.len() != channels {
-                return wrong(format!(
-                    "`{name}` has {} numbers for {channels} channel{}",
-                    list.len(),
-                    if channels == 1 { "" } else { "s" }
+                let plural = if channels == 1 { "" } else { "s" };
+                return Some((
+                    name,
+                    format!("`{name}` has {} numbers for {channels} channel{plural}", list.len()),
                 ));
             }
             if let Some(v) = list.iter().find(|v| !v.is_finite()) {
-                return wrong(format!("`{name}` holds {v}"));
+                return Some((name, format!("`{name}` holds {v}")));
             }
         }
         if self.std.contains(&0.0) {
-            return wrong("`std` holds 0, and pixels are divided by it".into());
+            return Some(("std", "`std` holds 0, and pixels are divided by it".into()));
         }
         if !self.scale.is_finite() || self.scale == 0.0 {
-            return wrong(format!("`scale` is {}", self.scale));
+            return Some(("scale", format!("`scale` is {}", self.scale)));
         }
         let sides = self.steps.iter().flat_map(|s| match *s {
             Step::Crop(s) | Step::Resize(s) => [s.width, s.height],
             Step::ResizeShort(n) => [n, n],
         });
-        match sides.into_iter().find(|n| !(1..=MAX_SIZE).contains(n)) {
-            Some(n) => wrong(format!("a step asks for a side of {n} pixels (1 to {MAX_SIZE} are possible)")),
-            None => Ok(()),
-        }
+        let absurd = sides.into_iter().find(|n| !(1..=MAX_SIZE).contains(n))?;
+        Some(("steps", format!("a step asks for a side of {absurd} pixels (1 to {MAX_SIZE} are possible)")))
     }
 
     /// All of it on one line, the same for the same result: what caches and engines record.

@@ -104,6 +104,8 @@ pub trait Executor: Send {
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()>;
     /// The bytes of output `i` of the last run.
     fn output(&self, i: usize, images: usize) -> &[u8];
+    /// Overwrites the first image of every output, so that a check sees what a run really wrote.
+    fn poison(&mut self, byte: u8);
     /// The time of one run, as the device itself measures it.
     fn time(&mut self, images: usize) -> Result<Duration> {
         let start = std::time::Instant::now();

@@ -69,7 +69,7 @@ impl Operand {
 }
 
 /// An operator, or a conversion between forms.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Work {
     /// The operator.
     Op(Op),
@@ -78,7 +78,7 @@ pub enum Work {
 }
 
 /// A unit of computation.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Problem {
     /// What is computed.
     pub work: Work,

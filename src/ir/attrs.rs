@@ -2,11 +2,12 @@
 //! a tuning problem: whoever reads a node reads these.
 
 use crate::base::Tensor;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// One attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Attr {
     Int(i64),
@@ -18,7 +19,7 @@ pub enum Attr {
 }
 
 /// The attributes of a node. Readers *take* them, so that what is left is what nobody understood.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attrs(pub BTreeMap<String, Attr>);
 
 /// A sentence about an attribute or a shape, without the place; the caller adds it.

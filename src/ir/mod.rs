@@ -7,10 +7,14 @@
 pub mod array;
 pub mod attrs;
 pub mod eval;
+#[cfg(any(test, feature = "testing"))]
+pub mod r#gen;
 pub mod graph;
 pub mod ops;
+pub mod parse;
 pub mod patch;
 pub mod precision;
+pub mod print;
 pub mod verify;
 
 pub use array::{Array, Data};
@@ -20,3 +24,6 @@ pub use graph::{ChannelScales, Fact, Graph, Node, NodeId, Value, ValueId};
 pub use ops::{Op, Role};
 pub use patch::Patch;
 pub use precision::{Precision, Reason};
+
+#[cfg(test)]
+mod tests;

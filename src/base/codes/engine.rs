@@ -4,4 +4,21 @@ codes! {
     DAMAGED = "Q0501", "the engine file is damaged or foreign",
         "The magic, the version, a length or a checksum does not fit. An engine is never repaired: build it again \
          with `quantize build`. If it was copied, copy it again and compare the sizes.";
+    NO_TACTIC = "Q0502", "no kernel computes a node",
+        "The device has no kernel for the operator in the type, shape or layout that the plan wants, or each one it \
+         has failed its check. A row of `precision.rules` that keeps the node in float usually helps.";
+    BAD_PLAN = "Q0503", "a plan does not compute its graph",
+        "The checker, which trusts nothing the planner said, found a step that reads what is not written, two live \
+         buffers on the same bytes, or a scale that does not fit. This is a mistake in quantize: please report it.";
+    SELF_CHECK = "Q0504", "the engine differs from the reference arithmetic",
+        "At the end of a build the engine runs beside the oracle on the same input, and they differ by more than \
+         float rounding allows. The engine is not written. Please report it with the model.";
+    TIMING_CACHE = "Q0505", "a timing cache is damaged",
+        "The file is no timing cache of this version. It only saves time: delete it and build again.";
+    WRONG_DEVICE = "Q0506", "the engine was built for another device",
+        "Engines are tuned and packed for one kind of device and instruction set. Build it again on this machine; \
+         with the calibration cache that takes seconds.";
+    BAD_INPUT = "Q0507", "an input does not fit the engine",
+        "Inputs are f32 tensors of the engine's shape, with any batch up to the one it was built for. `quantize \
+         inspect ENGINE` prints names, shapes and the largest batch.";
 }

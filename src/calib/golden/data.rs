@@ -54,7 +54,7 @@ pub fn data_set(name: &str) -> Vec<f32> {
             a / (((b * b + c * c) + d * d) / 3.0).sqrt()
         }),
         "uniform" => drawn(8, |r| 2.0 * r.uniform() - 1.0),
-        "relu6" => drawn(9, |r| (3.0 * r.normal() + 2.0).max(0.0).min(6.0)),
+        "relu6" => drawn(9, |r| (3.0 * r.normal() + 2.0).clamp(0.0, 6.0)),
         "const_zero" => vec![0.0; N],
         "const_0p7" => vec![0.7; N],
         "two_point" => each(&|i| if i % 4 == 0 { -1.0 } else { 3.0 }),

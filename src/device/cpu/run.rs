@@ -2,18 +2,18 @@
 
 use super::pool::Pool;
 use super::{Cpu, Io, Kernel, family};
-use crate::base::Result;
+use crate::base::{Aligned, Result};
 use crate::device::{Executor, Program, Slot, Tap};
 use std::marker::PhantomData;
 use std::time::Instant;
 
 /// A loaded program.
 pub struct Run {
-    arena: Arena,
+    arena: Aligned,
     pool: Pool,
     steps: Vec<Step>,
     /// Each worker's, one after the other.
-    scratch: Arena,
+    scratch: Aligned,
     scratch_each: usize,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
@@ -23,32 +23,6 @@ struct Step {
     kernel: Box<dyn Kernel>,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
-}
-
-/// Zeroed memory aligned to 64 bytes.
-struct Arena(Vec<Line>);
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-// SAFETY: 64 bytes without padding, any pattern is valid.
-unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above.
-unsafe impl bytemuck::Pod for Line {}
-
-impl Arena {
-    fn new(bytes: usize) -> Self {
-        Arena(vec![Line([0; 64]); bytes.div_ceil(64)])
-    }
-
-    fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        bytemuck::cast_slice_mut(&mut self.0)
-    }
 }
 
 impl Run {
@@ -65,8 +39,8 @@ impl Run {
         let scratch_each = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0).next_multiple_of(64);
         let pool = Pool::new(cpu.threads);
         Ok(Run {
-            arena: Arena::new(program.arena),
-            scratch: Arena::new(scratch_each * pool.workers()),
+            arena: Aligned::zeroed(program.arena),
+            scratch: Aligned::zeroed(scratch_each * pool.workers()),
             scratch_each,
             pool,
             steps,
@@ -103,6 +77,10 @@ impl Executor for Run {
             }
         }
         Ok(())
+    }
+
+    fn poison(&mut self, byte: u8) {
+        self.outputs.iter().for_each(|o| self.arena.bytes_mut()[o.range(1)].fill(byte));
     }
 
     fn output(&self, i: usize, images: usize) -> &[u8] {

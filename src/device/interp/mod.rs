@@ -70,6 +70,10 @@ impl Executor for Run {
         Ok(())
     }
 
+    fn poison(&mut self, byte: u8) {
+        self.outputs.iter().for_each(|o| self.arena[o.range(1)].fill(byte));
+    }
+
     fn output(&self, i: usize, images: usize) -> &[u8] {
         &self.arena[self.outputs[i].range(images)]
     }

@@ -50,6 +50,7 @@ pub mod split;
 pub mod transpose;
 pub mod unary;
 pub mod window;
+mod wire;
 
 pub use argmax::ArgMax;
 pub use batch_norm::BatchNorm;

@@ -127,7 +127,7 @@ impl Resize {
         Ok(lines)
     }
 
-    /// The place in the input of output element `o`, and whether the axis is resized at all.
+    /// The place in the input of output element `o`.
     fn place(&self, o: usize, l: &Line) -> f32 {
         let at = o as f32;
         let half_pixel = (at + 0.5) / l.scale - 0.5;

@@ -1,0 +1,286 @@
+//! From a document to a [`Job`].
+
+use super::document::Document;
+use super::job::{self, Fallback, Job, Nodes, Target};
+use super::paths::{Want, path};
+use super::schema;
+use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
+use crate::base::codes::data::PREPROCESS;
+use crate::base::{Result, Shape, nearest};
+use crate::data::{Form, Preprocess, Source, source::read_classes};
+use std::path::PathBuf;
+
+/// Names that other rooms give: what `calibration.method` and `evaluation.metrics` may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Calibration methods.
+    pub methods: &'a [&'a str],
+    /// Metrics.
+    pub metrics: &'a [&'a str],
+}
+
+/// Fills in defaults, makes paths whole and checks that files exist and that the keys fit together.
+pub fn resolve(document: &Document, names: &Names) -> Result<Job> {
+    Resolver { d: document, s: &document.schema, names, notes: Vec::new() }.job()
+}
+
+struct Resolver<'a> {
+    d: &'a Document,
+    s: &'a schema::Schema,
+    names: &'a Names<'a>,
+    notes: Vec<String>,
+}
+
+impl Resolver<'_> {
+    fn job(mut self) -> Result<Job> {
+        let name = self.name()?;
+        let model = self.model()?;
+        let preprocess = self.preprocess("preprocess", &self.s.preprocess)?;
+        let calibration = self.calibration(&model)?;
+        let evaluation = self.evaluation(&model)?;
+        let precision = self.precision()?;
+        self.gate()?;
+        self.trt_cache()?;
+        Ok(Job {
+            output: self.output(&name)?,
+            name,
+            target: self.s.target,
+            device: self.s.device,
+            cpu: self.s.cpu.clone(),
+            model,
+            preprocess,
+            calibration,
+            evaluation,
+            precision,
+            gate: self.s.gate.clone(),
+            build: job::Build {
+                timing_cache: self.optional("build.timing_cache", &self.s.build.timing_cache, Want::Any)?,
+                self_check: self.s.build.self_check,
+            },
+            trt_cache: self.s.trt_cache.clone(),
+            notes: self.notes,
+        })
+    }
+
+    fn name(&self) -> Result<String> {
+        let stem = self.d.path.file_stem().map(|s| s.to_string_lossy().into_owned());
+        let name = self.s.name.clone().or(stem).unwrap_or_default();
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+            let what = format!("`{name}` cannot name files");
+            return Err(self.d.error(OUT_OF_RANGE, "name", what).expected("a name without `/`"));
+        }
+        Ok(name)
+    }
+
+    fn optional(&self, key: &str, text: &Option<String>, want: Want) -> Result<Option<PathBuf>> {
+        text.as_ref().map(|t| path(self.d, key, t, want)).transpose()
+    }
+
+    fn model(&self) -> Result<job::Model> {
+        let m = &self.s.model;
+        let mut inputs = Vec::new();
+        for (name, dims) in &m.inputs {
+            let shape = Shape::new(dims);
+            if dims.is_empty() || shape.checked_numel().is_none_or(|n| n == 0) {
+                let key = format!("model.inputs.{name}");
+                return Err(self
+                    .d
+                    .error(OUT_OF_RANGE, &key, format!("the input `{name}` cannot have the shape {shape}"))
+                    .expected("sizes of 1 and more, the batch first, such as [8, 3, 224, 224]"));
+            }
+            inputs.push((name.clone(), shape));
+        }
+        let labels = self.optional("model.labels", &m.labels, Want::File)?;
+        Ok(job::Model {
+            path: path(self.d, "model.path", &m.path, Want::File)?,
+            inputs,
+            classes: labels.map(|p| read_classes(&p)).transpose()?,
+        })
+    }
+
+    fn preprocess(&self, key: &str, p: &schema::Preprocess) -> Result<Preprocess> {
+        let resolved = p.resolve();
+        match resolved.fault() {
+            Some((part, what)) => {
+                Err(self.d.error(PREPROCESS, &format!("{key}.{part}"), format!("`{key}`: {what}")))
+            }
+            None => Ok(resolved),
+        }
+    }
+
+    fn data(&self, key: &str, data: &schema::Data, model: &job::Model, offset: i64) -> Result<job::Data> {
+        let folder = self.optional(&format!("{key}.folder"), &data.folder, Want::Folder)?.map(Form::Folder);
+        let list = self.optional(&format!("{key}.list"), &data.list, Want::File)?.map(Form::List);
+        let array = self.optional(&format!("{key}.array"), &data.array, Want::File)?.map(Form::Array);
+        let mut forms: Vec<Form> = [folder, list, array].into_iter().flatten().collect();
+        let form = match (forms.pop(), forms.is_empty()) {
+            (Some(form), true) => form,
+            (Some(_), false) => {
+                let what = format!("`{key}` names more than one source of samples");
+                return Err(self.d.error(CONTRADICTION, key, what).expected("one of folder, list, array"));
+            }
+            (None, _) => {
+                let what = format!("`{key}` does not say where the samples are");
+                return Err(self.d.error(MISSING_KEY, key, what).expected("one of folder, list, array"));
+            }
+        };
+        let inherited = data.preprocess.over(&self.s.preprocess);
+        Ok(job::Data {
+            source: Source {
+                classes: model.classes.clone(),
+                label_offset: offset,
+                on_error: data.on_error,
+                ..Source::new(form)
+            },
+            preprocess: self.preprocess(&format!("{key}.preprocess"), &inherited)?,
+        })
+    }
+
+    fn calibration(&mut self, model: &job::Model) -> Result<job::Calibration> {
+        let c = &self.s.calibration;
+        self.known("calibration.method", &c.method, self.names.methods)?;
+        if !(c.percentile > 0.0 && c.percentile <= 100.0) {
+            let what = format!("`calibration.percentile` is {}", c.percentile);
+            return Err(self
+                .d
+                .error(OUT_OF_RANGE, "calibration.percentile", what)
+                .expected("a share in percent, above 0 and at most 100, such as 99.99"));
+        }
+        self.positive("calibration.samples", c.samples)?;
+        self.positive("calibration.batch", Some(c.batch))?;
+        if c.data.is_none() && c.cache.is_none() {
+            return Err(self
+                .d
+                .error(MISSING_KEY, "calibration", "there is nothing to calibrate with")
+                .expected(
+                    "`calibration.data` with a folder, list or array, or a finished `calibration.cache`",
+                ));
+        }
+        if c.data.is_some() && c.cache.is_some() {
+            self.notes.push("`calibration.cache` is used; `calibration.data` is not read".into());
+        }
+        if c.method != "percentile" && self.d.is_set("calibration.percentile") {
+            self.notes.push(format!("`calibration.percentile` does nothing for the method `{}`", c.method));
+        }
+        Ok(job::Calibration {
+            data: c.data.as_ref().map(|d| self.data("calibration.data", d, model, 0)).transpose()?,
+            method: c.method.clone(),
+            percentile: c.percentile,
+            samples: c.samples,
+            shuffle: c.shuffle,
+            seed: c.seed,
+            batch: c.batch,
+            threads: c.threads,
+            cache: self.optional("calibration.cache", &c.cache, Want::File)?,
+        })
+    }
+
+    fn evaluation(&mut self, model: &job::Model) -> Result<Option<job::Evaluation>> {
+        let e = &self.s.evaluation;
+        for (i, metric) in e.metrics.iter().enumerate() {
+            self.known(&format!("evaluation.metrics[{i}]"), metric, self.names.metrics)?;
+        }
+        self.positive("evaluation.samples", e.samples)?;
+        self.positive("evaluation.batch", Some(e.batch))?;
+        let Some(data) = &e.data else {
+            if self.d.is_set("evaluation") {
+                self.notes.push("`evaluation.data` is not set, so nothing is evaluated".into());
+            }
+            return Ok(None);
+        };
+        let drop = self.s.gate.max_drop.and_then(|_| self.d.spot("gate.max_drop"));
+        Ok(Some(job::Evaluation {
+            data: self.data("evaluation.data", data, model, e.label_offset)?,
+            samples: e.samples,
+            metrics: e.metrics.clone(),
+            batch: e.batch,
+            labels_needed_at: drop.map(|spot| self.d.place(spot)),
+        }))
+    }
+
+    fn precision(&mut self) -> Result<job::Precision> {
+        let p = &self.s.precision;
+        let mut rules = Vec::new();
+        for (i, rule) in p.rules.iter().enumerate() {
+            let nodes = match (&rule.name, &rule.op) {
+                (Some(pattern), None) => Nodes::Named(pattern.clone()),
+                (None, Some(op)) => Nodes::OfType(op.clone()),
+                _ => {
+                    let key = format!("precision.rules[{i}]");
+                    let what = format!("`{key}` must say which nodes it is for");
+                    return Err(self.d.error(WRONG_TYPE, &key, what).expected("exactly one of name and op"));
+                }
+            };
+            rules.push(job::Rule { nodes, precision: rule.precision });
+        }
+        let mut fallback = p.fallback;
+        if fallback == Fallback::Fp16 && self.s.target == Target::Cpu {
+            self.notes.push("the CPU computes no FP16, so `precision.fallback` is fp32".into());
+            fallback = Fallback::Fp32;
+        }
+        Ok(job::Precision { activations: p.activations, default: p.default, fallback, rules })
+    }
+
+    fn gate(&self) -> Result<()> {
+        let gates =
+            [("gate.max_drop", self.s.gate.max_drop), ("gate.min_agreement", self.s.gate.min_agreement)];
+        for (key, value) in gates {
+            let Some(value) = value else { continue };
+            if !(0.0..=100.0).contains(&value) {
+                let d = self.d.error(OUT_OF_RANGE, key, format!("`{key}` is {value}"));
+                return Err(d.expected("0 to 100, in percentage points"));
+            }
+            if self.s.evaluation.data.is_none() {
+                return Err(self
+                    .d
+                    .error(CONTRADICTION, key, format!("`{key}` needs an evaluation, and there is none"))
+                    .help("set `evaluation.data`"));
+            }
+        }
+        Ok(())
+    }
+
+    fn trt_cache(&self) -> Result<()> {
+        let algorithm = &self.s.trt_cache.algorithm;
+        if algorithm.is_empty() || !algorithm.chars().all(|c| c.is_ascii_alphanumeric()) {
+            let what = format!("`trt_cache.algorithm` is `{algorithm}`");
+            let d = self.d.error(OUT_OF_RANGE, "trt_cache.algorithm", what);
+            return Err(d.expected("letters and digits, such as EntropyCalibration2"));
+        }
+        Ok(())
+    }
+
+    fn output(&self, name: &str) -> Result<job::Output> {
+        let o = &self.s.output;
+        let dir = self.optional("output.dir", &o.dir, Want::Any)?;
+        if let Some(dir) = dir.as_ref().filter(|d| d.is_file()) {
+            let what = format!("`output.dir`: `{}` is a file, not a folder", dir.display());
+            return Err(self.d.error(CONTRADICTION, "output.dir", what));
+        }
+        Ok(job::Output {
+            dir: dir.unwrap_or_else(|| PathBuf::from("reports").join(name)),
+            trt_cache: o.trt_cache,
+            html: o.html,
+            markdown: o.markdown,
+        })
+    }
+
+    fn known(&self, key: &str, found: &str, names: &[&str]) -> Result<()> {
+        if names.contains(&found) {
+            return Ok(());
+        }
+        let d = self.d.error(UNKNOWN_VALUE, key, format!("`{key}` is `{found}`"));
+        let d = d.expected(format!("one of {}", names.join(", ")));
+        Err(match nearest::nearest(found, names.iter().copied()) {
+            Some(name) => d.help(format!("did you mean `{name}`?")),
+            None => d,
+        })
+    }
+
+    fn positive(&self, key: &str, value: Option<usize>) -> Result<()> {
+        match value {
+            Some(0) => Err(self.d.error(OUT_OF_RANGE, key, format!("`{key}` is 0")).expected("1 or more")),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Which nodes compute in INT8, and in which form.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Precision: what is quantized, and what the rest computes in.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Precision {
+    /// The type of activations that cannot be negative (after ReLU): `u8` has twice the resolution, `s8` matches
+    /// TensorRT's arithmetic. All others are s8.
+    pub activations: Activations,
+    /// What a node computes in that no rule matches.
+    pub default: Arithmetic,
+    /// What nodes compute in that are not INT8. `fp16` only where the device has it.
+    pub fallback: Fallback,
+    /// Exceptions, by the name or the type of nodes. Where several rules match a node, the last one counts.
+    pub rules: Vec<Rule>,
+}
+
+/// Types of activations that cannot be negative.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Activations {
+    /// 0 to 255.
+    #[default]
+    U8,
+    /// -128 to 127.
+    S8,
+}
+
+/// What a node computes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// INT8, where a kernel and the ranges exist.
+    #[default]
+    Int8,
+    /// The `fallback`.
+    Float,
+}
+
+/// What nodes compute in that are not INT8.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// 16-bit floats with 32-bit sums, on devices that have them.
+    Fp16,
+}
+
+/// An exception: exactly one of `name` and `op`, and the precision of the nodes that match.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// A pattern for node names: `*` stands for any text, `?` for one character, such as `stage4.*`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// An ONNX operator, such as `Conv`.
+    #[serde(default)]
+    pub op: Option<String>,
+    /// What these nodes compute in.
+    pub precision: Arithmetic,
+}

@@ -1,0 +1,68 @@
+//! From a graph with precisions to an engine: lower, tune, place, pack, check.
+
+use super::{Engine, Origin};
+use crate::base::codes::engine;
+use crate::base::{Aligned, Diagnostic, Monitor, Result};
+use crate::device::Device;
+use crate::ir::Graph;
+use crate::plan::{Plan, Step, check, lower, memory};
+use crate::tune::Tuner;
+
+/// How an engine is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most images of a run.
+    pub max_batch: usize,
+}
+
+/// Builds an engine of `graph` for `device`, with tactics from `tuner`.
+pub fn build(
+    graph: &Graph,
+    device: &dyn Device,
+    tuner: &mut Tuner,
+    settings: Settings,
+    origin: Origin,
+    monitor: &dyn Monitor,
+) -> Result<Engine> {
+    let mut lowered = lower(graph)?;
+    let arena = memory::place(&mut lowered, settings.max_batch);
+    let mut weights: Vec<u8> = Vec::new();
+    let mut steps = Vec::with_capacity(lowered.drafts.len());
+    for d in lowered.drafts {
+        monitor.check()?;
+        let choice = tuner.best(&d.problem, &d.numerics, &d.tensors)?;
+        let mut constants = Vec::new();
+        for blob in device.pack(&d.problem, &choice.tactic, &d.tensors)? {
+            weights.resize(weights.len().next_multiple_of(64), 0);
+            constants.push(weights.len()..weights.len() + blob.len());
+            weights.extend(blob);
+        }
+        steps.push(Step {
+            name: d.name,
+            problem: d.problem,
+            numerics: d.numerics,
+            choice,
+            inputs: d.inputs,
+            outputs: d.outputs,
+            constants,
+            precision: d.precision,
+            origin: d.origin,
+            macs: d.macs,
+        });
+        monitor.advance(1);
+    }
+    let plan = Plan {
+        device: device.id(),
+        max_batch: settings.max_batch,
+        steps,
+        buffers: lowered.buffers,
+        inputs: lowered.inputs,
+        outputs: lowered.outputs,
+        arena,
+    };
+    check::check(&plan, graph).map_err(|all| {
+        let e = Diagnostic::new(engine::BAD_PLAN, "the plan does not compute its graph");
+        all.into_iter().take(10).fold(e, |e, v| e.detail(v))
+    })?;
+    Ok(Engine::new(origin, plan, Aligned::copy(&weights).into()))
+}

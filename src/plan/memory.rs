@@ -1,0 +1,62 @@
+//! Places in the arena: buffers whose lives do not overlap share bytes.
+//!
+//! Greedy by size (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): the largest
+//! buffer first, each at the lowest offset where it meets no buffer that is alive at the same time.
+
+use super::Buffer;
+use super::lower::Lowered;
+
+/// Buffers start on a cache line.
+const ALIGN: usize = 64;
+
+/// Sets the life and the offset of every buffer, for batches of up to `max_batch`. Returns the size of the arena.
+pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
+    lives(l);
+    let size = |b: &Buffer| (b.operand.bytes() * max_batch).next_multiple_of(ALIGN).max(ALIGN);
+    let mut order: Vec<usize> = (0..l.buffers.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(size(&l.buffers[i])), i));
+    let mut placed: Vec<usize> = Vec::new();
+    let mut end = 0;
+    for i in order {
+        let (life, need) = (l.buffers[i].life, size(&l.buffers[i]));
+        let mut taken: Vec<(usize, usize)> = (placed.iter())
+            .map(|&j| &l.buffers[j])
+            .filter(|b| overlap(b.life, life))
+            .map(|b| (b.offset, b.offset + size(b)))
+            .collect();
+        taken.sort_unstable();
+        let mut at = 0;
+        for (from, to) in taken {
+            if at + need <= from {
+                break;
+            }
+            at = at.max(to);
+        }
+        l.buffers[i].offset = at;
+        end = end.max(at + need);
+        placed.push(i);
+    }
+    end
+}
+
+/// Are both alive during some step?
+pub fn overlap(a: (usize, usize), b: (usize, usize)) -> bool {
+    a.0 <= b.1 && b.0 <= a.1
+}
+
+/// From the step that writes a buffer to the last that reads it; inputs from the start, outputs to the end.
+fn lives(l: &mut Lowered) {
+    let end = l.drafts.len();
+    for (i, d) in l.drafts.iter().enumerate() {
+        d.outputs.iter().for_each(|b| l.buffers[b.index()].life = (i, i));
+        d.inputs.iter().for_each(|b| l.buffers[b.index()].life.1 = i);
+    }
+    // the caller fills inputs before step 0 and may read outputs after the last; an input keeps its bytes for a
+    // second run only if nobody else writes them, so it lives to the end as well
+    for p in &l.inputs {
+        l.buffers[p.buffer.index()].life = (0, end);
+    }
+    for p in &l.outputs {
+        l.buffers[p.buffer.index()].life.1 = end;
+    }
+}

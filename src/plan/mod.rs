@@ -1,0 +1,153 @@
+//! From a graph with precisions to steps over buffers.
+//!
+//! [`lower`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
+//! wants another form than the writer gives; [`memory`] places the buffers in one arena; [`check`] proves the result
+//! against the graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
+
+pub mod check;
+pub mod layouts;
+pub mod lower;
+pub mod memory;
+
+pub use lower::{Lowered, lower};
+
+use crate::base::Shape;
+use crate::base::quant::QuantParams;
+use crate::device::{DeviceId, Numerics, Operand, Problem};
+use crate::ir::Precision;
+use crate::tune::Choice;
+use crate::typed_id;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::Range;
+
+typed_id!(
+    /// A buffer of a plan.
+    BufferId, "b");
+
+/// A value in one form, and where it lives.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Buffer {
+    /// The name of the value it holds.
+    pub value: String,
+    /// Type, shape and layout of one image.
+    pub operand: Operand,
+    /// Its scale, where it is 8-bit.
+    pub quant: Option<QuantParams>,
+    /// Bytes from the start of the arena, for the largest batch.
+    pub offset: usize,
+    /// The steps between which it is alive: the first writes it (or is 0 for an input), the last reads it.
+    pub life: (usize, usize),
+}
+
+/// A step: a node of the graph, or a conversion.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// The node's name; a conversion has that of the value it converts.
+    pub name: String,
+    /// What is computed.
+    pub problem: Problem,
+    /// With which scales.
+    pub numerics: Numerics,
+    /// How, with what else was tried.
+    pub choice: Choice,
+    /// What it reads.
+    pub inputs: Vec<BufferId>,
+    /// What it writes.
+    pub outputs: Vec<BufferId>,
+    /// Packed constants: ranges of the engine's weights section.
+    pub constants: Vec<Range<usize>>,
+    /// What the node computes in, and why; `None` for a conversion.
+    pub precision: Option<Precision>,
+    /// The ONNX nodes it came from.
+    pub origin: Vec<String>,
+    /// Multiplications with additions of one image.
+    pub macs: u64,
+}
+
+impl Step {
+    /// Is this a node that multiplies: one of those that coverage counts?
+    pub fn multiplies(&self) -> bool {
+        self.macs > 0
+    }
+
+    /// Does it compute in 8 bits?
+    pub fn is_int8(&self) -> bool {
+        self.precision.as_ref().is_some_and(|p| p.int8)
+    }
+}
+
+/// An input or output of the engine.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// The shape of one image, axis 0 being 1.
+    pub shape: Shape,
+    /// Where it lives, as f32 in row-major order.
+    pub buffer: BufferId,
+}
+
+/// What an engine runs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The device it was made for.
+    pub device: DeviceId,
+    /// Most images of a run.
+    pub max_batch: usize,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// What the steps read and write.
+    pub buffers: Vec<Buffer>,
+    /// What the caller gives.
+    pub inputs: Vec<Port>,
+    /// What the caller gets.
+    pub outputs: Vec<Port>,
+    /// Bytes of the arena.
+    pub arena: usize,
+}
+
+impl Plan {
+    /// A buffer.
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// Bytes that all buffers would take if none shared memory: what the arena is to be compared with.
+    pub fn buffers_sum(&self) -> usize {
+        self.buffers.iter().map(|b| b.operand.bytes() * self.max_batch).sum()
+    }
+
+    /// 8-bit nodes and multiplications, as shares of all nodes that multiply.
+    pub fn coverage(&self) -> (f64, f64) {
+        let share = |of: &dyn Fn(&Step) -> u64| {
+            let all: u64 = self.steps.iter().map(of).sum();
+            let int8: u64 = self.steps.iter().filter(|s| s.is_int8()).map(of).sum();
+            if all == 0 { 0.0 } else { int8 as f64 / all as f64 }
+        };
+        (share(&|s| u64::from(s.multiplies())), share(&|s| s.macs))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan for {} batch {} arena {} bytes", self.device, self.max_batch, self.arena)?;
+        for s in &self.steps {
+            let list = |ids: &[BufferId]| {
+                ids.iter()
+                    .map(|b| format!("{}@{}", self.buffer(*b).value, self.buffer(*b).offset))
+                    .collect::<Vec<_>>()
+            };
+            writeln!(
+                f,
+                "  {} [{}] {} -> {}",
+                s.name,
+                s.choice.tactic,
+                list(&s.inputs).join(" "),
+                list(&s.outputs).join(" ")
+            )?;
+            writeln!(f, "    {}", s.problem)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! The timing cache: what tuning learned, as text, one candidate a line, so that a second build measures nothing.
+//!
+//! ```text
+//! quantize timing cache 1
+//! [cpu/avx512-vnni x2] Conv{...} u8[1,64,56,56]:nhwc, const i8[64,64,3,3] -> u8[1,64,56,56]:nhwc
+//!   igemm/avx512-vnni  time 812345
+//!   direct/avx512-vnni  wrong byte 3 of output 0 is 1, the oracle has 2
+//! ```
+
+use super::{Candidate, Choice, Verdict, choose};
+use crate::base::codes::engine;
+use crate::base::{Diagnostic, Place, Result, files};
+use crate::device::{DeviceId, Problem, Tactic};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+const HEADER: &str = "quantize timing cache 1";
+
+/// Verdicts by device and problem.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TimingCache {
+    entries: BTreeMap<String, Vec<Candidate>>,
+}
+
+impl TimingCache {
+    /// The cache in this file; an empty one where there is no file.
+    pub fn load(path: &Path) -> Result<Self> {
+        match path.exists() {
+            true => Self::parse(&files::read_text(path)?).map_err(|e| e.at(Place::file(path))),
+            false => Ok(TimingCache::default()),
+        }
+    }
+
+    /// Writes the file.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        files::write(path, self.to_string().as_bytes())
+    }
+
+    /// Number of problems.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Does it know nothing?
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The choice among exactly these tactics. A cache that knows other tactics (another version's) is no help.
+    pub fn find(&self, device: &DeviceId, p: &Problem, tactics: &[Tactic]) -> Option<Choice> {
+        let known = self.entries.get(&key(device, p))?;
+        let same = known.len() == tactics.len() && known.iter().zip(tactics).all(|(c, t)| c.tactic == *t);
+        same.then(|| choose(known.clone()).ok()).flatten()
+    }
+
+    /// Keeps a choice.
+    pub fn insert(&mut self, device: &DeviceId, p: &Problem, choice: &Choice) {
+        self.entries.insert(key(device, p), choice.candidates.clone());
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let bad =
+            |n: usize, why: &str| Diagnostic::new(engine::TIMING_CACHE, format!("line {}: {why}", n + 1));
+        let mut lines = text.lines().enumerate();
+        if lines.next().map(|(_, l)| l) != Some(HEADER) {
+            return Err(bad(0, "this is no timing cache of this version").expected(format!("`{HEADER}`")));
+        }
+        let mut entries: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+        let mut current = None;
+        for (n, line) in lines {
+            match (line.strip_prefix("  "), &current) {
+                (None, _) => {
+                    entries.insert(line.to_string(), Vec::new());
+                    current = Some(line.to_string());
+                }
+                (Some(candidate), Some(key)) => {
+                    let c = parse_candidate(candidate).ok_or_else(|| bad(n, "this is no verdict"))?;
+                    entries.entry(key.clone()).or_default().push(c);
+                }
+                (Some(_), None) => return Err(bad(n, "a verdict before the first problem")),
+            }
+        }
+        Ok(TimingCache { entries })
+    }
+}
+
+fn key(device: &DeviceId, p: &Problem) -> String {
+    format!("[{device}] {p}")
+}
+
+fn parse_candidate(line: &str) -> Option<Candidate> {
+    let (tactic, verdict) = line.split_once("  ")?;
+    let (word, rest) = verdict.split_once(' ').unwrap_or((verdict, ""));
+    let verdict = match word {
+        "time" => Verdict::Time(rest.parse().ok()?),
+        "failed" => Verdict::Failed(rest.to_string()),
+        "wrong" => Verdict::Wrong(rest.to_string()),
+        "only" => Verdict::Only,
+        _ => return None,
+    };
+    Some(Candidate { tactic: tactic.parse().ok()?, verdict })
+}
+
+impl fmt::Display for TimingCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEADER}")?;
+        for (key, candidates) in &self.entries {
+            writeln!(f, "{key}")?;
+            for c in candidates {
+                let one_line = |s: &str| s.replace('\n', "; ");
+                match &c.verdict {
+                    Verdict::Time(ns) => writeln!(f, "  {}  time {ns}", c.tactic)?,
+                    Verdict::Failed(why) => writeln!(f, "  {}  failed {}", c.tactic, one_line(why))?,
+                    Verdict::Wrong(what) => writeln!(f, "  {}  wrong {}", c.tactic, one_line(what))?,
+                    Verdict::Only => writeln!(f, "  {}  only", c.tactic)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses() {
+        let candidate = |t: &str, verdict| Candidate { tactic: t.parse().unwrap(), verdict };
+        let all = vec![
+            candidate("igemm/avx2", Verdict::Time(1234)),
+            candidate("direct/plain", Verdict::Wrong("byte 3".into())),
+            candidate("depthwise/x", Verdict::Failed("no".into())),
+        ];
+        let cache = TimingCache { entries: [("[cpu/avx2 x2] Conv{} -> f32[1]".to_string(), all)].into() };
+        assert_eq!(TimingCache::parse(&cache.to_string()).unwrap(), cache);
+        for bad in [
+            "",
+            "x",
+            "quantize timing cache 1\n  igemm/a  time 1",
+            "quantize timing cache 1\nk\n  igemm time",
+        ] {
+            assert!(TimingCache::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

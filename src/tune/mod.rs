@@ -1,0 +1,165 @@
+//! Tuning: of the tactics a device has for a problem, the fastest that is right.
+//!
+//! Every candidate is checked against the oracle on random numbers before it may win, all are timed in turns over
+//! many short windows and compared by their minima (a machine that slows down for seconds then slows all of them
+//! alike), and every verdict is kept. With a full timing cache nothing is measured and a build is deterministic.
+
+pub mod bench;
+pub mod cache;
+
+pub use cache::TimingCache;
+
+use crate::base::codes::engine;
+use crate::base::{Diagnostic, Result, Tensor};
+use crate::device::{Device, Numerics, Problem, Tactic};
+use bench::Bench;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What tuning learned about a tactic.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It is right and takes so many nanoseconds.
+    Time(u64),
+    /// It could not be made to run; why.
+    Failed(String),
+    /// It computed something else than the oracle; what.
+    Wrong(String),
+    /// There was nothing to compare it with: the only tactic of its problem, checked but not timed.
+    Only,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Time(ns) => write!(f, "{:.1} us", *ns as f64 / 1e3),
+            Verdict::Failed(why) => write!(f, "failed: {why}"),
+            Verdict::Wrong(what) => write!(f, "wrong: {what}"),
+            Verdict::Only => f.write_str("only tactic"),
+        }
+    }
+}
+
+/// A tactic with its verdict.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Candidate {
+    pub tactic: Tactic,
+    pub verdict: Verdict,
+}
+
+/// What the tuner chose, with everything it looked at.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Choice {
+    pub tactic: Tactic,
+    pub candidates: Vec<Candidate>,
+}
+
+/// Chooses tactics for one device.
+pub struct Tuner<'d> {
+    device: &'d dyn Device,
+    cache: TimingCache,
+    /// No candidate is timed after this moment; the first right one is taken.
+    deadline: Option<Instant>,
+}
+
+/// How often each candidate is timed.
+const ROUNDS: usize = 7;
+/// How long a window is, at least.
+const WINDOW: Duration = Duration::from_micros(300);
+
+impl<'d> Tuner<'d> {
+    /// A tuner with what earlier builds learned and, where given, so long to time candidates.
+    pub fn new(device: &'d dyn Device, cache: TimingCache, budget: Option<Duration>) -> Self {
+        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b) }
+    }
+
+    /// What was learned, to be kept for the next build.
+    pub fn into_cache(self) -> TimingCache {
+        self.cache
+    }
+
+    /// The fastest right tactic of a problem. `tensors` are its constants, `numerics` its scales.
+    pub fn best(&mut self, p: &Problem, numerics: &Numerics, tensors: &[Tensor]) -> Result<Choice> {
+        let tactics = self.device.tactics(p);
+        if let Some(choice) = self.cache.find(&self.device.id(), p, &tactics) {
+            return Ok(choice);
+        }
+        if tactics.is_empty() {
+            return Err(Diagnostic::new(
+                engine::NO_TACTIC,
+                format!("{} has no kernel for {p}", self.device.id()),
+            )
+            .help("keep the node in float with a row of `precision.rules`, or report the operator"));
+        }
+        let choice = self.measure(p, numerics, tensors, tactics)?;
+        tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
+        self.cache.insert(&self.device.id(), p, &choice);
+        Ok(choice)
+    }
+
+    fn measure(
+        &self,
+        p: &Problem,
+        numerics: &Numerics,
+        tensors: &[Tensor],
+        tactics: Vec<Tactic>,
+    ) -> Result<Choice> {
+        let bench = Bench::new(p, numerics, tensors)?;
+        let alone = tactics.len() == 1;
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        let mut running = Vec::new();
+        for (i, t) in tactics.iter().enumerate() {
+            verdicts.push(match bench.prepare(self.device, t) {
+                Err(e) => Verdict::Failed(e.what.clone()),
+                Ok(mut run) => match bench.check(&mut run) {
+                    Err(what) => Verdict::Wrong(what),
+                    Ok(()) if alone => Verdict::Only,
+                    Ok(()) => {
+                        running.push((i, run));
+                        Verdict::Time(u64::MAX)
+                    }
+                },
+            });
+        }
+        for _ in 0..ROUNDS {
+            for (i, run) in &mut running {
+                if self.deadline.is_some_and(|d| Instant::now() > d) {
+                    break;
+                }
+                let time = run.window(WINDOW)?.as_nanos() as u64;
+                verdicts[*i] = match &verdicts[*i] {
+                    Verdict::Time(best) => Verdict::Time(time.min(*best)),
+                    other => other.clone(),
+                };
+            }
+        }
+        let candidates: Vec<Candidate> = tactics
+            .into_iter()
+            .zip(verdicts)
+            .map(|(tactic, verdict)| Candidate { tactic, verdict })
+            .collect();
+        choose(candidates).map_err(|all| {
+            let e =
+                Diagnostic::new(engine::NO_TACTIC, format!("no tactic of {} computes {p}", self.device.id()));
+            all.iter().fold(e, |e, c| e.detail(format!("{}: {}", c.tactic, c.verdict)))
+        })
+    }
+}
+
+/// The fastest candidate; the first of equals.
+pub(crate) fn choose(candidates: Vec<Candidate>) -> std::result::Result<Choice, Vec<Candidate>> {
+    let time = |c: &Candidate| match c.verdict {
+        Verdict::Time(ns) => Some(ns),
+        Verdict::Only => Some(0),
+        _ => None,
+    };
+    let best =
+        candidates.iter().filter(|c| time(c).is_some()).min_by_key(|c| time(c)).map(|c| c.tactic.clone());
+    match best {
+        Some(tactic) => Ok(Choice { tactic, candidates }),
+        None => Err(candidates),
+    }
+}
