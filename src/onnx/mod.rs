@@ -32,6 +32,7 @@ mod notes;
 mod order;
 pub mod proto;
 mod qdq;
+mod slots;
 mod tensor;
 
 #[cfg(any(test, feature = "testing"))]

@@ -6,8 +6,9 @@
 //!
 //! What does not fit this (a DQ with other parameters than its Q, other operators between them) stays a node.
 
-use super::build::{Builder, Failure, Outcome, Slot};
+use super::build::{Builder, Failure, Outcome};
 use super::draft::Draft;
+use super::slots::Slot;
 use crate::base::codes::model::QUANTIZATION;
 use crate::base::quant::{QuantParams, Scale};
 use crate::base::{DType, Diagnostic, Shape, Tensor};
