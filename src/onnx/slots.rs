@@ -1,8 +1,9 @@
 //! What the names of a file stand for while its graph is built.
 
 use super::build::{Builder, Failure, Outcome};
-use super::qdq::{Quantized, Weights};
+use super::qdq::Quantized;
 use super::tensor;
+use super::weights::Weights;
 use crate::base::Tensor;
 use crate::ir::{Fact, Value, ValueId};
 

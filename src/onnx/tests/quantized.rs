@@ -99,6 +99,37 @@ fn weights_that_do_not_fit_are_floats_with_a_warning() {
     assert!(m.warnings[0].contains("-128"), "{:?}", m.warnings);
 }
 
+/// ONNX Runtime's quantizer leaves out a ReLU whose output has a range from 0.
+#[test]
+fn a_relu_left_to_the_range_stands_as_a_clip() {
+    let pairs = |first: &str| {
+        let nodes = vec![
+            node(first, "x", "c").named("first"),
+            node("QuantizeLinear", "c s z", "q").named("Q"),
+            node("DequantizeLinear", "q s z", "d1"),
+            node("DequantizeLinear", "q s z", "d2"),
+            node("Add", "d1 d2", "y"),
+        ];
+        model(&[1, 2], nodes, vec![tensor("s", &[], &[0.5]), int8("z", &[], &[-128])]).import().unwrap()
+    };
+    let m = pairs("Neg");
+    let clip = m.graph.nodes().nth(1).unwrap().1;
+    assert_eq!(
+        (clip.name.as_str(), clip.op.attrs().to_string().as_str()),
+        ("Q_clip", "{max=127.5, min=0.0}")
+    );
+    assert_eq!(
+        (shown(value(&m, "c").quant), shown(value(&m, "d1").quant)),
+        (String::new(), "u8(scale=0.5)".into())
+    );
+    assert_eq!(value(&m, "d1").folded, ["q", "d2"]);
+    assert_eq!(m.graph.nodes().count(), 3);
+    assert!(m.warnings[0].ends_with(": Q"), "{:?}", m.warnings);
+
+    let m = pairs("Relu"); // nothing is cut off
+    assert_eq!((m.graph.nodes().count(), shown(value(&m, "c").quant)), (2, "u8(scale=0.5)".into()));
+}
+
 #[test]
 fn pairs_that_differ_stay_nodes() {
     let nodes = vec![
@@ -134,5 +165,5 @@ fn forms_that_cannot_be_are_refused() {
     pair(tensor("s", &[], &[0.0]), int8("z", &[], &[0])).refused("Q0208", &["scale is 0"]);
     pair(tensor("s", &[], &[f32::NAN]), int8("z", &[], &[0])).refused("Q0208", &["NaN"]);
     let int16 = TensorProto { data_type: 5, ..int8("z", &[], &[0]) };
-    pair(tensor("s", &[], &[0.1]), int16).refused("Q0208", &["quantizes to i32"]);
+    pair(tensor("s", &[], &[0.1]), int16).refused("Q0208", &["more than 8 bits"]);
 }
