@@ -70,20 +70,15 @@ impl Graph {
             if !names.insert(&v.name) {
                 bad.push(format!("two values are named {}", v.name));
             }
-            if let Some(c) = &v.constant {
-                if (c.dtype(), c.shape()) != (v.fact.dtype, &v.fact.shape) {
-                    bad.push(format!("constant {} is {}{}", v.name, c.dtype(), c.shape()));
-                }
+            if let Some(c) = &v.constant
+                && (c.dtype(), c.shape()) != (v.fact.dtype, &v.fact.shape)
+            {
+                bad.push(format!("constant {} is {}{}", v.name, c.dtype(), c.shape()));
             }
-            if let Some(ch) = &v.channels {
-                if v.fact.shape.get(ch.axis) != Some(&ch.scales.len()) {
-                    bad.push(format!(
-                        "{} has {} channel scales for {}",
-                        v.name,
-                        ch.scales.len(),
-                        v.fact.shape
-                    ));
-                }
+            if let Some(ch) = &v.channels
+                && v.fact.shape.get(ch.axis) != Some(&ch.scales.len())
+            {
+                bad.push(format!("{} has {} channel scales for {}", v.name, ch.scales.len(), v.fact.shape));
             }
         }
         let mut nodes = HashSet::new();

@@ -27,6 +27,17 @@ pub struct MatMulDims {
 impl MatMulDims {
     /// The dimensions of the product of values of these shapes.
     pub fn of(a: &Shape, b: &Shape) -> Check<Self> {
+        let mut d = MatMulDims::without_matrices(a, b)?;
+        d.matrix = [a, b].map(|s| {
+            let head = Shape::new(&s[..s.rank().saturating_sub(2)]);
+            let strides = broadcast_strides(&head, &d.batch);
+            (0..d.batch.numel()).map(|i| ravel(&unravel(i, &d.batch), &strides)).collect()
+        });
+        Ok(d)
+    }
+
+    /// The dimensions alone: the lists of matrices can be long, and shapes are checked before anything is allocated.
+    fn without_matrices(a: &Shape, b: &Shape) -> Check<Self> {
         let misfit = || format!("matrices {a} and {b} do not fit");
         if a.rank() == 0 || b.rank() == 0 {
             return Err(misfit());
@@ -40,10 +51,6 @@ impl MatMulDims {
         }
         let heads = [&a2, &b2].map(|s| Shape::new(&s[..s.rank() - 2]));
         let batch = heads[0].broadcast(&heads[1]).ok_or_else(misfit)?;
-        let matrix = heads.map(|h| {
-            let strides = broadcast_strides(&h, &batch);
-            (0..batch.numel()).map(|i| ravel(&unravel(i, &batch), &strides)).collect()
-        });
         let mut output = batch.clone();
         if a.rank() > 1 {
             output.0.push(m);
@@ -51,7 +58,7 @@ impl MatMulDims {
         if b.rank() > 1 {
             output.0.push(n);
         }
-        Ok(MatMulDims { batch, m, k, n, matrix, output })
+        Ok(MatMulDims { batch, m, k, n, matrix: Default::default(), output })
     }
 }
 
@@ -80,7 +87,7 @@ impl Operator for MatMul {
 
     fn infer(&self, inputs: &[Fact]) -> Check<Vec<Fact>> {
         arity(inputs, 2..=2)?;
-        let d = MatMulDims::of(&inputs[0].shape, &inputs[1].shape)?;
+        let d = MatMulDims::without_matrices(&inputs[0].shape, &inputs[1].shape)?;
         Ok(vec![Fact { dtype: inputs[0].dtype, shape: d.output }])
     }
 

@@ -72,7 +72,7 @@ fn reshape(x: &Shape, to: &[i64], allow_zero: bool) -> Check<Shape> {
     let known = Shape(dims.clone()).checked_numel().ok_or(format!("shape {to:?} is too large"))?;
     match to.iter().filter(|&&d| d == -1).count() {
         0 => {}
-        1 if known > 0 && x.numel() % known == 0 => {
+        1 if known > 0 && x.numel().is_multiple_of(known) => {
             let i = to.iter().position(|&d| d == -1).unwrap_or(0);
             dims[i] = x.numel() / known;
         }
@@ -107,8 +107,11 @@ fn unsqueeze(x: &Shape, axes: &[i64]) -> Check<Shape> {
 
 impl Operator for Reshape {
     const KINDS: &'static [&'static str] = &["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+
     /// The second input is `shape` for Reshape and `axes` for the others: both names lead to the same list.
-    const PARAMETERS: &'static [(usize, &'static str)] = &[(1, "shape")];
+    fn parameters(_: &str) -> &'static [(usize, &'static str)] {
+        &[(1, "shape")]
+    }
 
     fn parse(kind: &str, attrs: &mut Attrs) -> Check<Self> {
         // as an attribute (older opsets) the axes are `axes`, as an input they come under the parameter's name

@@ -73,6 +73,7 @@ functions! {
     LeakyRelu { alpha = 0.01 }: |x| if x < 0.0 { alpha * x } else { x };
     Log: |x| x.ln();
     Neg: |x| -x;
+    Not: |x| f64::from(x == 0.0);
     Reciprocal: |x| 1.0 / x;
     Relu: |x| if x < 0.0 { 0.0 } else { x };
     Round: |x| x.round_ties_even();
@@ -87,9 +88,18 @@ functions! {
     Tanh: |x| x.tanh();
 }
 
-/// The error function, to f64 precision (statrs).
+/// The error function, to f64 precision: the series 7.1.6 of Abramowitz and Stegun, whose terms are all positive.
 fn erf(x: f64) -> f64 {
-    statrs::function::erf::erf(x)
+    if x.is_nan() || x.abs() > 6.0 {
+        return if x.is_nan() { x } else { x.signum() }; // 1 - erf(6) is 2e-17
+    }
+    let (mut term, mut sum, mut odd) = (x, x, 1.0);
+    while term.abs() > 1e-17 * sum.abs() {
+        odd += 2.0;
+        term *= 2.0 * x * x / odd;
+        sum += term;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
 impl UnaryFn {
@@ -124,14 +134,17 @@ pub struct Unary {
 
 impl Operator for Unary {
     const KINDS: &'static [&'static str] = KINDS;
+
     /// Since opset 11 the bounds of Clip are inputs; no other function of one number has a second input.
-    const PARAMETERS: &'static [(usize, &'static str)] = &[(1, "min"), (2, "max")];
+    fn parameters(kind: &str) -> &'static [(usize, &'static str)] {
+        if kind == "Clip" { &[(1, "min"), (2, "max")] } else { &[] }
+    }
 
     fn parse(kind: &str, attrs: &mut Attrs) -> Check<Self> {
-        if kind == "Gelu" {
-            if let Some(form) = attrs.text("approximate")?.filter(|a| a != "none") {
-                return Err(format!("Gelu with approximate={form} is not supported, only the exact form"));
-            }
+        if kind == "Gelu"
+            && let Some(form) = attrs.text("approximate")?.filter(|a| a != "none")
+        {
+            return Err(format!("Gelu with approximate={form} is not supported, only the exact form"));
         }
         Ok(Unary { f: UnaryFn::parse(kind, attrs)? })
     }

@@ -2,6 +2,9 @@
 
 use super::super::attrs::{Attr, Attrs, Check, sizes};
 
+/// Largest number in a window, so that sums and products of them do not overflow.
+const LARGEST: usize = 1 << 20;
+
 /// Zeros around the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pads {
@@ -69,6 +72,10 @@ impl Window {
         let ceil = attrs.flag("ceil_mode", false)?;
         if strides.contains(&0) || dilations.contains(&0) {
             return Err("a stride or dilation is 0".into());
+        }
+        let numbers = [kernel, strides, dilations, [explicit[0], explicit[1]], [explicit[2], explicit[3]]];
+        if let Some(n) = numbers.as_flattened().iter().find(|&&n| n > LARGEST) {
+            return Err(format!("a kernel, stride, dilation or pad of {n} is absurd"));
         }
         Ok(Window { kernel, strides, dilations, pads, ceil })
     }
