@@ -8,3 +8,5 @@ pub mod ir;
 pub mod report;
 pub mod calib;
 pub mod data;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
