@@ -262,8 +262,8 @@ fn compare(o: &Operand, got: &[u8], want: &[u8], bound: Option<&[f64]>) -> Resul
     match (bound, o.dtype) {
         (Some(bound), DType::F32) => {
             for (i, ((g, w), b)) in floats(got).zip(floats(want)).zip(bound).enumerate() {
-                // equal infinities are equal; NaN never passes
-                if !(g == w || (f64::from(g) - f64::from(w)).abs() <= *b) {
+                // infinities are equal to themselves, and so is NaN here
+                if !(g == w || g.is_nan() && w.is_nan() || (f64::from(g) - f64::from(w)).abs() <= *b) {
                     return differs(i, format!("{g:?} (bound {b:e})"), format!("{w:?}"));
                 }
             }

@@ -5,7 +5,7 @@ use super::direct::{Accumulate, Dims, Stored, load};
 use super::product::{NR, Product};
 use crate::base::{Result, Tensor};
 use crate::device::cpu::{Family, Isa, Kernel};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 
 /// The family.
@@ -23,7 +23,8 @@ impl Family for Depthwise {
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let fits = match p.op() {
             Some(Op::Conv(c)) => {
-                p.inputs[1].constant && p.inputs[1].shape[1] == 1 && p.inputs[1].shape[0] == c.groups
+                let w = &p.inputs[1];
+                w.constant && w.shape[1] == 1 && w.shape[0] == c.groups && p.is_stored(Layout::ChannelsLast)
             }
             _ => false,
         };

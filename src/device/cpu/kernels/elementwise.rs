@@ -33,8 +33,9 @@ impl Family for Map {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let dtype = p.inputs[0].dtype;
+        let known = !p.inputs[0].constant && (dtype == DType::F32 || dtype.is_int8());
         match p.op() {
-            Some(Op::Unary(_)) if dtype == DType::F32 || dtype.is_int8() => {
+            Some(Op::Unary(_)) if known && p.inputs[0].layout == p.outputs[0].layout => {
                 vec![isa.min(Isa::Avx512Vnni).name()]
             }
             _ => vec![],
@@ -117,7 +118,9 @@ impl Family for Pairs {
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let Some(Op::Binary(b)) = p.op() else { return vec![] };
         let float = p.inputs.iter().all(|i| i.dtype == DType::F32) && !b.f.is_predicate();
-        let same = p.inputs.iter().all(|i| i.shape == p.outputs[0].shape && !i.constant && i.dtype.is_int8());
+        let out = &p.outputs[0];
+        let like = |i: &Operand| i.shape == out.shape && i.layout == out.layout && !i.constant && i.dtype.is_int8();
+        let same = p.inputs.iter().all(like);
         let int = same && matches!(b.f, BinaryFn::Add | BinaryFn::Mul);
         if float || int { vec![isa.min(Isa::Avx512Vnni).name()] } else { vec![] }
     }

@@ -6,7 +6,7 @@ use super::patches;
 use super::product::{F32, Int8, MR, NR, Product, Tile};
 use crate::base::{DType, Result, Tensor};
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Geometry;
 use std::ops::Range;
@@ -30,8 +30,10 @@ impl Family for Igemm {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let fits = match p.op() {
-            Some(Op::Conv(c)) => c.groups == 1 && p.inputs[1].constant,
-            Some(Op::Linear(_)) => p.inputs[1].constant,
+            Some(Op::Conv(c)) => {
+                c.groups == 1 && p.inputs[1].constant && p.is_stored(Layout::ChannelsLast)
+            }
+            Some(Op::Linear(_)) => p.inputs[1].constant && p.is_stored(Layout::Plain),
             _ => false,
         };
         if fits && (p.is_int8() || p.inputs[0].dtype == DType::F32) {

@@ -4,7 +4,7 @@
 use super::igemm::with_isa;
 use crate::base::{DType, Result};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, PoolFn};
 use bytemuck::Pod;
@@ -23,7 +23,9 @@ impl Family for MaxPool {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         match p.op() {
-            Some(Op::Pool(pool)) if pool.f == PoolFn::Max => vec![isa.min(Isa::Avx512Vnni).name()],
+            Some(Op::Pool(pool)) if pool.f == PoolFn::Max && p.is_stored(Layout::ChannelsLast) => {
+                vec![isa.min(Isa::Avx512Vnni).name()]
+            }
             _ => vec![],
         }
     }

@@ -122,6 +122,7 @@ impl Kernel for Conversion {
             (How::Rescale(..), DType::U8) => self.rescale(io, image, task, |x: u8| i32::from(x)),
             (How::Rescale(..), _) => self.rescale(io, image, task, |x: i8| i32::from(x)),
             (How::Copy, d) if d.size() == 1 => self.each(io, image, task, |x: u8| x),
+            (How::Copy, d) if d.size() == 2 => self.each(io, image, task, |x: u16| x),
             (How::Copy, d) if d.size() == 8 => self.each(io, image, task, |x: u64| x),
             (How::Copy, _) => self.each(io, image, task, |x: u32| x),
         });
