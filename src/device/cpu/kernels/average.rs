@@ -131,7 +131,7 @@ impl Kernel for Mean {
     }
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
-        with_isa(self.isa, || {
+        with_isa(self.isa, #[inline(always)] || {
             for ow in 0..self.g.output[1] {
                 for c in (0..self.channels).step_by(LANES) {
                     let n = LANES.min(self.channels - c);

@@ -90,7 +90,7 @@ impl Kernel for Apply {
         // SAFETY: tasks differ in their range.
         let y = unsafe { io.output::<f32>(0, image, range.clone()) };
         let x = &io.input::<f32>(0, image)[range];
-        with_isa(self.isa, || match self.f.activation() {
+        with_isa(self.isa, #[inline(always)] || match self.f.activation() {
             Some(a) => {
                 let (lo, hi) = a.bounds();
                 for (y, &x) in y.iter_mut().zip(x) {
@@ -262,7 +262,7 @@ impl Kernel for Float {
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let range = chunk(task, self.n);
         let real = self.f.real();
-        with_isa(self.isa, || match self.f {
+        with_isa(self.isa, #[inline(always)] || match self.f {
             BinaryFn::Add => self.apply(io, image, range.clone(), |a, b| a + b),
             BinaryFn::Sub => self.apply(io, image, range.clone(), |a, b| a - b),
             BinaryFn::Mul => self.apply(io, image, range.clone(), |a, b| a * b),
@@ -317,7 +317,7 @@ impl Kernel for Combine {
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let range = chunk(task, self.n);
-        with_isa(self.isa, || match &self.numerics {
+        with_isa(self.isa, #[inline(always)] || match &self.numerics {
             Numerics::Add { m, zero_points, output } => {
                 self.apply(io, image, range.clone(), output, |a, b| {
                     Numerics::add_one(*m, *zero_points, a, b)

@@ -232,12 +232,12 @@ impl<P: Product, F: Finish<P>> Kernel for Implicit<P, F> {
         let x = io.input::<P::In>(0, image);
         if self.in_place() {
             let a = &x[rows.start * self.stride..];
-            return with_isa(self.isa, || self.multiply(io, image, rows.clone(), channels.clone(), a));
+            return with_isa(self.isa, #[inline(always)] || self.multiply(io, image, rows.clone(), channels.clone(), a));
         }
         let to: &mut [P::In] =
             bytemuck::cast_slice_mut(&mut scratch[..rows.len() * self.stride * size_of::<P::In>()]);
         self.gather(x, rows.clone(), to);
-        with_isa(self.isa, || self.multiply(io, image, rows.clone(), channels.clone(), to));
+        with_isa(self.isa, #[inline(always)] || self.multiply(io, image, rows.clone(), channels.clone(), to));
     }
 }
 

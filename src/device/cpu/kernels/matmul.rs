@@ -79,6 +79,6 @@ impl Kernel for Product2 {
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let panel = bytemuck::cast_slice_mut(&mut scratch[..self.dims.k * NR * 4]);
-        with_isa(self.isa, || self.multiply(io, image, task, panel));
+        with_isa(self.isa, #[inline(always)] || self.multiply(io, image, task, panel));
     }
 }

@@ -65,7 +65,7 @@ impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
         let row = g.output[1] * c;
         // SAFETY: tasks differ in their output row.
         let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
-        with_isa(self.isa, || {
+        with_isa(self.isa, #[inline(always)] || {
             for (ow, y) in y.chunks_exact_mut(c).enumerate() {
                 y.fill(self.lowest);
                 for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
