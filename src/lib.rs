@@ -2,11 +2,11 @@
 #![warn(missing_docs)]
 
 pub mod base;
+pub mod calib;
+pub mod data;
 pub mod device;
 pub mod eval;
 pub mod ir;
 pub mod report;
-pub mod calib;
-pub mod data;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

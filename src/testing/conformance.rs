@@ -269,7 +269,10 @@ fn compare(o: &Operand, got: &[u8], want: &[u8], bound: Option<&[f64]>) -> Resul
             }
             Ok(())
         }
-        (None, DType::F32) => match floats(got).zip(floats(want)).position(|(g, w)| g.to_bits() != w.to_bits() && g != w) {
+        (None, DType::F32) => match floats(got)
+            .zip(floats(want))
+            .position(|(g, w)| g.to_bits() != w.to_bits() && g != w)
+        {
             Some(i) => differs(i, format!("{:?}", floats(got).nth(i)), format!("{:?}", floats(want).nth(i))),
             None => Ok(()),
         },

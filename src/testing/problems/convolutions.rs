@@ -92,11 +92,8 @@ fn random(rng: &mut Rng) -> Spec {
 
 fn case(rng: &mut Rng, s: &Spec, x: DType) -> Option<Case> {
     let nhwc = Layout::ChannelsLast;
-    let window = Window {
-        dilations: s.dilations,
-        pads: Pads::Explicit(s.pads),
-        ..Window::new([0, 0], s.strides)
-    };
+    let window =
+        Window { dilations: s.dilations, pads: Pads::Explicit(s.pads), ..Window::new([0, 0], s.strides) };
     let clip = Activation::Clip { lo: -1.0, hi: 1.5 };
     let activation = rng.pick(&[Activation::None, Activation::Relu, clip]);
     let fused = Fused { residual: rng.below(2) == 1, activation };

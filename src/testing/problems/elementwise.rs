@@ -61,17 +61,8 @@ fn tables(rng: &mut Rng) -> Vec<Case> {
 /// Binary functions of f32 in every form of broadcasting, in both layouts.
 fn pairs(rng: &mut Rng) -> Vec<Case> {
     let image = Shape::from([1, 5, 3, 4]);
-    let others: [&[usize]; 9] = [
-        &[1, 5, 3, 4],
-        &[5, 1, 1],
-        &[1, 5, 1, 1],
-        &[],
-        &[1],
-        &[4],
-        &[3, 4],
-        &[1, 1, 3, 4],
-        &[1, 5, 3, 1],
-    ];
+    let others: [&[usize]; 9] =
+        [&[1, 5, 3, 4], &[5, 1, 1], &[1, 5, 1, 1], &[], &[1], &[4], &[3, 4], &[1, 1, 3, 4], &[1, 5, 3, 1]];
     let functions = [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::PRelu, BinaryFn::Max];
     let mut cases = Vec::new();
     for f in functions {
@@ -133,7 +124,8 @@ fn combinations(rng: &mut Rng) -> Vec<Case> {
 /// Every conversion between types, in all four pairs of layouts.
 fn conversions(rng: &mut Rng) -> Vec<Case> {
     let types = [DType::F32, DType::U8, DType::I8];
-    let layouts = [(Layout::Plain, Layout::Plain), (Layout::Plain, NHWC), (NHWC, Layout::Plain), (NHWC, NHWC)];
+    let layouts =
+        [(Layout::Plain, Layout::Plain), (Layout::Plain, NHWC), (NHWC, Layout::Plain), (NHWC, NHWC)];
     let shapes: [&[usize]; 5] = [&[1], &[1, 3, 5, 7], &[1, 33, 2, 1], &[1, 64, 17, 16], &[1, 1, 4, 4]];
     let mut cases = Vec::new();
     for (from, to) in types.into_iter().flat_map(|a| types.map(|b| (a, b))) {
@@ -155,4 +147,3 @@ fn conversions(rng: &mut Rng) -> Vec<Case> {
     }
     cases
 }
-

@@ -10,7 +10,8 @@ const NHWC: Layout = Layout::ChannelsLast;
 
 pub fn cases(rng: &mut Rng) -> Vec<Case> {
     let mut cases = Vec::new();
-    let layouts = [(Layout::Plain, Layout::Plain), (NHWC, NHWC), (NHWC, Layout::Plain), (Layout::Plain, NHWC)];
+    let layouts =
+        [(Layout::Plain, Layout::Plain), (NHWC, NHWC), (NHWC, Layout::Plain), (Layout::Plain, NHWC)];
     for dtype in [DType::F32, DType::U8, DType::I8] {
         for (from, to) in layouts {
             for (op, shapes) in operators() {
@@ -111,4 +112,3 @@ fn gathers(rng: &mut Rng) -> Vec<Case> {
     }
     cases
 }
-

@@ -36,7 +36,9 @@ fn softmax(rng: &mut Rng) -> Vec<Case> {
 
 fn normalizations(rng: &mut Rng) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (shape, axis) in [(vec![1, 9, 1], -1), (vec![1, 3, 17], -1), (vec![1, 197, 64], -1), (vec![1, 2, 3, 5], 2)] {
+    for (shape, axis) in
+        [(vec![1, 9, 1], -1), (vec![1, 3, 17], -1), (vec![1, 197, 64], -1), (vec![1, 2, 3, 5], 2)]
+    {
         let row = Shape::new(&shape[axis_from_front(axis, shape.len())..]);
         for bias in [true, false] {
             let mut inputs = vec![float(&shape, Layout::Plain), Operand::constant(DType::F32, row.clone())];

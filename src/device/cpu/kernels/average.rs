@@ -131,16 +131,20 @@ impl Kernel for Mean {
     }
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
-        with_isa(self.isa, #[inline(always)] || {
-            for ow in 0..self.g.output[1] {
-                for c in (0..self.channels).step_by(LANES) {
-                    let n = LANES.min(self.channels - c);
-                    match self.int {
-                        Some(int) => self.integers(io, image, [oh, ow], c, n, int),
-                        None => self.floats(io, image, [oh, ow], c, n),
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || {
+                for ow in 0..self.g.output[1] {
+                    for c in (0..self.channels).step_by(LANES) {
+                        let n = LANES.min(self.channels - c);
+                        match self.int {
+                            Some(int) => self.integers(io, image, [oh, ow], c, n, int),
+                            None => self.floats(io, image, [oh, ow], c, n),
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 }

@@ -71,20 +71,17 @@ impl Accumulate for SideBySide {
     ) {
         let [kh, kw] = d.g.kernel;
         let zeros = [fill; NR];
-        let mut sums = *acc;
+        let sums = &mut acc[..n];
         for i in 0..kh {
             let h = d.g.source(0, at[0], i);
             for j in 0..kw {
                 let pixel = h.zip(d.g.source(1, at[1], j));
                 let x = pixel.map_or(&zeros[..n], |(h, w)| &x[(h * d.g.input[1] + w) * d.inputs + c..][..n]);
                 let w = &w[(i * kw + j) * d.outputs + c..][..n];
-                // a whole block is compiled to a few instructions, with the sums in registers
-                match (<&[T; NR]>::try_from(x), <&[P::Weight; NR]>::try_from(w)) {
-                    (Ok(x), Ok(w)) => (0..NR).for_each(|i| sums[i] = x[i].add(w[i], sums[i])),
-                    _ => (0..n).for_each(|i| sums[i] = x[i].add(w[i], sums[i])),
+                for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
+                    *sum = x.add(w, *sum);
                 }
             }
         }
-        *acc = sums;
     }
 }

@@ -158,7 +158,11 @@ impl<P: Product, T: Stored<P>, A: Accumulate, F: Finish<P>> Kernel for ConvLoops
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
-        with_isa(self.isa, #[inline(always)] || self.row(io, image, task));
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || self.row(io, image, task),
+        );
     }
 }
 

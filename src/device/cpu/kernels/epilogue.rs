@@ -94,9 +94,6 @@ pub struct IntFinish {
     epilogue: Epilogue,
     /// `-zero_point * sum(w)`, and `-128 * sum(w)` more for s8 inputs, per channel.
     start: Vec<[i32; NR]>,
-    /// The epilogue's multipliers and addends, by blocks of channels.
-    m: Vec<[f32; NR]>,
-    b: Vec<[f32; NR]>,
     residual: Option<DType>,
 }
 
@@ -115,13 +112,7 @@ impl IntFinish {
         let fused = step.problem.op().map(Op::fused).unwrap_or_default();
         let start: Vec<i32> = sums.iter().map(|s| -(zero_point + offset) * s).collect();
         let residual = fused.residual.then(|| step.problem.inputs[step.problem.inputs.len() - 1].dtype);
-        Ok(IntFinish {
-            start: blocks(&start),
-            m: blocks(&epilogue.m),
-            b: blocks(&epilogue.b),
-            epilogue: epilogue.clone(),
-            residual,
-        })
+        Ok(IntFinish { start: blocks(&start), epilogue: epilogue.clone(), residual })
     }
 
     /// The input's zero point, which fills the padding.
@@ -148,17 +139,30 @@ impl Finish<Int8> for IntFinish {
             None => {}
         }
         let e = &self.epilogue;
-        let (m, b) = (&self.m[c / NR], &self.b[c / NR]);
-        let mut t: [f32; NR] = std::array::from_fn(|i| (acc[i] as f32).mul_add(m[i], b[i]));
-        if let Some((scale, zp)) = e.residual {
-            t = std::array::from_fn(|i| ((r[i] - zp) as f32).mul_add(scale, t[i]));
+        // loops of `n`, a number that the compiler does not know: it makes vectors of them, where it would unroll
+        // those of a constant number into single steps
+        let mut t = [0f32; NR];
+        let (m, b) = (&e.m[c..c + n], &e.b[c..c + n]);
+        for (((t, &a), &m), &b) in t.iter_mut().zip(acc).zip(m).zip(b) {
+            *t = (a as f32).mul_add(m, b);
         }
-        let t = t.map(|t| t.max(e.lo).min(e.hi));
+        if let Some((scale, zp)) = e.residual {
+            for (t, &r) in t[..n].iter_mut().zip(&r) {
+                *t = ((r - zp) as f32).mul_add(scale, *t);
+            }
+        }
+        let clamp = |t: f32| t.max(e.lo).min(e.hi);
         // SAFETY: the caller's promise.
         unsafe {
             match e.out {
-                None => put(io, image, at, n, &t),
-                Some(q) => put(io, image, at, n, &t.map(|t| q.saturate(t) as u8)), // an s8 keeps its bits
+                None => {
+                    let y = io.output::<f32>(0, image, at..at + n);
+                    y.iter_mut().zip(&t).for_each(|(y, &t)| *y = clamp(t));
+                }
+                Some(q) => {
+                    let y = io.output::<u8>(0, image, at..at + n);
+                    y.iter_mut().zip(&t).for_each(|(y, &t)| *y = q.saturate(clamp(t)) as u8); // s8 keeps its bits
+                }
             }
         }
     }

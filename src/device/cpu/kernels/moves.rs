@@ -44,8 +44,7 @@ impl Family for Move {
 
     fn load(&self, step: &Bound, _: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
-        let broken =
-            |why: &str| Err(Diagnostic::new(machine::INTERNAL, format!("no move is {p}: {why}")));
+        let broken = |why: &str| Err(Diagnostic::new(machine::INTERNAL, format!("no move is {p}: {why}")));
         let Some(indices) = indices(step) else { return broken("it cannot be evaluated") };
         let rescale = match &step.numerics {
             Numerics::Rescale { inputs, output } => Some((inputs.clone(), *output)),

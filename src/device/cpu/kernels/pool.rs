@@ -65,18 +65,24 @@ impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
         let row = g.output[1] * c;
         // SAFETY: tasks differ in their output row.
         let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
-        with_isa(self.isa, #[inline(always)] || {
-            for (ow, y) in y.chunks_exact_mut(c).enumerate() {
-                y.fill(self.lowest);
-                for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
-                    for w in (0..g.kernel[1]).filter_map(|j| g.source(1, ow, j)) {
-                        let x = &x[(h * g.input[1] + w) * c..][..c];
-                        // NaN wins and stays: whoever looks for it must find it
-                        #[allow(clippy::eq_op)]
-                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || {
+                for (ow, y) in y.chunks_exact_mut(c).enumerate() {
+                    y.fill(self.lowest);
+                    for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
+                        for w in (0..g.kernel[1]).filter_map(|j| g.source(1, ow, j)) {
+                            let x = &x[(h * g.input[1] + w) * c..][..c];
+                            // NaN wins and stays: whoever looks for it must find it
+                            #[allow(clippy::eq_op)]
+                            y.iter_mut()
+                                .zip(x)
+                                .for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 }

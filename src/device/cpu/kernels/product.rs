@@ -314,9 +314,8 @@ mod x86 {
             // each channel's sum in two neighbouring lanes, four channels a vector
             let mut s = [[_mm256_setzero_si256(); 2]; R];
             for g in 0..groups {
-                let w = [0, 16].map(|o| {
-                    _mm256_cvtepi8_epi16(_mm_loadu_si128(panel.add((g * NR + c) * 4 + o).cast()))
-                });
+                let w = [0, 16]
+                    .map(|o| _mm256_cvtepi8_epi16(_mm_loadu_si128(panel.add((g * NR + c) * 4 + o).cast())));
                 for (r, row) in s.iter_mut().enumerate() {
                     let x = _mm_set1_epi32(a.add(r * stride + g * 4).cast::<i32>().read_unaligned());
                     let x = _mm256_cvtepu8_epi16(x);
