@@ -15,4 +15,6 @@ pub mod plan;
 pub mod quant;
 pub mod report;
 pub mod rewrite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tune;

@@ -107,16 +107,19 @@ impl QuantParams {
     }
 
     /// Smallest and largest integer of the type.
+    #[inline(always)]
     pub fn limits(&self) -> (i32, i32) {
         limits(self.dtype)
     }
 
     /// `sat(rint(x / scale) + zero_point)`; NaN to 0.
+    #[inline(always)]
     pub fn quantize(&self, x: f32) -> i32 {
         self.saturate(x / self.scale.get())
     }
 
     /// `sat(rint(t) + zero_point)` for a `t` in units of the scale.
+    #[inline(always)] // kernels are compiled for several instruction sets
     pub fn saturate(&self, t: f32) -> i32 {
         let (lo, hi) = self.limits();
         // saturating before the cast: t may be far outside i32; `as` sends NaN to 0
@@ -141,6 +144,7 @@ impl fmt::Display for QuantParams {
 }
 
 /// Smallest and largest integer of an 8-bit type.
+#[inline(always)]
 pub fn limits(dtype: DType) -> (i32, i32) {
     match dtype {
         DType::U8 => (0, 255),
@@ -149,6 +153,7 @@ pub fn limits(dtype: DType) -> (i32, i32) {
 }
 
 /// Rounds half to even.
+#[inline(always)]
 pub fn rint(t: f32) -> f32 {
     t.round_ties_even()
 }

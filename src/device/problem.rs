@@ -112,6 +112,11 @@ impl Problem {
         self.inputs.iter().filter(|i| !i.constant)
     }
 
+    /// Do all operands that are no constants have this layout (where it makes a difference)?
+    pub fn is_stored(&self, layout: Layout) -> bool {
+        self.activations().chain(&self.outputs).all(|o| o.layout == layout.canonical(&o.shape))
+    }
+
     /// Bytes that one image reads and writes, constants included.
     pub fn traffic(&self) -> usize {
         self.inputs.iter().chain(&self.outputs).map(Operand::bytes).sum()

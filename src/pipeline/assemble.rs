@@ -88,7 +88,10 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
         r.accuracy = e.accuracy;
         r.metrics = e.scores;
         if !e.skipped.is_empty() {
-            r.warnings.push(format!("{} evaluation samples could not be decoded and were left out", e.skipped.len()));
+            r.warnings.push(format!(
+                "{} evaluation samples could not be decoded and were left out",
+                e.skipped.len()
+            ));
         }
     }
     if let Some(t) = &p.timed {
@@ -125,7 +128,8 @@ fn not_checked(p: &Parts) -> Vec<String> {
 fn rewrites(net: &Network) -> Vec<Rewrite> {
     let mut rows: BTreeMap<&str, Rewrite> = BTreeMap::new();
     for e in &net.record.rows {
-        let row = rows.entry(&e.rule).or_insert_with(|| Rewrite { rule: e.rule.clone(), ..Rewrite::default() });
+        let row =
+            rows.entry(&e.rule).or_insert_with(|| Rewrite { rule: e.rule.clone(), ..Rewrite::default() });
         match &e.outcome {
             RewriteVerdict::Done => row.done += 1,
             RewriteVerdict::Blocked(reason) => match row.blocked.iter_mut().find(|b| b.reason == *reason) {
@@ -133,7 +137,11 @@ fn rewrites(net: &Network) -> Vec<Rewrite> {
                     b.count += 1;
                     b.nodes.push(e.node.clone());
                 }
-                None => row.blocked.push(RewriteBlocked { reason: reason.clone(), count: 1, nodes: vec![e.node.clone()] }),
+                None => row.blocked.push(RewriteBlocked {
+                    reason: reason.clone(),
+                    count: 1,
+                    nodes: vec![e.node.clone()],
+                }),
             },
         }
     }
@@ -212,7 +220,14 @@ fn layers(p: &Parts, e: &Engine) -> Vec<Layer> {
     nodes(&e.plan).map(|(i, s)| layer(p, e, i, s, profile, reference.get(s.name.as_str()).copied())).collect()
 }
 
-fn layer(p: &Parts, e: &Engine, i: usize, s: &Step, profile: Option<&Profile>, reference: Option<f64>) -> Layer {
+fn layer(
+    p: &Parts,
+    e: &Engine,
+    i: usize,
+    s: &Step,
+    profile: Option<&Profile>,
+    reference: Option<f64>,
+) -> Layer {
     let buffer = e.plan.buffer(s.outputs[0]);
     let drift = p.drift.get(&s.name).cloned().unwrap_or_default();
     let reason = s.precision.as_ref().map(|p| &p.reason);
@@ -249,7 +264,8 @@ fn weight_scale_ratio(p: &Parts, s: &Step) -> Option<f64> {
     let g = p.graph?;
     let (_, n) = g.nodes().find(|(_, n)| n.name == s.name)?;
     let scales = &g.value(*n.inputs.get(1)?).channels.as_ref()?.scales;
-    let (lo, hi) = scales.iter().fold((f32::INFINITY, 0f32), |(lo, hi), s| (lo.min(s.get()), hi.max(s.get())));
+    let (lo, hi) =
+        scales.iter().fold((f32::INFINITY, 0f32), |(lo, hi), s| (lo.min(s.get()), hi.max(s.get())));
     Some(f64::from(hi) / f64::from(lo))
 }
 

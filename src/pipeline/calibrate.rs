@@ -62,7 +62,8 @@ pub fn calibrate(
     if !cache.is_complete() {
         let (data, dataset) = data.ok_or_else(no_data)?;
         let threads = threads(job);
-        let samples = Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
+        let samples =
+            Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
         skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
         cache.provenance = provenance;
     }
@@ -76,7 +77,15 @@ pub fn calibrate(
         (MethodName::Auto, Some((data, dataset))) => {
             ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
             let data = (dataset, &data.preprocess);
-            select::select(&net.graph, &codings, &mut cache, &method_options, (engine, session), data, monitor)?
+            select::select(
+                &net.graph,
+                &codings,
+                &mut cache,
+                &method_options,
+                (engine, session),
+                data,
+                monitor,
+            )?
         }
         (MethodName::Auto, None) => return Err(no_data()),
         (MethodName::One(_), _) => Winners::new(),
@@ -108,7 +117,8 @@ fn no_data() -> Box<Diagnostic> {
 fn decide(g: &mut Graph, settings: &quant::Settings, cache: &Cache) {
     let seen = |e: &Entry| e.chosen.is_some() || e.stats.parts.iter().any(|p| p.count > 0);
     let name = |v: usize| &g.value(ValueId::from(v)).name;
-    let known: Vec<bool> = (0..g.value_count()).map(|v| cache.tensors.get(name(v)).is_some_and(seen)).collect();
+    let known: Vec<bool> =
+        (0..g.value_count()).map(|v| cache.tensors.get(name(v)).is_some_and(seen)).collect();
     quant::decide(g, settings, |v| known[v.index()]);
 }
 
@@ -193,9 +203,12 @@ fn given_cache(
         (true, _) => Ok((cache, CalibrationSource::Cache)),
         (false, true) => Ok((cache, CalibrationSource::Trusted)),
         (false, false) => {
-            let e = Diagnostic::new(calibration::STALE_CACHE, "the calibration cache was made for something else")
-                .at(Place::file(given))
-                .help("calibrate anew without `calibration.cache`, or accept it with `--trust-cache`");
+            let e = Diagnostic::new(
+                calibration::STALE_CACHE,
+                "the calibration cache was made for something else",
+            )
+            .at(Place::file(given))
+            .help("calibrate anew without `calibration.cache`, or accept it with `--trust-cache`");
             Err(differing.into_iter().fold(e, |e, d| e.detail(d)))
         }
     }

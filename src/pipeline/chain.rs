@@ -82,7 +82,8 @@ impl<'a> Chain<'a> {
         let mut fp32 = Session::new(&reference, &self.device)?;
         self.report.seconds.reference = Some(lap());
 
-        let calibrated = calibration::calibrate(job, options, &mut net, (&reference, &mut fp32), self.monitor)?;
+        let calibrated =
+            calibration::calibrate(job, options, &mut net, (&reference, &mut fp32), self.monitor)?;
         self.save_caches(&calibrated)?;
         self.report.seconds.calibrate = Some(lap());
         if until == Until::Caches {
@@ -108,7 +109,13 @@ impl<'a> Chain<'a> {
 
         if let Some(e) = &job.evaluation {
             let sessions = (&mut fp32, &mut int8);
-            parts.evaluated = Some(evaluate::evaluate(e, &engine.origin.labels, net.probabilities, sessions, self.monitor)?);
+            parts.evaluated = Some(evaluate::evaluate(
+                e,
+                &engine.origin.labels,
+                net.probabilities,
+                sessions,
+                self.monitor,
+            )?);
         }
         let samples = self.samples(&calibrated)?;
         if let Some((dataset, preprocess)) = &samples {

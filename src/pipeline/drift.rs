@@ -39,7 +39,8 @@ pub fn measure(
     for i in 0..count {
         monitor.check()?;
         let Ok(sample) = dataset.load(i, preprocess) else { continue };
-        let (exact, engine_values) = (collect(reference, fp32, &sample.values)?, collect(engine, int8, &sample.values)?);
+        let (exact, engine_values) =
+            (collect(reference, fp32, &sample.values)?, collect(engine, int8, &sample.values)?);
         for (_, s) in nodes(&engine.plan) {
             let name = engine.plan.buffer(s.outputs[0]).value.as_str();
             if let (Some(x), Some(y)) = (exact.get(name), engine_values.get(name)) {
@@ -54,7 +55,11 @@ pub fn measure(
     Ok(layers)
 }
 
-fn collect<'e>(engine: &'e Engine, session: &mut Session, input: &[f32]) -> Result<HashMap<&'e str, Vec<f32>>> {
+fn collect<'e>(
+    engine: &'e Engine,
+    session: &mut Session,
+    input: &[f32],
+) -> Result<HashMap<&'e str, Vec<f32>>> {
     session.input_mut(0, 1).copy_from_slice(input);
     let mut c = Collect::new(&engine.plan);
     c.input(0, input);
@@ -71,12 +76,22 @@ struct Alone<'g> {
 impl<'g> Alone<'g> {
     fn of(graph: &'g Graph) -> Result<Self> {
         let device = Cpu { threads: 1, ..Cpu::host() };
-        let int8: Vec<NodeId> =
-            graph.nodes().filter(|(_, n)| n.precision.as_ref().is_some_and(|p| p.int8)).map(|(id, _)| id).collect();
+        let int8: Vec<NodeId> = graph
+            .nodes()
+            .filter(|(_, n)| n.precision.as_ref().is_some_and(|p| p.int8))
+            .map(|(id, _)| id)
+            .collect();
         let build = |&id: &NodeId| {
             let mut tuner = Tuner::new(&device, TimingCache::default(), None).unchecked();
             let settings = engine::Settings { max_batch: 1 };
-            let e = engine::build(&graph.only(id), &device, &mut tuner, settings, Origin::default(), &crate::base::Silent)?;
+            let e = engine::build(
+                &graph.only(id),
+                &device,
+                &mut tuner,
+                settings,
+                Origin::default(),
+                &crate::base::Silent,
+            )?;
             let s = Session::new(&e, &device)?;
             Ok((id, e, s))
         };
@@ -99,7 +114,11 @@ impl<'g> Alone<'g> {
                 n.inputs.contains(&node.outputs[0]) && n.precision.as_ref().is_some_and(|p| p.int8)
             });
             let stored = value.quant.filter(|_| wanted);
-            let y: Vec<f32> = session.output_slice(0, 1).iter().map(|&v| stored.map_or(v, |q| q.dequantize(q.quantize(v)))).collect();
+            let y: Vec<f32> = session
+                .output_slice(0, 1)
+                .iter()
+                .map(|&v| stored.map_or(v, |q| q.dequantize(q.quantize(v))))
+                .collect();
             if let Some(x) = exact.get(value.name.as_str()) {
                 drift.update(x, &y);
             }

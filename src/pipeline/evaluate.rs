@@ -82,7 +82,12 @@ pub fn evaluate(
     Ok(out)
 }
 
-fn accuracy(out: &Evaluated, flips: &FlipRecorder, labels: &[String], name: impl Fn(usize) -> String) -> Accuracy {
+fn accuracy(
+    out: &Evaluated,
+    flips: &FlipRecorder,
+    labels: &[String],
+    name: impl Fn(usize) -> String,
+) -> Accuracy {
     let score = |metric: &str| out.scores.iter().find(|s| s.metric == metric);
     let side = |pick: fn(&Score) -> Option<f64>| -> Option<TopK> {
         let top1 = pick(score("top1")?)?;

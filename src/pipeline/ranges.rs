@@ -28,8 +28,11 @@ pub fn range_of(stats: &Stats, method: &dyn Method, coding: Coding, options: &Op
 
 /// For each tensor, each method's range over all samples. Tensors without a coding are left out.
 pub fn candidates(g: &Graph, codings: &[Option<Coding>], cache: &mut Cache, options: &Options) {
-    let coding: BTreeMap<&str, Coding> =
-        g.live_values().into_iter().filter_map(|v| Some((g.value(v).name.as_str(), codings[v.index()]?))).collect();
+    let coding: BTreeMap<&str, Coding> = g
+        .live_values()
+        .into_iter()
+        .filter_map(|v| Some((g.value(v).name.as_str(), codings[v.index()]?)))
+        .collect();
     let entries: Vec<_> = cache.tensors.iter_mut().collect();
     entries.into_par_iter().for_each(|(name, entry)| {
         let Some(&coding) = coding.get(name.as_str()) else { return };

@@ -114,7 +114,8 @@ impl Contest {
             let name = &g.value(self.value).name;
             for ((_, q), error) in self.candidates.iter().zip(&mut self.errors) {
                 let rounded = evaluate(&mut session, engine, values, Some((name, q)))?;
-                let difference = exact.iter().zip(&rounded).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
+                let difference =
+                    exact.iter().zip(&rounded).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
                 *error += difference.sum::<f64>() / energy.max(f64::MIN_POSITIVE);
             }
             idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(session);

@@ -111,6 +111,11 @@ fn close(got: &[u8], want: &[u8], n: usize) -> std::result::Result<(), String> {
 }
 
 impl Running {
+    /// The time of one run.
+    pub fn once(&mut self) -> Result<Duration> {
+        self.0.time(1)
+    }
+
     /// The time of one run, as the mean over a window of at least this length.
     pub fn window(&mut self, least: Duration) -> Result<Duration> {
         let start = Instant::now();

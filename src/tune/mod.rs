@@ -69,6 +69,8 @@ pub struct Tuner<'d> {
 
 /// How often each candidate is timed.
 const ROUNDS: usize = 7;
+/// A candidate this many times slower than the best at its first run is not timed again.
+const HOPELESS: u64 = 4;
 /// How long a window is, at least.
 const WINDOW: Duration = Duration::from_micros(300);
 
@@ -137,7 +139,14 @@ impl<'d> Tuner<'d> {
                 },
             });
         }
-        for _ in 0..ROUNDS {
+        for (i, run) in &mut running {
+            verdicts[*i] = Verdict::Time(run.once()?.as_nanos() as u64);
+        }
+        // one run tells who cannot win; their time stays on record
+        let best = running.iter().filter_map(|(i, _)| nanos(&verdicts[*i])).min().unwrap_or(0);
+        running.retain(|(i, _)| nanos(&verdicts[*i]).is_some_and(|t| t <= best.saturating_mul(HOPELESS)));
+        let rounds = if running.len() > 1 { ROUNDS } else { 0 };
+        for _ in 0..rounds {
             for (i, run) in &mut running {
                 if self.deadline.is_some_and(|d| Instant::now() > d) {
                     break;
@@ -159,6 +168,13 @@ impl<'d> Tuner<'d> {
                 Diagnostic::new(engine::NO_TACTIC, format!("no tactic of {} computes {p}", self.device.id()));
             all.iter().fold(e, |e, c| e.detail(format!("{}: {}", c.tactic, c.verdict)))
         })
+    }
+}
+
+fn nanos(v: &Verdict) -> Option<u64> {
+    match v {
+        Verdict::Time(ns) => Some(*ns),
+        _ => None,
     }
 }
 

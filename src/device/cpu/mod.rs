@@ -81,9 +81,25 @@ pub trait Kernel: Send + Sync {
 pub struct Io<'a> {
     arena: *mut u8,
     len: usize,
-    inputs: &'a [Slot],
-    outputs: &'a [Slot],
+    inputs: &'a [Place],
+    outputs: &'a [Place],
     life: PhantomData<&'a mut [u8]>,
+}
+
+/// Where an operand's images are, and the bytes of one: a slot may leave a gap after each.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: Slot,
+    bytes: usize,
+}
+
+impl Place {
+    /// The first byte of an image in an arena of `len` bytes.
+    fn at(&self, image: usize, len: usize) -> usize {
+        let at = self.slot.offset + self.slot.stride * image;
+        assert!(at + self.bytes <= len, "an operand ends outside the arena");
+        at
+    }
 }
 
 // SAFETY: tasks of one step read inputs and write disjoint parts of outputs; a checked plan keeps the slots of a
@@ -93,11 +109,10 @@ unsafe impl Sync for Io<'_> {}
 impl Io<'_> {
     /// Input `i` of an image.
     pub fn input<T: Pod>(&self, i: usize, image: usize) -> &[T] {
-        let slot = self.inputs[i];
-        let at = slot.offset + slot.stride * image;
-        assert!(at + slot.stride <= self.len);
-        // SAFETY: in bounds by the line above; nobody writes inputs during a step (see `Sync`).
-        let bytes = unsafe { std::slice::from_raw_parts(self.arena.add(at), slot.stride) };
+        let place = self.inputs[i];
+        let at = place.at(image, self.len);
+        // SAFETY: in bounds by `at`; nobody writes inputs during a step (see `Sync`).
+        let bytes = unsafe { std::slice::from_raw_parts(self.arena.add(at), place.bytes) };
         bytemuck::cast_slice(bytes)
     }
 
@@ -107,11 +122,11 @@ impl Io<'_> {
     /// No two tasks of a step may ask for overlapping ranges.
     #[allow(clippy::mut_from_ref)] // disjoint parts for concurrent tasks: the contract above
     pub unsafe fn output<T: Pod>(&self, i: usize, image: usize, range: std::ops::Range<usize>) -> &mut [T] {
-        let slot = self.outputs[i];
+        let place = self.outputs[i];
         let (start, end) = (range.start * size_of::<T>(), range.end * size_of::<T>());
-        let at = slot.offset + slot.stride * image + start;
-        assert!(start <= end && end <= slot.stride && at + (end - start) <= self.len);
-        // SAFETY: in bounds by the line above, exclusive by the caller's promise.
+        let at = place.at(image, self.len) + start;
+        assert!(start <= end && end <= place.bytes);
+        // SAFETY: in bounds by the lines above, exclusive by the caller's promise.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.arena.add(at), end - start) };
         bytemuck::cast_slice_mut(bytes)
     }
@@ -122,7 +137,7 @@ impl Io<'_> {
     /// As for [`Io::output`].
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn whole_output<T: Pod>(&self, i: usize, image: usize) -> &mut [T] {
-        let n = self.outputs[i].stride / size_of::<T>();
+        let n = self.outputs[i].bytes / size_of::<T>();
         // SAFETY: the caller's promise.
         unsafe { self.output(i, image, 0..n) }
     }

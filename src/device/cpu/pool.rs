@@ -179,4 +179,21 @@ mod tests {
         assert!(caught.is_err());
         pool.run(4, &|_, _| {});
     }
+
+    #[test]
+    fn thousands_of_small_jobs_and_pools() {
+        for workers in [2, 3, 5] {
+            let mut pool = Pool::new(workers);
+            let total = AtomicU32::new(0);
+            for job in 0..3000 {
+                pool.run(job % 9, &|_, _| {
+                    total.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            assert_eq!(total.load(Ordering::Relaxed), (0..3000).map(|j| j % 9).sum::<u32>());
+        }
+        for _ in 0..200 {
+            drop(Pool::new(4)); // idle, perhaps before its threads have started
+        }
+    }
 }

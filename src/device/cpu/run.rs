@@ -1,9 +1,9 @@
 //! The executor: an arena, kernels, a pool.
 
 use super::pool::Pool;
-use super::{Cpu, Io, Kernel, family};
+use super::{Cpu, Io, Kernel, Place, family};
 use crate::base::{Aligned, Result};
-use crate::device::{Executor, Program, Slot, Tap};
+use crate::device::{Executor, Operand, Program, Slot, Tap};
 use std::marker::PhantomData;
 use std::time::Instant;
 
@@ -21,18 +21,19 @@ pub struct Run {
 
 struct Step {
     kernel: Box<dyn Kernel>,
-    inputs: Vec<Slot>,
-    outputs: Vec<Slot>,
+    inputs: Vec<Place>,
+    outputs: Vec<Place>,
 }
 
 impl Run {
     /// Loads a program: kernels, arena, threads.
     pub fn new(cpu: &Cpu, program: &Program) -> Result<Self> {
         let load = |s: &crate::device::Bound| -> Result<Step> {
+            let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.bytes() };
             Ok(Step {
                 kernel: family(&s.tactic)?.load(s, cpu.isa)?,
-                inputs: s.inputs.clone(),
-                outputs: s.outputs.clone(),
+                inputs: s.inputs.iter().zip(s.problem.activations()).map(place).collect(),
+                outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
             })
         };
         let steps = program.steps.iter().map(load).collect::<Result<Vec<_>>>()?;
@@ -71,8 +72,8 @@ impl Executor for Run {
             });
             if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
                 tap.timed(i, start.elapsed());
-                for (o, slot) in s.outputs.iter().enumerate() {
-                    tap.seen(i, o, &self.arena.bytes()[slot.range(images)]);
+                for (o, place) in s.outputs.iter().enumerate() {
+                    tap.seen(i, o, &self.arena.bytes()[place.slot.range(images)]);
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Executor for Run {
             for image in 0..images {
                 let read = |slot: &super::Slot| {
                     let at = slot.offset + slot.stride * image;
-                    &self.arena[at..at + slot.stride]
+                    &self.arena[at..(at + slot.stride).min(self.arena.len())]
                 };
                 let inputs: Vec<&[u8]> = s.inputs.iter().map(read).collect();
                 let outputs = step::run(&s.problem, &s.numerics, &s.packed, &inputs)?;

@@ -3,10 +3,10 @@
 use super::super::numerics::Output;
 use super::super::{Numerics, Operand, Problem, Work};
 use crate::base::codes::machine;
-use crate::base::quant::QuantParams;
+use crate::base::quant::{QuantParams, limits};
 use crate::base::{Diagnostic, Result, Tensor};
 use crate::ir::ops::{BinaryFn, Fused};
-use crate::ir::{Array, Op};
+use crate::ir::{Array, Data, Op};
 use bytes::Bytes;
 
 /// Computes a step for one image: the bytes of its outputs from those of its inputs.
@@ -32,7 +32,8 @@ fn broken(p: &Problem, why: &str) -> Box<Diagnostic> {
 
 /// The numbers of an operand in the order of its shape.
 fn read(o: &Operand, bytes: &[u8]) -> Option<Array> {
-    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), bytes)?);
+    // a slot may leave a gap after each image
+    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), bytes.get(..o.bytes())?)?);
     Some(stored.gather(o.shape.clone(), |i| Some(o.layout.place(&o.shape, i))))
 }
 
@@ -40,6 +41,12 @@ fn read(o: &Operand, bytes: &[u8]) -> Option<Array> {
 fn write(o: &Operand, a: &Array) -> Vec<u8> {
     let mut from = vec![0; a.shape.numel()];
     (0..from.len()).for_each(|i| from[o.layout.place(&o.shape, i)] = i);
+    let mut a = a.clone();
+    if let (true, Data::Int(v)) = (o.dtype.is_int8(), &mut a.data) {
+        // the maximum of a window that lies in the padding is lower than every number: here, the type's lowest
+        let lowest = i64::from(limits(o.dtype).0);
+        v.iter_mut().for_each(|v| *v = (*v).max(lowest));
+    }
     a.gather(a.shape.clone(), |i| Some(from[i])).to_tensor(o.dtype).bytes().to_vec()
 }
 
@@ -54,6 +61,14 @@ fn store(shape: &crate::base::Shape, output: Option<QuantParams>, f: impl Fn(usi
 
 fn stored(output: &Output, t: f32) -> (f32, i32) {
     (output.clamp(t), output.store(t))
+}
+
+/// Integers plus `by`; reals as they are.
+fn shifted(mut a: Array, by: i64) -> Array {
+    if let Data::Int(v) = &mut a.data {
+        v.iter_mut().for_each(|v| *v += by);
+    }
+    a
 }
 
 fn reformat(numerics: &Numerics, x: &Array) -> Option<Array> {
@@ -76,10 +91,7 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
     Ok(match numerics {
         Numerics::Float | Numerics::Integers => op.eval(&refs)?,
         Numerics::Multiply { zero_point, epilogue } => {
-            let x = Array::int(
-                inputs[0].shape.clone(),
-                inputs[0].ints().iter().map(|v| v - i64::from(*zero_point)).collect(),
-            );
+            let x = shifted(inputs[0].clone(), -i64::from(*zero_point));
             let acc = bare(op).eval(&[&x, &inputs[1]])?.remove(0);
             let (sums, channel) = (acc.ints(), channel_of(op, &acc));
             let residual = op.fused().residual.then(|| inputs[inputs.len() - 1].ints());
@@ -91,10 +103,7 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
         }
         Numerics::Average { zero_point, ratio, output } => {
             let Op::Pool(pool) = op else { return Err("no average".into()) };
-            let x = Array::int(
-                inputs[0].shape.clone(),
-                inputs[0].ints().iter().map(|v| v - i64::from(*zero_point)).collect(),
-            );
+            let x = shifted(inputs[0].clone(), -i64::from(*zero_point));
             let sums = op.eval(&[&x])?.remove(0);
             let g = pool.geometry(&x.shape)?;
             let area = g.output[0] * g.output[1];
@@ -119,13 +128,17 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
             vec![Array::int(inputs[0].shape.clone(), y.collect())]
         }
         Numerics::Rescale { inputs: scales, output } => {
+            // what the operator pads with is a real 0: it moves q - zero_point
+            let zero = output.quant.map_or(0, |q| i64::from(q.zero_point));
             let each: Vec<Array> = (inputs.iter().zip(scales))
                 .map(|(x, &(m, zp))| {
                     let v = x.ints();
-                    store(&x.shape, output.quant, |i| stored(output, (v[i] as i32 - zp) as f32 * m))
+                    let y = store(&x.shape, output.quant, |i| stored(output, (v[i] as i32 - zp) as f32 * m));
+                    shifted(y, -zero)
                 })
                 .collect();
-            op.eval(&each.iter().collect::<Vec<_>>())?
+            let moved = op.eval(&each.iter().collect::<Vec<_>>())?;
+            moved.into_iter().map(|y| shifted(y, zero)).collect()
         }
         Numerics::Quantize(_) => return Err("quantizing is a conversion".into()),
     })

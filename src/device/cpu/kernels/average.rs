@@ -6,7 +6,7 @@ use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::numerics::Output;
-use crate::device::{Bound, Numerics, Problem};
+use crate::device::{Bound, Layout, Numerics, Problem};
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, Pool, PoolFn};
 
@@ -27,7 +27,9 @@ impl Family for AveragePool {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         match p.op() {
-            Some(Op::Pool(Pool { f: PoolFn::Average { .. }, .. })) => vec![isa.min(Isa::Avx512Vnni).name()],
+            Some(Op::Pool(Pool { f: PoolFn::Average { .. }, .. })) if p.is_stored(Layout::ChannelsLast) => {
+                vec![isa.min(Isa::Avx512Vnni).name()]
+            }
             _ => vec![],
         }
     }
@@ -129,16 +131,20 @@ impl Kernel for Mean {
     }
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
-        with_isa(self.isa, || {
-            for ow in 0..self.g.output[1] {
-                for c in (0..self.channels).step_by(LANES) {
-                    let n = LANES.min(self.channels - c);
-                    match self.int {
-                        Some(int) => self.integers(io, image, [oh, ow], c, n, int),
-                        None => self.floats(io, image, [oh, ow], c, n),
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || {
+                for ow in 0..self.g.output[1] {
+                    for c in (0..self.channels).step_by(LANES) {
+                        let n = LANES.min(self.channels - c);
+                        match self.int {
+                            Some(int) => self.integers(io, image, [oh, ow], c, n, int),
+                            None => self.floats(io, image, [oh, ow], c, n),
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 }

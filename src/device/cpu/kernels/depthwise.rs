@@ -5,7 +5,7 @@ use super::direct::{Accumulate, Dims, Stored, load};
 use super::product::{NR, Product};
 use crate::base::{Result, Tensor};
 use crate::device::cpu::{Family, Isa, Kernel};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 
 /// The family.
@@ -23,7 +23,8 @@ impl Family for Depthwise {
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let fits = match p.op() {
             Some(Op::Conv(c)) => {
-                p.inputs[1].constant && p.inputs[1].shape[1] == 1 && p.inputs[1].shape[0] == c.groups
+                let w = &p.inputs[1];
+                w.constant && w.shape[1] == 1 && w.shape[0] == c.groups && p.is_stored(Layout::ChannelsLast)
             }
             _ => false,
         };
@@ -70,14 +71,15 @@ impl Accumulate for SideBySide {
     ) {
         let [kh, kw] = d.g.kernel;
         let zeros = [fill; NR];
+        let sums = &mut acc[..n];
         for i in 0..kh {
             let h = d.g.source(0, at[0], i);
             for j in 0..kw {
                 let pixel = h.zip(d.g.source(1, at[1], j));
                 let x = pixel.map_or(&zeros[..n], |(h, w)| &x[(h * d.g.input[1] + w) * d.inputs + c..][..n]);
                 let w = &w[(i * kw + j) * d.outputs + c..][..n];
-                for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
-                    *acc = x.add(w, *acc);
+                for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
+                    *sum = x.add(w, *sum);
                 }
             }
         }

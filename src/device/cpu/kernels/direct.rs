@@ -6,7 +6,7 @@ use super::igemm::with_isa;
 use super::product::{F32, Int8, NR, Product};
 use crate::base::{DType, Result};
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Geometry;
 use bytemuck::Pod;
@@ -25,7 +25,9 @@ impl Family for Direct {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         match p.op() {
-            Some(Op::Conv(_)) if p.inputs[1].constant => vec![isa.min(Isa::Avx512Vnni).name()],
+            Some(Op::Conv(_)) if p.inputs[1].constant && p.is_stored(Layout::ChannelsLast) => {
+                vec![isa.min(Isa::Avx512Vnni).name()]
+            }
             _ => vec![],
         }
     }
@@ -156,7 +158,11 @@ impl<P: Product, T: Stored<P>, A: Accumulate, F: Finish<P>> Kernel for ConvLoops
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
-        with_isa(self.isa, || self.row(io, image, task));
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || self.row(io, image, task),
+        );
     }
 }
 

@@ -33,8 +33,9 @@ impl Family for Map {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let dtype = p.inputs[0].dtype;
+        let known = !p.inputs[0].constant && (dtype == DType::F32 || dtype.is_int8());
         match p.op() {
-            Some(Op::Unary(_)) if dtype == DType::F32 || dtype.is_int8() => {
+            Some(Op::Unary(_)) if known && p.inputs[0].layout == p.outputs[0].layout => {
                 vec![isa.min(Isa::Avx512Vnni).name()]
             }
             _ => vec![],
@@ -89,16 +90,20 @@ impl Kernel for Apply {
         // SAFETY: tasks differ in their range.
         let y = unsafe { io.output::<f32>(0, image, range.clone()) };
         let x = &io.input::<f32>(0, image)[range];
-        with_isa(self.isa, || match self.f.activation() {
-            Some(a) => {
-                let (lo, hi) = a.bounds();
-                for (y, &x) in y.iter_mut().zip(x) {
-                    let t = if x < lo { lo } else { x }; // NaN passes
-                    *y = if t > hi { hi } else { t };
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || match self.f.activation() {
+                Some(a) => {
+                    let (lo, hi) = a.bounds();
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        let t = if x < lo { lo } else { x }; // NaN passes
+                        *y = if t > hi { hi } else { t };
+                    }
                 }
-            }
-            None => y.iter_mut().zip(x).for_each(|(y, &x)| *y = self.f.apply(x.into()) as f32),
-        });
+                None => y.iter_mut().zip(x).for_each(|(y, &x)| *y = self.f.apply(x.into()) as f32),
+            },
+        );
     }
 }
 
@@ -117,7 +122,10 @@ impl Family for Pairs {
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let Some(Op::Binary(b)) = p.op() else { return vec![] };
         let float = p.inputs.iter().all(|i| i.dtype == DType::F32) && !b.f.is_predicate();
-        let same = p.inputs.iter().all(|i| i.shape == p.outputs[0].shape && !i.constant && i.dtype.is_int8());
+        let out = &p.outputs[0];
+        let like =
+            |i: &Operand| i.shape == out.shape && i.layout == out.layout && !i.constant && i.dtype.is_int8();
+        let same = p.inputs.iter().all(like);
         let int = same && matches!(b.f, BinaryFn::Add | BinaryFn::Mul);
         if float || int { vec![isa.min(Isa::Avx512Vnni).name()] } else { vec![] }
     }
@@ -259,14 +267,20 @@ impl Kernel for Float {
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let range = chunk(task, self.n);
         let real = self.f.real();
-        with_isa(self.isa, || match self.f {
-            BinaryFn::Add => self.apply(io, image, range.clone(), |a, b| a + b),
-            BinaryFn::Sub => self.apply(io, image, range.clone(), |a, b| a - b),
-            BinaryFn::Mul => self.apply(io, image, range.clone(), |a, b| a * b),
-            BinaryFn::Div => self.apply(io, image, range.clone(), |a, b| a / b),
-            BinaryFn::PRelu => self.apply(io, image, range.clone(), |a, b| if a < 0.0 { a * b } else { a }),
-            _ => self.apply(io, image, range.clone(), |a, b| real(a.into(), b.into()) as f32),
-        });
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || match self.f {
+                BinaryFn::Add => self.apply(io, image, range.clone(), |a, b| a + b),
+                BinaryFn::Sub => self.apply(io, image, range.clone(), |a, b| a - b),
+                BinaryFn::Mul => self.apply(io, image, range.clone(), |a, b| a * b),
+                BinaryFn::Div => self.apply(io, image, range.clone(), |a, b| a / b),
+                BinaryFn::PRelu => {
+                    self.apply(io, image, range.clone(), |a, b| if a < 0.0 { a * b } else { a })
+                }
+                _ => self.apply(io, image, range.clone(), |a, b| real(a.into(), b.into()) as f32),
+            },
+        );
     }
 }
 
@@ -314,16 +328,20 @@ impl Kernel for Combine {
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let range = chunk(task, self.n);
-        with_isa(self.isa, || match &self.numerics {
-            Numerics::Add { m, zero_points, output } => {
-                self.apply(io, image, range.clone(), output, |a, b| {
-                    Numerics::add_one(*m, *zero_points, a, b)
-                });
-            }
-            Numerics::Mul { m, zero_points: z, output } => {
-                self.apply(io, image, range.clone(), output, |a, b| ((a - z[0]) * (b - z[1])) as f32 * m);
-            }
-            _ => {}
-        });
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || match &self.numerics {
+                Numerics::Add { m, zero_points, output } => {
+                    self.apply(io, image, range.clone(), output, |a, b| {
+                        Numerics::add_one(*m, *zero_points, a, b)
+                    });
+                }
+                Numerics::Mul { m, zero_points: z, output } => {
+                    self.apply(io, image, range.clone(), output, |a, b| ((a - z[0]) * (b - z[1])) as f32 * m);
+                }
+                _ => {}
+            },
+        );
     }
 }

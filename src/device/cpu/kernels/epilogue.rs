@@ -9,10 +9,11 @@ use crate::device::cpu::{Constant, Io, constant};
 use crate::device::{Bound, Numerics};
 use crate::ir::Op;
 use crate::ir::ops::Fused;
+use bytemuck::Pod;
 
 /// The epilogue of a product: where an accumulator starts, and how a row of them is stored.
 pub trait Finish<P: Product>: Send + Sync {
-    /// What the accumulators of the channels from `c` start with.
+    /// What the accumulators of the channels from `c`, a multiple of [`NR`], start with.
     fn start(&self, c: usize) -> [P::Acc; NR];
     /// Stores `n` accumulators of the channels from `c` at element `at` of the output.
     ///
@@ -50,19 +51,41 @@ impl Finish<F32> for FloatFinish {
         let (lo, hi) = self.fused.activation.bounds();
         let mut t = *acc;
         if let Some(b) = &self.bias {
-            t[..n].iter_mut().zip(&b[c..c + n]).for_each(|(t, b)| *t += b);
+            add(&mut t, &b[c..c + n]);
         }
         if self.fused.residual {
-            let r = &io.input::<f32>(1, image)[at..at + n];
-            t[..n].iter_mut().zip(r).for_each(|(t, r)| *t += r);
+            add(&mut t, &io.input::<f32>(1, image)[at..at + n]);
+        }
+        for t in &mut t {
+            // comparisons, not min and max: NaN must pass on to whoever looks for it
+            let above = if *t < lo { lo } else { *t };
+            *t = if above > hi { hi } else { above };
         }
         // SAFETY: the caller's promise.
-        let y = unsafe { io.output::<f32>(0, image, at..at + n) };
-        // comparisons, not min and max: NaN must pass on to whoever looks for it
-        for (y, &t) in y.iter_mut().zip(&t) {
-            let t = if t < lo { lo } else { t };
-            *y = if t > hi { hi } else { t };
-        }
+        unsafe { put(io, image, at, n, &t) };
+    }
+}
+
+/// Adds the numbers of `by`, at most [`NR`]; a whole block as one, which is compiled to a few instructions.
+#[inline(always)]
+fn add(t: &mut [f32; NR], by: &[f32]) {
+    match <&[f32; NR]>::try_from(by) {
+        Ok(by) => t.iter_mut().zip(by).for_each(|(t, b)| *t += b),
+        Err(_) => t.iter_mut().zip(by).for_each(|(t, b)| *t += b),
+    }
+}
+
+/// Writes the first `n` numbers at element `at` of the output.
+///
+/// # Safety
+/// No other task writes these elements.
+#[inline(always)]
+unsafe fn put<T: Pod>(io: &Io, image: usize, at: usize, n: usize, t: &[T; NR]) {
+    // SAFETY: the caller's promise.
+    let y = unsafe { io.output::<T>(0, image, at..at + n) };
+    match <&mut [T; NR]>::try_from(&mut *y) {
+        Ok(y) => *y = *t,
+        Err(_) => y.copy_from_slice(&t[..n]),
     }
 }
 
@@ -70,8 +93,13 @@ impl Finish<F32> for FloatFinish {
 pub struct IntFinish {
     epilogue: Epilogue,
     /// `-zero_point * sum(w)`, and `-128 * sum(w)` more for s8 inputs, per channel.
-    start: Vec<i32>,
+    start: Vec<[i32; NR]>,
     residual: Option<DType>,
+}
+
+/// Numbers by blocks of [`NR`], zeros after the last.
+fn blocks<T: Copy + Default>(v: &[T]) -> Vec<[T; NR]> {
+    v.chunks(NR).map(|c| std::array::from_fn(|i| c.get(i).copied().unwrap_or_default())).collect()
 }
 
 impl IntFinish {
@@ -82,9 +110,9 @@ impl IntFinish {
             return Err(Diagnostic::new(machine::INTERNAL, format!("{} has no scales", step.problem)));
         };
         let fused = step.problem.op().map(Op::fused).unwrap_or_default();
-        let start = sums.iter().map(|s| -(zero_point + offset) * s);
+        let start: Vec<i32> = sums.iter().map(|s| -(zero_point + offset) * s).collect();
         let residual = fused.residual.then(|| step.problem.inputs[step.problem.inputs.len() - 1].dtype);
-        Ok(IntFinish { epilogue: epilogue.clone(), start: start.collect(), residual })
+        Ok(IntFinish { start: blocks(&start), epilogue: epilogue.clone(), residual })
     }
 
     /// The input's zero point, which fills the padding.
@@ -97,8 +125,9 @@ impl IntFinish {
 }
 
 impl Finish<Int8> for IntFinish {
+    #[inline(always)]
     fn start(&self, c: usize) -> [i32; NR] {
-        std::array::from_fn(|i| self.start.get(c + i).copied().unwrap_or(0))
+        self.start[c / NR]
     }
 
     #[inline(always)]
@@ -110,29 +139,39 @@ impl Finish<Int8> for IntFinish {
             None => {}
         }
         let e = &self.epilogue;
-        // SAFETY: the caller's promise, here and below.
-        match e.out {
-            None => {
-                let y = unsafe { io.output::<f32>(0, image, at..at + n) };
-                for (i, y) in y.iter_mut().enumerate() {
-                    *y = e.real(acc[i], c + i, r[i]);
-                }
+        // loops of `n`, a number that the compiler does not know: it makes vectors of them, where it would unroll
+        // those of a constant number into single steps
+        let mut t = [0f32; NR];
+        let (m, b) = (&e.m[c..c + n], &e.b[c..c + n]);
+        for (((t, &a), &m), &b) in t.iter_mut().zip(acc).zip(m).zip(b) {
+            *t = (a as f32).mul_add(m, b);
+        }
+        if let Some((scale, zp)) = e.residual {
+            for (t, &r) in t[..n].iter_mut().zip(&r) {
+                *t = ((r - zp) as f32).mul_add(scale, *t);
             }
-            Some(q) => {
-                let y = unsafe { io.output::<u8>(0, image, at..at + n) };
-                let (m, b) = (&e.m[c..c + n], &e.b[c..c + n]);
-                for (i, y) in y.iter_mut().enumerate() {
-                    let mut t = (acc[i] as f32).mul_add(m[i], b[i]);
-                    if let Some((scale, zp)) = e.residual {
-                        t = ((r[i] - zp) as f32).mul_add(scale, t);
-                    }
-                    *y = q.saturate(t.max(e.lo).min(e.hi)) as u8; // an s8 keeps its bits
+        }
+        let clamp = |t: f32| t.max(e.lo).min(e.hi);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match e.out {
+                None => {
+                    let y = io.output::<f32>(0, image, at..at + n);
+                    y.iter_mut().zip(&t).for_each(|(y, &t)| *y = clamp(t));
+                }
+                Some(q) => {
+                    let y = io.output::<u8>(0, image, at..at + n);
+                    y.iter_mut().zip(&t).for_each(|(y, &t)| *y = q.saturate(clamp(t)) as u8); // s8 keeps its bits
                 }
             }
         }
     }
 }
 
+#[inline(always)]
 fn widen<T: Copy + Into<i32>>(to: &mut [i32; NR], from: &[T]) {
-    to.iter_mut().zip(from).for_each(|(t, &f)| *t = f.into());
+    match <&[T; NR]>::try_from(from) {
+        Ok(from) => *to = from.map(Into::into),
+        Err(_) => to.iter_mut().zip(from).for_each(|(t, &f)| *t = f.into()),
+    }
 }

@@ -6,7 +6,7 @@ use super::patches;
 use super::product::{F32, Int8, MR, NR, Product, Tile};
 use crate::base::{DType, Result, Tensor};
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Geometry;
 use std::ops::Range;
@@ -30,8 +30,8 @@ impl Family for Igemm {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let fits = match p.op() {
-            Some(Op::Conv(c)) => c.groups == 1 && p.inputs[1].constant,
-            Some(Op::Linear(_)) => p.inputs[1].constant,
+            Some(Op::Conv(c)) => c.groups == 1 && p.inputs[1].constant && p.is_stored(Layout::ChannelsLast),
+            Some(Op::Linear(_)) => p.inputs[1].constant && p.is_stored(Layout::Plain),
             _ => false,
         };
         if fits && (p.is_int8() || p.inputs[0].dtype == DType::F32) {
@@ -230,16 +230,25 @@ impl<P: Product, F: Finish<P>> Kernel for Implicit<P, F> {
         let x = io.input::<P::In>(0, image);
         if self.in_place() {
             let a = &x[rows.start * self.stride..];
-            return with_isa(self.isa, || self.multiply(io, image, rows.clone(), channels.clone(), a));
+            return with_isa(
+                self.isa,
+                #[inline(always)]
+                || self.multiply(io, image, rows.clone(), channels.clone(), a),
+            );
         }
         let to: &mut [P::In] =
             bytemuck::cast_slice_mut(&mut scratch[..rows.len() * self.stride * size_of::<P::In>()]);
         self.gather(x, rows.clone(), to);
-        with_isa(self.isa, || self.multiply(io, image, rows.clone(), channels.clone(), to));
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || self.multiply(io, image, rows.clone(), channels.clone(), to),
+        );
     }
 }
 
-/// Compiles `f` for an instruction set, so that its plain loops (epilogues) are vectorized with it.
+/// Compiles `f` for an instruction set, so that its plain loops (epilogues) are vectorized with it. `f` must be
+/// `#[inline(always)]`: a closure that stays a function of its own is compiled for the plain instruction set.
 #[inline(always)]
 pub fn with_isa(isa: Isa, f: impl FnOnce()) {
     #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,7 @@ use super::igemm::with_isa;
 use super::product::{F32, MR, NR, Product, Tile};
 use crate::base::{DType, Result};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::matmul::MatMulDims;
 
@@ -23,7 +23,9 @@ impl Family for BatchMatMul {
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let float = p.inputs.iter().all(|i| i.dtype == DType::F32 && !i.constant);
         match p.op() {
-            Some(Op::MatMul(_)) if float => vec![isa.min(Isa::Avx512Vnni).name()],
+            Some(Op::MatMul(_)) if float && p.is_stored(Layout::Plain) => {
+                vec![isa.min(Isa::Avx512Vnni).name()]
+            }
             _ => vec![],
         }
     }
@@ -79,6 +81,10 @@ impl Kernel for Product2 {
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let panel = bytemuck::cast_slice_mut(&mut scratch[..self.dims.k * NR * 4]);
-        with_isa(self.isa, || self.multiply(io, image, task, panel));
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || self.multiply(io, image, task, panel),
+        );
     }
 }

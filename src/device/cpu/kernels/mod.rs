@@ -14,7 +14,9 @@ mod patches;
 mod plain;
 mod pool;
 mod product;
+mod reduce;
 mod reformat;
+mod rows;
 
 /// The table of families, in the order in which a tuner meets them.
 pub static FAMILIES: &[&dyn Family] = &[
@@ -27,6 +29,8 @@ pub static FAMILIES: &[&dyn Family] = &[
     &elementwise::Map,     // functions of one tensor: f32, or a table of 256 bytes
     &elementwise::Pairs,   // functions of two tensors
     &moves::Move,          // Transpose, Concat, Slice, Pad, ...: an index for each element
+    &rows::Rows,           // Softmax, LayerNormalization
+    &reduce::Reduction,    // mean, sum, extremes over axes
     &reformat::Convert,    // between types, scales and layouts
     &plain::Plain,         // any float operator by its definition
 ];

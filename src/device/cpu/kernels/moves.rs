@@ -1,12 +1,13 @@
-//! Operators that only move numbers, of any type: the index of each output element is found once, by evaluating the
-//! operator on the numbers of the elements themselves.
+//! Operators that only move numbers, of any type: where each output element comes from is found once, by evaluating
+//! the operator on the numbers of the elements themselves.
 
 use super::elementwise::{BLOCK, chunk};
 use crate::base::codes::machine;
-use crate::base::{Diagnostic, Result};
+use crate::base::{DType, Diagnostic, Result, Tensor};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
-use crate::device::{Bound, Numerics, Problem};
-use crate::ir::ops::{Pool, Role};
+use crate::device::numerics::Output;
+use crate::device::{Bound, Numerics, Operand, Problem};
+use crate::ir::ops::Role;
 use crate::ir::{Array, Op};
 use bytemuck::Pod;
 
@@ -23,90 +24,132 @@ impl Family for Move {
     }
 
     fn variants(&self, p: &Problem, _: Isa) -> Vec<&'static str> {
-        let Some(op) = p.op() else { return vec![] };
-        let moves = matches!(op.role(), Role::Move | Role::Concat) && !matches!(op, Op::Pool(Pool { .. }));
-        let fits =
-            p.outputs.len() == 1 && p.inputs.iter().all(|i| !i.constant) && p.inputs.len() <= MAX_INPUTS;
-        // a rescaling Concat computes: only same types here
-        let same = p.inputs.iter().all(|i| i.dtype == p.outputs[0].dtype);
-        if moves && fits && same && indices(p).is_some() { vec!["index"] } else { vec![] }
+        let moved: Vec<&Operand> = p.activations().collect();
+        let small = moved.iter().all(|i| i.shape.numel() < 1 << SHIFT) && moved.len() <= MAX_INPUTS;
+        let role = p.op().map(Op::role);
+        let types = |o: &Operand| o.dtype == moved[0].dtype;
+        let fits = match role {
+            _ if moved.is_empty() => false,
+            Some(Role::Move) => moves(p) && moved.iter().all(|o| types(o)) && p.outputs.iter().all(types),
+            // between scales: from 8 bits to 8 bits or F32
+            Some(Role::Concat) => {
+                let int8 = moved.iter().all(|o| o.dtype.is_int8());
+                moved.iter().all(|o| types(o)) && types(&p.outputs[0])
+                    || int8 && (p.outputs[0].dtype.is_int8() || p.outputs[0].dtype == DType::F32)
+            }
+            _ => false,
+        };
+        if fits && small { vec!["index"] } else { vec![] }
     }
 
     fn load(&self, step: &Bound, _: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
-        let indices = indices(p)
-            .ok_or_else(|| Diagnostic::new(machine::INTERNAL, format!("{p} does more than move numbers")))?;
+        let broken = |why: &str| Err(Diagnostic::new(machine::INTERNAL, format!("no move is {p}: {why}")));
+        let Some(indices) = indices(step) else { return broken("it cannot be evaluated") };
         let rescale = match &step.numerics {
             Numerics::Rescale { inputs, output } => Some((inputs.clone(), *output)),
             _ => None,
         };
+        let same = p.activations().chain(&p.outputs).all(|o| o.dtype == p.outputs[0].dtype);
+        if rescale.is_none() && !same {
+            return broken("it has no scales");
+        }
         Ok(Box::new(Gather {
+            starts: starts(&indices),
             indices,
             size: p.outputs[0].dtype.size(),
-            fill: fill(p),
             rescale,
-            signed: p.inputs.iter().map(|i| i.dtype == crate::base::DType::I8).collect(),
+            signed: p.activations().map(|o| o.dtype == DType::I8).collect(),
         }))
     }
 }
 
 /// Most inputs a Concat may have: an index keeps them in its upper bits.
-const MAX_INPUTS: usize = 64;
+const MAX_INPUTS: usize = 32;
 /// Bits of an index within an input.
 const SHIFT: u32 = 26;
-/// The index of an element that comes from no input.
+/// The index of an element that comes from no input: padding.
 const NOWHERE: u32 = u32::MAX;
 
-/// For each place of the output in memory: input and place in it. `None` where the operator computes, or is too large.
-fn indices(p: &Problem) -> Option<Vec<u32>> {
-    let op = p.op()?;
-    if p.inputs.iter().any(|i| i.shape.numel() >= 1 << SHIFT) {
-        return None;
-    }
-    let numbered = |(n, o): (usize, &crate::device::Operand)| {
-        let place = |i: usize| ((n as i64) << SHIFT | o.layout.place(&o.shape, i) as i64) + 1; // 0 is padding
-        Array::int(o.shape.clone(), (0..o.shape.numel()).map(place).collect())
-    };
-    let inputs: Vec<Array> = p.inputs.iter().enumerate().map(numbered).collect();
-    let moved = op.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
-    let out = &p.outputs[0];
-    let mut indices = vec![NOWHERE; out.shape.numel()];
-    for (i, &from) in moved.first()?.ints().iter().enumerate() {
-        indices[out.layout.place(&out.shape, i)] = (from as u32).wrapping_sub(1);
-    }
-    Some(indices)
+fn moves(p: &Problem) -> bool {
+    !matches!(p.op(), Some(Op::Pool(_) | Op::Reduce(_)))
 }
 
-/// What stands where no input does: zero, or whatever a quantized zero is.
-fn fill(_: &Problem) -> u8 {
-    0
+/// For each output, for each place in memory: input and place in it. `None` where the operator refuses.
+fn indices(step: &Bound) -> Option<Vec<Vec<u32>>> {
+    let p = &step.problem;
+    let (mut number, mut packed) = (0, step.packed.iter());
+    let numbered = |o: &Operand| {
+        if o.constant {
+            return Tensor::from_bytes(o.dtype, o.shape.clone(), packed.next()?).map(|t| Array::of(&t));
+        }
+        // counted from 1: 0 is padding
+        let place = |i: usize| (number << SHIFT | o.layout.place(&o.shape, i) as i64) + 1;
+        let a = Array::int(o.shape.clone(), (0..o.shape.numel()).map(place).collect());
+        number += 1;
+        Some(a)
+    };
+    let inputs = p.inputs.iter().map(numbered).collect::<Option<Vec<_>>>()?;
+    let moved = p.op()?.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
+    let output = |(o, a): (&Operand, Array)| {
+        let mut indices = vec![NOWHERE; o.shape.numel()];
+        for (i, from) in a.ints().into_iter().enumerate() {
+            indices[o.layout.place(&o.shape, i)] = u32::try_from(from - 1).unwrap_or(NOWHERE);
+        }
+        indices
+    };
+    Some(p.outputs.iter().zip(moved).map(output).collect())
+}
+
+/// The first task of each output, and the end.
+fn starts(indices: &[Vec<u32>]) -> Vec<usize> {
+    let ends = indices.iter().scan(0, |end, v| {
+        *end += v.len().div_ceil(BLOCK);
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
 }
 
 struct Gather {
-    indices: Vec<u32>,
+    /// Of each output.
+    indices: Vec<Vec<u32>>,
+    starts: Vec<usize>,
+    /// Bytes of an element.
     size: usize,
-    fill: u8,
-    rescale: Option<(Vec<(f32, i32)>, crate::device::numerics::Output)>,
+    rescale: Option<(Vec<(f32, i32)>, Output)>,
+    /// Is this input s8?
     signed: Vec<bool>,
 }
 
 impl Gather {
-    fn copy<T: Pod>(&self, io: &Io, image: usize, task: usize) {
-        let range = chunk(task, self.indices.len());
-        // SAFETY: tasks differ in their range.
-        let y = unsafe { io.output::<T>(0, image, range.clone()) };
-        for (y, &i) in y.iter_mut().zip(&self.indices[range]) {
+    /// Runs a task: each element is `f(input, place)`, or `padding`.
+    #[inline(always)]
+    fn each<T: Pod>(&self, io: &Io, image: usize, task: usize, padding: T, f: impl Fn(usize, usize) -> T) {
+        let o = self.starts.partition_point(|&s| s <= task) - 1;
+        let range = chunk(task - self.starts[o], self.indices[o].len());
+        // SAFETY: tasks differ in their output or in their range.
+        let y = unsafe { io.output::<T>(o, image, range.clone()) };
+        for (y, &i) in y.iter_mut().zip(&self.indices[o][range]) {
             *y = match i {
-                NOWHERE => bytemuck::Zeroable::zeroed(),
-                i => io.input::<T>((i >> SHIFT) as usize, image)[(i & ((1 << SHIFT) - 1)) as usize],
+                NOWHERE => padding,
+                i => f((i >> SHIFT) as usize, (i & ((1 << SHIFT) - 1)) as usize),
             };
         }
+    }
+
+    fn copy<T: Pod>(&self, io: &Io, image: usize, task: usize) {
+        let zero = bytemuck::Zeroable::zeroed();
+        if self.signed.len() > 1 {
+            return self.each(io, image, task, zero, |n, at| io.input::<T>(n, image)[at]);
+        }
+        let x = io.input::<T>(0, image);
+        self.each(io, image, task, zero, |_, at| x[at]);
     }
 }
 
 impl Kernel for Gather {
     fn tasks(&self) -> usize {
-        self.indices.len().div_ceil(BLOCK)
+        self.starts.last().copied().unwrap_or(0)
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
@@ -118,19 +161,15 @@ impl Kernel for Gather {
                 _ => self.copy::<u32>(io, image, task),
             };
         };
-        let range = chunk(task, self.indices.len());
-        // SAFETY: tasks differ in their range.
-        let y = unsafe { io.output::<u8>(0, image, range.clone()) };
-        for (y, &i) in y.iter_mut().zip(&self.indices[range]) {
-            let (n, at) = ((i >> SHIFT) as usize, (i & ((1 << SHIFT) - 1)) as usize);
-            *y = match i {
-                NOWHERE => self.fill,
-                _ => {
-                    let x = io.input::<u8>(n, image)[at];
-                    let x = if self.signed[n] { i32::from(x as i8) } else { i32::from(x) };
-                    out.store((x - scales[n].1) as f32 * scales[n].0) as u8
-                }
-            };
+        let t = |n: usize, at: usize| {
+            let x = io.input::<u8>(n, image)[at];
+            let x = if self.signed[n] { i32::from(x as i8) } else { i32::from(x) };
+            (x - scales[n].1) as f32 * scales[n].0
+        };
+        match out.quant {
+            // what stands where no input does is a real 0
+            Some(q) => self.each(io, image, task, q.zero_point as u8, |n, at| out.store(t(n, at)) as u8),
+            None => self.each(io, image, task, 0.0, |n, at| out.clamp(t(n, at))),
         }
     }
 }

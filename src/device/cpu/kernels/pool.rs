@@ -4,7 +4,7 @@
 use super::igemm::with_isa;
 use crate::base::{DType, Result};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
-use crate::device::{Bound, Problem};
+use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, PoolFn};
 use bytemuck::Pod;
@@ -23,7 +23,9 @@ impl Family for MaxPool {
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         match p.op() {
-            Some(Op::Pool(pool)) if pool.f == PoolFn::Max => vec![isa.min(Isa::Avx512Vnni).name()],
+            Some(Op::Pool(pool)) if pool.f == PoolFn::Max && p.is_stored(Layout::ChannelsLast) => {
+                vec![isa.min(Isa::Avx512Vnni).name()]
+            }
             _ => vec![],
         }
     }
@@ -63,18 +65,24 @@ impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
         let row = g.output[1] * c;
         // SAFETY: tasks differ in their output row.
         let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
-        with_isa(self.isa, || {
-            for (ow, y) in y.chunks_exact_mut(c).enumerate() {
-                y.fill(self.lowest);
-                for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
-                    for w in (0..g.kernel[1]).filter_map(|j| g.source(1, ow, j)) {
-                        let x = &x[(h * g.input[1] + w) * c..][..c];
-                        // NaN wins and stays: whoever looks for it must find it
-                        #[allow(clippy::eq_op)]
-                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || {
+                for (ow, y) in y.chunks_exact_mut(c).enumerate() {
+                    y.fill(self.lowest);
+                    for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
+                        for w in (0..g.kernel[1]).filter_map(|j| g.source(1, ow, j)) {
+                            let x = &x[(h * g.input[1] + w) * c..][..c];
+                            // NaN wins and stays: whoever looks for it must find it
+                            #[allow(clippy::eq_op)]
+                            y.iter_mut()
+                                .zip(x)
+                                .for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 }

@@ -117,13 +117,18 @@ impl Kernel for Conversion {
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
-        with_isa(self.isa, || match (&self.how, self.from) {
-            (How::Quantize(q), _) => self.each(io, image, task, |x: f32| q.quantize(x) as u8),
-            (How::Rescale(..), DType::U8) => self.rescale(io, image, task, |x: u8| i32::from(x)),
-            (How::Rescale(..), _) => self.rescale(io, image, task, |x: i8| i32::from(x)),
-            (How::Copy, d) if d.size() == 1 => self.each(io, image, task, |x: u8| x),
-            (How::Copy, d) if d.size() == 8 => self.each(io, image, task, |x: u64| x),
-            (How::Copy, _) => self.each(io, image, task, |x: u32| x),
-        });
+        with_isa(
+            self.isa,
+            #[inline(always)]
+            || match (&self.how, self.from) {
+                (How::Quantize(q), _) => self.each(io, image, task, |x: f32| q.quantize(x) as u8),
+                (How::Rescale(..), DType::U8) => self.rescale(io, image, task, |x: u8| i32::from(x)),
+                (How::Rescale(..), _) => self.rescale(io, image, task, |x: i8| i32::from(x)),
+                (How::Copy, d) if d.size() == 1 => self.each(io, image, task, |x: u8| x),
+                (How::Copy, d) if d.size() == 2 => self.each(io, image, task, |x: u16| x),
+                (How::Copy, d) if d.size() == 8 => self.each(io, image, task, |x: u64| x),
+                (How::Copy, _) => self.each(io, image, task, |x: u32| x),
+            },
+        );
     }
 }

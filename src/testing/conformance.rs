@@ -1,0 +1,317 @@
+//! The suite that every device passes: each tactic of each problem against the oracle.
+//!
+//! 8-bit outputs, and F32 outputs of 8-bit nodes, are equal to the oracle's to the last bit; so is whatever only
+//! moves. Other f32 outputs are within [`tolerance`]. Nothing but the outputs is written: everything else in the
+//! arena, gaps between images too, keeps its bytes. An image's bits are the same alone and in a batch, and on any
+//! number of threads.
+
+use super::problems::{Case, IMAGES};
+use crate::base::quant::Activation;
+use crate::base::{DType, Tensor};
+use crate::device::interp::Interp;
+use crate::device::{Bound, Device, Numerics, Operand, Program, Slot, Tactic};
+use crate::ir::Op;
+use crate::ir::ops::{BinaryFn, ReduceFn};
+use bytes::Bytes;
+
+/// What is where nothing was written.
+const POISON: u8 = 0xa5;
+/// Bytes between one thing and the next in the arena.
+const GUARD: usize = 64;
+
+/// What a device did with the problems.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Runs of one tactic on one problem.
+    pub cases: usize,
+    /// Problems for which there is no tactic.
+    pub without_tactic: Vec<String>,
+    /// What went wrong: problem, tactic, and how.
+    pub failures: Vec<String>,
+}
+
+/// Tries every tactic of the first device on every case. `devices` differ in the number of threads alone, and their
+/// bits must be equal.
+pub fn run(devices: &[&dyn Device], cases: &[Case]) -> Summary {
+    let mut summary = Summary::default();
+    for case in cases {
+        let tactics = devices[0].tactics(&case.problem);
+        if tactics.is_empty() {
+            summary.without_tactic.push(case.problem.to_string());
+        }
+        let Some(oracle) = attempt(case, &Interp, &Interp.tactics(&case.problem)[0]) else {
+            summary.failures.push(format!("{}: the reference panicked", case.problem));
+            continue;
+        };
+        for tactic in tactics {
+            summary.cases += 1;
+            let verdict = match &oracle {
+                Ok(oracle) => check(case, devices, &tactic, oracle),
+                Err(e) => Err(e.clone()),
+            };
+            if let Err(why) = verdict {
+                summary.failures.push(format!("{} by {tactic}: {why}", case.problem));
+            }
+        }
+    }
+    summary
+}
+
+/// One tactic on one case.
+fn check(case: &Case, devices: &[&dyn Device], tactic: &Tactic, oracle: &Images) -> Result<(), String> {
+    let mut first: Option<Images> = None;
+    for (d, device) in devices.iter().enumerate() {
+        let images = attempt(case, *device, tactic).ok_or("panicked")??;
+        match &first {
+            Some(f) if *f != images => return Err(format!("other bits on device {d} ({})", device.id())),
+            Some(_) => {}
+            None => first = Some(images),
+        }
+    }
+    let ours = first.unwrap_or_default();
+    let bound = if exact(case) { None } else { Some(tolerance(case)?) };
+    for (i, (got, want)) in ours.iter().zip(oracle).enumerate() {
+        for (o, operand) in case.problem.outputs.iter().enumerate() {
+            compare(operand, &got[o], &want[o], bound.as_ref().map(|b| &b[i][o][..]))
+                .map_err(|e| format!("image {i}, output {o}, {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// For each image, for each output: its bytes.
+type Images = Vec<Vec<Vec<u8>>>;
+
+fn attempt(case: &Case, device: &dyn Device, tactic: &Tactic) -> Option<Result<Images, String>> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| execute(case, device, tactic))).ok()
+}
+
+/// Runs the case in one batch, and each image alone. The bytes of the outputs, or what else was written.
+fn execute(case: &Case, device: &dyn Device, tactic: &Tactic) -> Result<Images, String> {
+    let place = Placement::of(case);
+    let packed = device.pack(&case.problem, tactic, &case.constants).map_err(|e| e.to_string())?;
+    let whole = Slot { offset: 0, stride: place.arena };
+    let program = Program {
+        steps: vec![Bound {
+            problem: case.problem.clone(),
+            tactic: tactic.clone(),
+            numerics: case.numerics.clone(),
+            packed: packed.iter().map(|p| aligned(p)).collect(),
+            inputs: place.inputs.clone(),
+            outputs: place.outputs.clone(),
+        }],
+        arena: place.arena,
+        max_batch: IMAGES,
+        inputs: vec![whole],
+        outputs: vec![whole],
+    };
+    let mut executor = device.load(&program).map_err(|e| e.to_string())?;
+    let mut batch = |images: &[usize]| -> Result<Images, String> {
+        let before = place.fill(case, images);
+        executor.input(0, 1).copy_from_slice(&before);
+        executor.run(images.len(), None).map_err(|e| e.to_string())?;
+        place.read(case, &before, executor.output(0, 1), images.len())
+    };
+    let all: Vec<usize> = (0..IMAGES).collect();
+    let together = batch(&all)?;
+    for i in all {
+        if batch(&[i])?[0] != together[i] {
+            return Err(format!("image {i} has other bits alone than in a batch"));
+        }
+    }
+    Ok(together)
+}
+
+/// Where everything lies in the arena.
+struct Placement {
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+    arena: usize,
+}
+
+impl Placement {
+    fn of(case: &Case) -> Self {
+        let mut end = GUARD;
+        let mut place = |o: &Operand| {
+            let slot = Slot { offset: end, stride: o.bytes().next_multiple_of(GUARD) + GUARD };
+            end = slot.range(IMAGES).end + GUARD;
+            slot
+        };
+        let inputs = case.problem.activations().map(&mut place).collect();
+        let outputs = case.problem.outputs.iter().map(&mut place).collect();
+        Placement { inputs, outputs, arena: end }
+    }
+
+    /// The arena before a run of these images.
+    fn fill(&self, case: &Case, images: &[usize]) -> Vec<u8> {
+        let mut arena = vec![POISON; self.arena];
+        for ((slot, o), data) in self.inputs.iter().zip(case.problem.activations()).zip(&case.inputs) {
+            for (at, &i) in images.iter().enumerate() {
+                let image = &data[i * o.bytes()..(i + 1) * o.bytes()];
+                arena[slot.offset + at * slot.stride..][..o.bytes()].copy_from_slice(image);
+            }
+        }
+        arena
+    }
+
+    /// The outputs of `images` images, unless anything else changed.
+    fn read(&self, case: &Case, before: &[u8], after: &[u8], images: usize) -> Result<Images, String> {
+        let mut rest = after.to_vec();
+        let mut out = vec![Vec::new(); images];
+        for (slot, o) in self.outputs.iter().zip(&case.problem.outputs) {
+            for (i, out) in out.iter_mut().enumerate() {
+                let range = slot.offset + i * slot.stride..slot.offset + i * slot.stride + o.bytes();
+                out.push(after[range.clone()].to_vec());
+                rest[range].fill(POISON);
+            }
+        }
+        match rest.iter().zip(before).position(|(a, b)| a != b) {
+            Some(at) => Err(format!("byte {at} of the arena was written, which is no output")),
+            None => Ok(out),
+        }
+    }
+}
+
+/// Bytes at an address that is a multiple of 64, as the engine file has them.
+fn aligned(bytes: &[u8]) -> Bytes {
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C, align(64))]
+    struct Line([u8; 64]);
+    struct Owner(Vec<Line>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+    let mut lines = vec![Line([0; 64]); bytes.len().div_ceil(64)];
+    bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+    Bytes::from_owner(Owner(lines)).slice(..bytes.len())
+}
+
+/// Must the outputs be equal to the oracle's to the last bit?
+fn exact(case: &Case) -> bool {
+    let moves = matches!(&case.problem.op(), None | Some(Op::Transpose(_) | Op::Concat(_) | Op::Slice(_)));
+    case.numerics != Numerics::Float || moves
+}
+
+/// How far each f32 output of each image may be from the oracle's.
+///
+/// Where products or numbers are added up, `(n + 8) eps` times the sum of their absolute values, for `n` of them: the
+/// oracle computes that sum on absolute inputs (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
+/// Elsewhere `32 eps max(1, |y|)`, and for rows that are normalized `n eps` more.
+fn tolerance(case: &Case) -> Result<Vec<Vec<Vec<f64>>>, String> {
+    let eps = f64::from(f32::EPSILON);
+    let (sums, length) = sums(case);
+    let reference = if sums { absolute(case) } else { case.clone() };
+    let tactic = &Interp.tactics(&case.problem)[0];
+    let images = execute(&reference, &Interp, tactic)?;
+    let each = |y: f64| match sums {
+        true => (length as f64 + 8.0) * eps * y,
+        false => (length as f64 + 32.0) * eps * y.abs().max(1.0),
+    };
+    let output = |(o, bytes): (&Operand, &Vec<u8>)| -> Vec<f64> {
+        match o.dtype {
+            DType::F32 => floats(bytes).map(|y| each(y.into())).collect(),
+            _ => vec![],
+        }
+    };
+    Ok(images.iter().map(|i| case.problem.outputs.iter().zip(i).map(output).collect()).collect())
+}
+
+/// Is every output a sum of products or numbers? How many of them, or how long is a row?
+fn sums(case: &Case) -> (bool, usize) {
+    let p = &case.problem;
+    let (x, y) = (&p.inputs[0].shape, &p.outputs[0].shape);
+    match p.op() {
+        Some(Op::Conv(_)) => (true, p.inputs[1].shape[1..].iter().product()),
+        Some(Op::Linear(_) | Op::MatMul(_)) => (true, x[x.rank() - 1]),
+        Some(Op::Pool(_)) => (true, x[2] * x[3]),
+        Some(Op::Reduce(r)) => (r.f != ReduceFn::Min && r.f != ReduceFn::Max, x.numel() / y.numel().max(1)),
+        Some(Op::Binary(b)) => (matches!(b.f, BinaryFn::Add | BinaryFn::Mul), 1),
+        Some(Op::Softmax(_) | Op::LayerNorm(_) | Op::GroupNorm(_)) => (false, x.numel()),
+        _ => (false, 1),
+    }
+}
+
+/// The case with absolute numbers and without activation.
+fn absolute(case: &Case) -> Case {
+    let mut c = case.clone();
+    let positive = |bytes: &[u8]| -> Vec<u8> { floats(bytes).flat_map(|v| v.abs().to_le_bytes()).collect() };
+    let f32s = |t: &Tensor| {
+        Tensor::from_bytes(DType::F32, t.shape().clone(), &positive(t.bytes())).unwrap_or_else(|| t.clone())
+    };
+    c.constants = case.constants.iter().map(f32s).collect();
+    c.inputs = case.inputs.iter().map(|b| positive(b)).collect();
+    if let crate::device::Work::Op(op) = &mut c.problem.work {
+        match op {
+            Op::Conv(o) => o.fused.activation = Activation::None,
+            Op::Linear(o) => o.fused.activation = Activation::None,
+            Op::Binary(o) => o.fused.activation = Activation::None,
+            _ => {}
+        }
+    }
+    c
+}
+
+fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn compare(o: &Operand, got: &[u8], want: &[u8], bound: Option<&[f64]>) -> Result<(), String> {
+    let differs = |i: usize, g: String, w: String| Err(format!("place {i}: {g} where the reference has {w}"));
+    match (bound, o.dtype) {
+        (Some(bound), DType::F32) => {
+            for (i, ((g, w), b)) in floats(got).zip(floats(want)).zip(bound).enumerate() {
+                // infinities are equal to themselves, and so is NaN here
+                if !(g == w || g.is_nan() && w.is_nan() || (f64::from(g) - f64::from(w)).abs() <= *b) {
+                    return differs(i, format!("{g:?} (bound {b:e})"), format!("{w:?}"));
+                }
+            }
+            Ok(())
+        }
+        (None, DType::F32) => match floats(got)
+            .zip(floats(want))
+            .position(|(g, w)| g.to_bits() != w.to_bits() && g != w)
+        {
+            Some(i) => differs(i, format!("{:?}", floats(got).nth(i)), format!("{:?}", floats(want).nth(i))),
+            None => Ok(()),
+        },
+        _ => match got.iter().zip(want).position(|(g, w)| g != w) {
+            Some(i) => differs(i, got[i].to_string(), want[i].to_string()),
+            None => Ok(()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu::{Cpu, Isa};
+    use crate::testing::problems;
+
+    #[test]
+    fn every_tactic_of_every_instruction_set_equals_the_reference() {
+        let cases = problems::all();
+        let mut failures = 0;
+        for isa in Isa::ALL {
+            if !isa.available() {
+                println!("cpu/{isa}: absent, {} problems skipped", cases.len());
+                continue;
+            }
+            let devices = [1, 2, 3].map(|threads| Cpu { isa, threads });
+            let devices: Vec<&dyn Device> = devices.iter().map(|d| d as &dyn Device).collect();
+            let s = run(&devices, &cases);
+            println!(
+                "cpu/{isa}: {} problems, {} runs, {} failed, {} without a tactic",
+                cases.len(),
+                s.cases,
+                s.failures.len(),
+                s.without_tactic.len()
+            );
+            s.without_tactic.iter().for_each(|p| println!("  no tactic: {p}"));
+            s.failures.iter().take(40).for_each(|f| println!("  FAILED {f}"));
+            failures += s.failures.len();
+        }
+        assert_eq!(failures, 0);
+    }
+}

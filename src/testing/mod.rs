@@ -1,0 +1,4 @@
+//! What tests share: generators of problems, and the suite that every device passes.
+
+pub mod conformance;
+pub mod problems;

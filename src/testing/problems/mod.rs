@@ -1,0 +1,154 @@
+//! Problems to try on devices: edges first, then at random. The same list on every run.
+
+mod convolutions;
+mod elementwise;
+mod moves;
+mod products;
+mod rows;
+mod windows;
+
+use crate::base::quant::{QuantParams, Range, Scale};
+use crate::base::{DType, Tensor};
+use crate::device::{Layout, Numerics, Operand, Problem, Work};
+use crate::ir::{Fact, Op};
+
+/// Images of a case.
+pub const IMAGES: usize = 3;
+
+/// A problem with everything needed to run it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What is computed.
+    pub problem: Problem,
+    /// With which scales.
+    pub numerics: Numerics,
+    /// The constant inputs, in order.
+    pub constants: Vec<Tensor>,
+    /// The other inputs, in order: the bytes of [`IMAGES`] images, one after the other, as they lie in memory.
+    pub inputs: Vec<Vec<u8>>,
+}
+
+/// Every case.
+pub fn all() -> Vec<Case> {
+    let mut rng = Rng(2026);
+    let rng = &mut rng;
+    [
+        convolutions::cases(rng),
+        products::cases(rng),
+        windows::cases(rng),
+        elementwise::cases(rng),
+        moves::cases(rng),
+        rows::cases(rng),
+    ]
+    .concat()
+}
+
+impl Case {
+    /// The case of an operator whose output has this type and layout; `None` where the operator refuses the inputs.
+    /// Constants that are not given are drawn.
+    fn new(
+        rng: &mut Rng,
+        op: impl Into<Op>,
+        inputs: Vec<Operand>,
+        out: (DType, Layout),
+        numerics: Numerics,
+    ) -> Option<Case> {
+        let op = op.into();
+        let facts: Vec<Fact> =
+            inputs.iter().map(|o| Fact { dtype: o.dtype, shape: o.shape.clone() }).collect();
+        let outputs = op.infer(&facts).ok()?;
+        let outputs = outputs.into_iter().map(|f| Operand::new(out.0, f.shape, out.1)).collect();
+        Some(Case::of(rng, Problem { work: Work::Op(op), inputs, outputs }, numerics))
+    }
+
+    /// The case of a problem, with drawn constants and inputs.
+    fn of(rng: &mut Rng, problem: Problem, numerics: Numerics) -> Case {
+        let constants = problem.inputs.iter().filter(|o| o.constant).map(|o| rng.tensor(o)).collect();
+        let inputs = (problem.activations())
+            .map(|o| (0..IMAGES).flat_map(|_| rng.tensor(o).bytes().to_vec()).collect())
+            .collect();
+        Case { problem, numerics, constants, inputs }
+    }
+}
+
+/// Channels-last f32, plain f32.
+const NHWC_F32: (DType, Layout) = (DType::F32, Layout::ChannelsLast);
+const F32: (DType, Layout) = (DType::F32, Layout::Plain);
+
+/// A source of numbers (splitmix64).
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+
+    /// One of these.
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())].clone()
+    }
+
+    /// A real in [-2, 2), now and then 0 or an end.
+    pub fn real(&mut self) -> f32 {
+        match self.below(16) {
+            0 => 0.0,
+            1 => -2.0,
+            _ => (self.bits() >> 40) as f32 / (1 << 22) as f32 - 2.0,
+        }
+    }
+
+    /// Numbers for an operand. Weights are in [-127, 127], other integers anywhere, ends often.
+    pub fn tensor(&mut self, o: &Operand) -> Tensor {
+        let n = o.shape.numel();
+        let ints = |rng: &mut Rng, ends: [u8; 2]| -> Vec<u8> {
+            let each = (0..n).map(|_| match rng.below(12) {
+                0 => ends[0],
+                1 => ends[1],
+                _ => rng.bits() as u8,
+            });
+            each.collect()
+        };
+        let s = o.shape.clone();
+        match o.dtype {
+            DType::F32 => Tensor::new(s, &(0..n).map(|_| self.real()).collect::<Vec<_>>()),
+            DType::U8 => Tensor::new(s, &ints(self, [0, 255])),
+            DType::I8 => {
+                let lowest = if o.constant { -127i8 } else { -128 };
+                let v = ints(self, [lowest as u8, 127]).into_iter().map(|b| (b as i8).max(lowest));
+                Tensor::new(s, &v.collect::<Vec<_>>())
+            }
+            dtype => Tensor::zeros(dtype, s),
+        }
+    }
+
+    /// A scale around 0.05.
+    pub fn scale(&mut self) -> Scale {
+        Scale::symmetric(127.0 * (0.01 + self.below(1000) as f32 * 1e-4))
+    }
+
+    /// The quantization of an activation of this type: u8 with zero points at both ends and between.
+    pub fn quant(&mut self, dtype: DType) -> QuantParams {
+        let zero_point = if dtype == DType::U8 { self.pick(&[0, 0, 1, 77, 128, 254, 255]) } else { 0 };
+        QuantParams { dtype, scale: self.scale(), zero_point }
+    }
+
+    /// The quantization of a result: `None` for F32.
+    pub fn output(&mut self, dtype: DType) -> Option<QuantParams> {
+        dtype.is_int8().then(|| self.quant(dtype))
+    }
+}
+
+/// A u8 range for completeness of the generators' quantizations: scale from a range, as calibration makes it.
+fn calibrated(lo: f32, hi: f32) -> QuantParams {
+    QuantParams::unsigned(Range { lo, hi })
+}
