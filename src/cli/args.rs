@@ -31,7 +31,7 @@ pub struct Cli {
 
 const MAIN_EXAMPLES: &str = "\
 Examples:
-  quantize --config configs/resnet.yaml            calibrate, build, evaluate; results in reports/resnet/
+  quantize --config configs/resnet.yaml            results in reports/resnet/
   quantize --config c.yaml --set calibration.method=percentile
   quantize run reports/resnet/resnet.engine image.jpg
   quantize bench reports/resnet/resnet.engine --batch 8

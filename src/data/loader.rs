@@ -86,6 +86,12 @@ impl Loader {
         self
     }
 
+    /// Begins at this sample instead of the first: where an interrupted run stopped.
+    pub fn starting_at(mut self, index: usize) -> Loader {
+        (self.next, self.sent) = (index, index);
+        self
+    }
+
     /// Every sample must have this shape (without the batch axis). Otherwise that of the first counts.
     pub fn expect_shape(mut self, shape: Shape) -> Self {
         self.shape = Some(shape);

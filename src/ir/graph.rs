@@ -225,4 +225,28 @@ impl Graph {
         let facts = self.input_facts(node);
         node.op.macs(&facts, &self.value(node.outputs[0]).fact)
     }
+
+    /// A graph of one node alone: its activations are inputs, all its outputs are outputs.
+    pub fn only(&self, id: NodeId) -> Graph {
+        let mut g = Graph::new(self.node(id).name.clone());
+        let mut node = self.node(id).clone();
+        let mut known: Vec<(ValueId, ValueId)> = Vec::new();
+        for v in node.inputs.iter_mut().chain(&mut node.outputs) {
+            let new = match known.iter().find(|(old, _)| old == v) {
+                Some((_, new)) => *new,
+                None => g.add_value(Value { folded: Vec::new(), ..self.value(*v).clone() }),
+            };
+            known.push((*v, new));
+            *v = new;
+        }
+        let mut inputs: Vec<ValueId> = node.inputs.clone();
+        inputs.retain(|&v| g.value(v).constant.is_none());
+        inputs.dedup();
+        g.inputs = inputs;
+        for &v in &node.outputs {
+            g.add_output(v);
+        }
+        g.add_node(node);
+        g
+    }
 }

@@ -1,45 +1,46 @@
-//! The verbs, as functions from value to value.
+//! The verbs: functions from value to value, and the chain that runs them in order.
+//!
+//! ```text
+//! import ─► fp32 ─► observe ─► ranges (+ select for `auto`) ─► build ─► evaluate, drift ─► assemble ─► files
+//! ```
 
+pub mod assemble;
 pub mod bench;
+pub mod build;
+pub mod calibrate;
+pub mod chain;
+pub mod drift;
+pub mod evaluate;
+pub mod fp32;
+pub mod import;
 pub mod infer;
+pub mod latency;
+pub mod observe;
+pub mod ranges;
+pub mod select;
+pub mod taps;
 
-use crate::base::codes::machine::INTERNAL;
-use crate::base::{Diagnostic, Monitor, Result};
-use crate::config::Job;
+pub use chain::{build, calibrate, run};
+
 use crate::report::Report;
 use std::path::PathBuf;
 
-/// What the caller decides beside the configuration.
+/// What a run is told beside its configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Use a cache although it belongs to another run.
+    /// Accept a calibration cache whose provenance differs.
     pub trust_cache: bool,
-    /// The configuration's text as it was read.
+    /// The configuration's text, for the record.
     pub config_text: String,
-    /// The command as it was typed.
+    /// The command line, for the record.
     pub command: String,
 }
 
-/// What a verb made.
+/// What a run leaves.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was found out.
+    /// Everything measured.
     pub report: Report,
-    /// The files that were written.
+    /// The files written, in order.
     pub files: Vec<PathBuf>,
-}
-
-/// The whole chain.
-pub fn run(_job: &Job, _options: &Options, _monitor: &dyn Monitor) -> Result<Outcome> {
-    Err(Diagnostic::new(INTERNAL, "the chain is not built yet"))
-}
-
-/// Up to the two caches.
-pub fn calibrate(job: &Job, options: &Options, monitor: &dyn Monitor) -> Result<Outcome> {
-    run(job, options, monitor)
-}
-
-/// Up to the engine.
-pub fn build(job: &Job, options: &Options, monitor: &dyn Monitor) -> Result<Outcome> {
-    run(job, options, monitor)
 }

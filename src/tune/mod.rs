@@ -63,6 +63,8 @@ pub struct Tuner<'d> {
     cache: TimingCache,
     /// No candidate is timed after this moment; the first right one is taken.
     deadline: Option<Instant>,
+    /// Compare candidates with the oracle?
+    checked: bool,
 }
 
 /// How often each candidate is timed.
@@ -73,7 +75,14 @@ const WINDOW: Duration = Duration::from_micros(300);
 impl<'d> Tuner<'d> {
     /// A tuner with what earlier builds learned and, where given, so long to time candidates.
     pub fn new(device: &'d dyn Device, cache: TimingCache, budget: Option<Duration>) -> Self {
-        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b) }
+        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), checked: true }
+    }
+
+    /// Takes the device's first tactic for every problem without a look: for engines that compute a node or two to be
+    /// compared with others, where tuning would cost more than it saves.
+    pub fn unchecked(mut self) -> Self {
+        self.checked = false;
+        self
     }
 
     /// What was learned, to be kept for the next build.
@@ -93,6 +102,10 @@ impl<'d> Tuner<'d> {
                 format!("{} has no kernel for {p}", self.device.id()),
             )
             .help("keep the node in float with a row of `precision.rules`, or report the operator"));
+        }
+        if !self.checked {
+            let candidates = vec![Candidate { tactic: tactics[0].clone(), verdict: Verdict::Only }];
+            return Ok(Choice { tactic: tactics[0].clone(), candidates });
         }
         let choice = self.measure(p, numerics, tensors, tactics)?;
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");

@@ -27,7 +27,6 @@ pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, monitor: &dyn Monitor)
     let methods: Vec<&str> = MethodName::all().collect();
     let metrics: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
     let job = resolve(&document, &Names { methods: &methods, metrics: &metrics })?;
-    job.notes.iter().for_each(|n| monitor.note(n));
     let options = Options { trust_cache: args.trust_cache, config_text, command: command() };
     let stages = match verb {
         Verb::Whole => pipeline::run,

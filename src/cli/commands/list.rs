@@ -10,6 +10,7 @@ use crate::device::cpu::FAMILIES;
 use crate::eval::metrics::METRICS;
 use crate::ir::ops::OPERATORS;
 use crate::ir::precision::REASONS;
+use crate::rewrite::RULES;
 use clap::ValueEnum;
 use std::io::Write;
 
@@ -53,8 +54,9 @@ fn methods() -> Table {
 }
 
 fn rewrites() -> Table {
-    // wired when the rewrite room arrives: a row for each of its RULES
-    Table::new("rewrites", &["rewrite", "before -> after"])
+    let mut t = Table::new("rewrites", &["rewrite", "before -> after"]);
+    RULES.iter().for_each(|r| t.row([r.name().into(), r.doc().into()]));
+    t
 }
 
 fn tactics() -> Table {

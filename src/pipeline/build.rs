@@ -1,0 +1,86 @@
+//! The quantized engine, and its check against the oracle.
+
+use super::calibrate::Calibrated;
+use super::import::Network;
+use super::ranges;
+use crate::base::codes::engine as codes;
+use crate::base::{Diagnostic, Monitor, Result};
+use crate::config::Job;
+use crate::device::Device;
+use crate::device::interp::Interp;
+use crate::engine::{self, Engine, Origin, Session};
+use crate::ir::Graph;
+use crate::quant;
+use crate::tune::{TimingCache, Tuner};
+
+/// Signal to noise of an engine with float islands against the oracle, at least: f32 against f64 between 8-bit nodes
+/// moves a few integers by one.
+const LEAST_SQNR_DB: f64 = 30.0;
+
+/// The graph with scales.
+pub fn annotated(net: &Network, calibrated: &Calibrated) -> Graph {
+    let mut g = net.graph.clone();
+    let params = ranges::params_of(&g, &calibrated.cache);
+    quant::annotate(&mut g, &params);
+    g
+}
+
+/// Builds the engine of an annotated graph.
+pub fn build(
+    job: &Job,
+    net: &Network,
+    graph: &Graph,
+    device: &dyn Device,
+    cache: TimingCache,
+    monitor: &dyn Monitor,
+) -> Result<(Engine, TimingCache)> {
+    let mut tuner = Tuner::new(device, cache, None);
+    let eval = job.evaluation.as_ref();
+    let settings = engine::Settings { max_batch: job.calibration.batch.max(eval.map_or(1, |e| e.batch)) };
+    let labels = match (&job.model.classes, eval) {
+        (Some(classes), _) => classes.clone(),
+        (None, Some(e)) => e.dataset()?.classes().map(<[_]>::to_vec).unwrap_or_default(),
+        (None, None) => Vec::new(),
+    };
+    let origin = Origin {
+        model: net.graph.name.clone(),
+        model_digest: Some(net.digest),
+        calibration_digest: None,
+        labels,
+        preprocess: Some(job.preprocess.clone()),
+        probabilities: net.probabilities,
+    };
+    let engine = engine::build(graph, device, &mut tuner, settings, origin, monitor)?;
+    Ok((engine, tuner.into_cache()))
+}
+
+/// Runs the engine beside the oracle on `inputs` (one image each): bit for bit where every node that computes is
+/// 8-bit, within rounding where there are float islands. Returns a sentence on what was found equal.
+pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[f32]) -> Result<String> {
+    let mut oracle_tuner = Tuner::new(&Interp, TimingCache::default(), None).unchecked();
+    let settings = engine::Settings { max_batch: 1 };
+    let oracle =
+        engine::build(graph, &Interp, &mut oracle_tuner, settings, Origin::default(), &crate::base::Silent)?;
+    let (mut fast, mut slow) = (Session::new(engine, device)?, Session::new(&oracle, &Interp)?);
+    for s in [&mut fast, &mut slow] {
+        s.input_mut(0, 1).copy_from_slice(input);
+        s.step(1, None)?;
+    }
+    let islands = engine.plan.steps.iter().any(|s| s.problem.op().is_some() && !s.is_int8());
+    for (i, p) in engine.plan.outputs.iter().enumerate() {
+        let (a, b) = (slow.output_slice(i, 1), fast.output_slice(i, 1));
+        let mut drift = crate::eval::drift::Drift::default();
+        drift.update(a, b);
+        let equal = a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
+        let sqnr = drift.sqnr_db().unwrap_or(f64::INFINITY);
+        if !equal && (!islands || sqnr < LEAST_SQNR_DB) {
+            let what = format!("output {} differs from the reference arithmetic ({sqnr:.1} dB)", p.name);
+            let want = if islands { "at least 30 dB" } else { "equality to the last bit" };
+            return Err(Diagnostic::new(codes::SELF_CHECK, what).expected(want));
+        }
+    }
+    Ok(match islands {
+        true => "outputs within rounding of the oracle".into(),
+        false => "outputs equal to the oracle bit for bit".into(),
+    })
+}

@@ -1,0 +1,244 @@
+//! Calibration: a cache that fits is used, an unfinished one is continued, anything else is refused or done anew.
+
+use super::import::Network;
+use super::observe::{Samples, observe};
+use super::ranges::{self, Winners};
+use super::{Options, select};
+use crate::base::codes::calibration;
+use crate::base::digest::Digest;
+use crate::base::quant::{QuantParams, Range};
+use crate::base::{Diagnostic, Monitor, Place, Result, files};
+use crate::calib::cache::{self, Activations, Cache, Chosen, Entry, Provenance, Setting, differences};
+use crate::calib::methods::{self, MethodName};
+use crate::calib::shards::TensorStats;
+use crate::calib::trt::TrtCache;
+use crate::config::Job;
+use crate::data::Dataset;
+use crate::data::loader::Skipped;
+use crate::engine::{Engine, Session};
+use crate::ir::Graph;
+use crate::quant;
+use crate::report::model::CalibrationSource;
+use std::path::{Path, PathBuf};
+
+/// A calibration with where it came from.
+pub struct Calibrated {
+    /// Statistics, candidates, choices.
+    pub cache: Cache,
+    /// Fresh, from a cache, imported.
+    pub source: CalibrationSource,
+    /// What could not be decoded.
+    pub skipped: Vec<Skipped>,
+    /// The samples, where there were any.
+    pub dataset: Option<Dataset>,
+}
+
+/// Where a run keeps its cache.
+pub fn path(job: &Job) -> PathBuf {
+    job.output.dir.join("calibration.cache")
+}
+
+/// Calibrates `net`, whose graph gets precisions.
+pub fn calibrate(
+    job: &Job,
+    options: &Options,
+    net: &mut Network,
+    reference: (&Engine, &mut Session),
+    monitor: &dyn Monitor,
+) -> Result<Calibrated> {
+    let settings = ranges::settings(&job.precision);
+    let codings = quant::codings(&net.graph, &settings);
+    let dataset = job.calibration.dataset()?;
+    let provenance = provenance(job, net, dataset.as_ref())?;
+    let method = method(&job.calibration.method)?;
+    let (mut cache, source) = start(job, options, net, &provenance, monitor)?;
+    if source == CalibrationSource::Tensorrt {
+        quant::decide(&mut net.graph, &settings, known(&net.graph.clone(), &cache));
+        return Ok(Calibrated { cache, source, skipped: Vec::new(), dataset });
+    }
+    let (engine, session) = reference;
+    let mut skipped = Vec::new();
+    let data = job.calibration.data.as_ref().zip(dataset.as_ref());
+    if !cache.is_complete() {
+        let (data, dataset) = data.ok_or_else(no_data)?;
+        let threads = threads(job);
+        let samples = Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
+        skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
+        cache.provenance = provenance;
+    }
+    quant::decide(&mut net.graph, &settings, known(&net.graph.clone(), &cache));
+    let setting = Setting { method: method.name().to_string(), percentile: job.calibration.percentile };
+    let decided = cache.setting.as_ref() == Some(&setting) && matches!(method, MethodName::Auto);
+    let method_options = methods::Options { percentile: job.calibration.percentile };
+    let winners = match (method, data) {
+        // an equal setting over equal statistics: the contest would end the same way
+        (MethodName::Auto, _) if decided => recorded(&cache),
+        (MethodName::Auto, Some((data, dataset))) => {
+            ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
+            let data = (dataset, &data.preprocess);
+            select::select(&net.graph, &codings, &mut cache, &method_options, (engine, session), data, monitor)?
+        }
+        (MethodName::Auto, None) => return Err(no_data()),
+        (MethodName::One(_), _) => Winners::new(),
+    };
+    ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
+    ranges::choose(&net.graph, codings, &mut cache, method, &winners);
+    cache.setting = Some(setting);
+    Ok(Calibrated { cache, source, skipped, dataset })
+}
+
+/// The method of this name.
+fn method(name: &str) -> Result<MethodName> {
+    name.parse()
+}
+
+fn threads(job: &Job) -> usize {
+    match job.calibration.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+fn no_data() -> Box<Diagnostic> {
+    Diagnostic::new(calibration::CACHE_UNFIT, "there are no calibration samples to gather statistics from")
+        .help("set `calibration.data`")
+}
+
+fn known<'c>(g: &'c Graph, cache: &'c Cache) -> impl Fn(crate::ir::ValueId) -> bool + use<'c> {
+    let names: Vec<bool> = (0..g.value_count())
+        .map(|v| {
+            let name = &g.value(crate::ir::ValueId::from(v)).name;
+            cache.tensors.get(name).is_some_and(|e| e.chosen.is_some() || e.stats.all().count > 0)
+        })
+        .collect();
+    move |v| names[v.index()]
+}
+
+/// The methods that an earlier `auto` chose.
+fn recorded(cache: &Cache) -> Winners {
+    let of = |(name, e): (&String, &Entry)| {
+        let m = methods::find(&e.chosen.as_ref()?.method)?;
+        Some((name.clone(), m.name()))
+    };
+    cache.tensors.iter().filter_map(of).collect()
+}
+
+fn provenance(job: &Job, net: &Network, dataset: Option<&Dataset>) -> Result<Provenance> {
+    use crate::config::schema::Activations as A;
+    let data = job.calibration.data.as_ref();
+    let nothing = Digest::of(b"");
+    Ok(Provenance {
+        model: net.digest,
+        data_list: dataset.map_or(nothing, Dataset::list_digest),
+        data_content: dataset.map_or(Ok(nothing), Dataset::digest)?,
+        preprocessing: data.map_or(nothing, |d| d.preprocess.digest()),
+        activations: match job.precision.activations {
+            A::U8 => Activations::U8,
+            A::S8 => Activations::S8,
+        },
+        samples: dataset.map_or(0, Dataset::len) as u64,
+    })
+}
+
+/// The cache to begin with: one that fits, an unfinished one, or an empty one.
+fn start(
+    job: &Job,
+    options: &Options,
+    net: &Network,
+    provenance: &Provenance,
+    monitor: &dyn Monitor,
+) -> Result<(Cache, CalibrationSource)> {
+    let fresh = || (Cache::new(*provenance), CalibrationSource::Fresh);
+    if let Some(given) = &job.calibration.cache {
+        return given_cache(given, options, net, provenance);
+    }
+    let own = path(job);
+    if !own.exists() {
+        return Ok(fresh());
+    }
+    // this run's own cache of an earlier time: of use, or to be written anew
+    let cache = match Cache::load(&own) {
+        Ok(cache) => cache,
+        Err(e) => {
+            monitor.note(&format!("calibrating anew: {}", e.what));
+            return Ok(fresh());
+        }
+    };
+    let differing = differences(&cache.provenance, provenance);
+    match (differing.is_empty(), options.trust_cache) {
+        (true, _) if cache.is_complete() => Ok((cache, CalibrationSource::Cache)),
+        (true, _) => {
+            monitor.note(&format!("going on from a checkpoint after {} images", cache.done));
+            Ok((cache, CalibrationSource::Fresh))
+        }
+        (false, true) if cache.is_complete() => Ok((cache, CalibrationSource::Trusted)),
+        (false, _) => {
+            monitor.note(&format!("calibrating anew, the cache does not fit: {}", differing.join("; ")));
+            Ok(fresh())
+        }
+    }
+}
+
+/// A cache that the configuration names: it must fit, or be trusted.
+fn given_cache(
+    given: &Path,
+    options: &Options,
+    net: &Network,
+    provenance: &Provenance,
+) -> Result<(Cache, CalibrationSource)> {
+    if is_tensorrt(given)? {
+        return Ok((import_tensorrt(given, net, provenance)?, CalibrationSource::Tensorrt));
+    }
+    let cache = Cache::load(given)?;
+    let differing = cache::differences(&cache.provenance, provenance);
+    match (differing.is_empty(), options.trust_cache) {
+        (true, _) => Ok((cache, CalibrationSource::Cache)),
+        (false, true) => Ok((cache, CalibrationSource::Trusted)),
+        (false, false) => {
+            let e = Diagnostic::new(calibration::CACHE_UNFIT, "the calibration cache was made for something else")
+                .at(Place::file(given))
+                .help("calibrate anew without `calibration.cache`, or accept it with `--trust-cache`");
+            Err(differing.into_iter().fold(e, |e, d| e.detail(d)))
+        }
+    }
+}
+
+fn is_tensorrt(path: &Path) -> Result<bool> {
+    let text = files::read_text(path)?;
+    let first = text.lines().next().unwrap_or_default();
+    Ok(first.starts_with("TRT-") || first.starts_with("0 "))
+}
+
+/// TensorRT's scales, kept to the bit: symmetric, s8 or (scale times 127/255) u8 by the same amax.
+fn import_tensorrt(path: &Path, net: &Network, provenance: &Provenance) -> Result<Cache> {
+    let (trt, warnings) = TrtCache::load(path)?;
+    warnings.iter().for_each(|w| tracing::warn!("{w}"));
+    let mut cache = Cache::new(*provenance);
+    let unsigned = provenance.activations == Activations::U8;
+    let settings = quant::Settings { unsigned, ..quant::Settings::default() };
+    let codings = quant::codings(&net.graph, &settings);
+    for v in net.graph.live_values() {
+        let value = net.graph.value(v);
+        let names = std::iter::once(&value.name).chain(&value.folded);
+        let Some(entry) = names.filter_map(|n| trt.get(n)).next() else { continue };
+        let (Some(scale), Some(coding)) = (entry.scale(), codings[v.index()]) else { continue };
+        let amax = scale.get() * 127.0;
+        let (range, params) = match coding {
+            quant::Coding::Unsigned => {
+                let range = Range::unsigned(amax);
+                (range, QuantParams::unsigned(range))
+            }
+            _ => {
+                let range = Range::symmetric(amax);
+                (range, QuantParams { dtype: crate::base::DType::I8, scale, zero_point: 0 })
+            }
+        };
+        let chosen = Chosen { method: "tensorrt".into(), range, params, imported: Some(entry.bits) };
+        let mut e = Entry::new(TensorStats::new(1));
+        e.aliases = value.folded.clone();
+        e.chosen = Some(chosen);
+        cache.tensors.insert(value.name.clone(), e);
+    }
+    cache.done = cache.provenance.samples;
+    Ok(cache)
+}

@@ -1,0 +1,242 @@
+//! The chain: every stage in order, timed, its results on file as soon as they exist.
+
+use super::assemble::{self, Parts};
+use super::calibrate::{self as calibration, Calibrated};
+use super::import::{self, Network};
+use super::{Options, Outcome, build as building, drift, evaluate, fp32, latency};
+use crate::base::codes::machine;
+use crate::base::digest::Digest;
+use crate::base::{Diagnostic, Monitor, Result, files};
+use crate::calib::trt::TrtCache;
+use crate::config::Job;
+use crate::config::schema::{Isa as IsaKey, Target};
+use crate::device::cpu::{Cpu, Isa};
+use crate::engine::{Engine, Session};
+use crate::report::{self, Report};
+use crate::tune::TimingCache;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The whole chain: caches, engine, reports.
+pub fn run(job: &Job, options: &Options, monitor: &dyn Monitor) -> Result<Outcome> {
+    Chain::new(job, options, monitor)?.run(Until::Report)
+}
+
+/// Up to the caches.
+pub fn calibrate(job: &Job, options: &Options, monitor: &dyn Monitor) -> Result<Outcome> {
+    Chain::new(job, options, monitor)?.run(Until::Caches)
+}
+
+/// Up to the engine.
+pub fn build(job: &Job, options: &Options, monitor: &dyn Monitor) -> Result<Outcome> {
+    Chain::new(job, options, monitor)?.run(Until::Engine)
+}
+
+/// Where a run stops.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Until {
+    Caches,
+    Engine,
+    Report,
+}
+
+struct Chain<'a> {
+    job: &'a Job,
+    options: &'a Options,
+    monitor: &'a dyn Monitor,
+    device: Cpu,
+    timings: TimingCache,
+    report: Report,
+    files: Vec<PathBuf>,
+    notes: Vec<String>,
+}
+
+impl<'a> Chain<'a> {
+    fn new(job: &'a Job, options: &'a Options, monitor: &'a dyn Monitor) -> Result<Self> {
+        let device = device(job)?;
+        let timings = match &job.build.timing_cache {
+            Some(path) => TimingCache::load(path)?,
+            None => TimingCache::default(),
+        };
+        let report = Report::new(job.name.clone());
+        Ok(Chain { job, options, monitor, device, timings, report, files: Vec::new(), notes: Vec::new() })
+    }
+
+    fn run(mut self, until: Until) -> Result<Outcome> {
+        let job = self.job;
+        for note in &job.notes {
+            self.monitor.note(note);
+        }
+        let mut clock = Instant::now();
+        let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+        self.monitor.stage("import", "model", 1);
+        let mut net = import::import(&job.model)?;
+        self.monitor.advance(1);
+        self.report.seconds.import = Some(lap());
+
+        let batch = job.calibration.batch.max(job.evaluation.as_ref().map_or(1, |e| e.batch));
+        self.monitor.stage("build FP32 reference", "steps", net.graph.order().len());
+        let cache = std::mem::take(&mut self.timings);
+        let (reference, cache) = fp32::engine(&net.graph, &self.device, cache, batch, self.monitor)?;
+        self.timings = cache;
+        let mut fp32 = Session::new(&reference, &self.device)?;
+        self.report.seconds.reference = Some(lap());
+
+        let calibrated = calibration::calibrate(job, self.options, &mut net, (&reference, &mut fp32), self.monitor)?;
+        self.save_caches(&calibrated)?;
+        self.report.seconds.calibrate = Some(lap());
+        if until == Until::Caches {
+            return self.finish(Parts::new(job, self.options, &net, &calibrated));
+        }
+
+        let graph = building::annotated(&net, &calibrated);
+        self.monitor.stage("build INT8 engine", "steps", graph.order().len());
+        let cache = std::mem::take(&mut self.timings);
+        let (mut engine, cache) = building::build(job, &net, &graph, &self.device, cache, self.monitor)?;
+        self.timings = cache;
+        engine.origin.calibration_digest = Some(Digest::of(calibrated.cache.to_string().as_bytes()));
+        let mut int8 = Session::new(&engine, &self.device)?;
+        self.check_engine(&engine, &graph, &calibrated)?;
+        self.save_engine(&engine)?;
+        self.report.seconds.build = Some(lap());
+        let mut parts = Parts::new(job, self.options, &net, &calibrated);
+        parts.engine = Some(&engine);
+        parts.graph = Some(&graph);
+        if until == Until::Engine {
+            return self.finish(parts);
+        }
+
+        if let Some(e) = &job.evaluation {
+            let sessions = (&mut fp32, &mut int8);
+            parts.evaluated = Some(evaluate::evaluate(e, &engine.origin.labels, net.probabilities, sessions, self.monitor)?);
+        }
+        let samples = self.samples(&calibrated)?;
+        if let Some((dataset, preprocess)) = &samples {
+            let (a, b) = ((&reference, &mut fp32), (&engine, &mut int8));
+            parts.drift = drift::measure(&graph, a, b, (dataset, preprocess), self.monitor)?;
+        }
+        let timed = latency::measure([&reference, &engine], [&mut fp32, &mut int8], self.monitor)?;
+        self.report.seconds.evaluate = Some(lap());
+        parts.reference = Some(&reference);
+        parts.timed = Some(timed);
+        self.finish(parts)
+    }
+
+    /// What drift is measured on: the first evaluation samples, or calibration samples where there are none.
+    fn samples(&self, c: &Calibrated) -> Result<Option<(crate::data::Dataset, crate::data::Preprocess)>> {
+        if let Some(e) = &self.job.evaluation {
+            return Ok(Some((e.dataset()?, e.data.preprocess.clone())));
+        }
+        let data = self.job.calibration.data.as_ref();
+        Ok(c.dataset.clone().zip(data.map(|d| d.preprocess.clone())))
+    }
+
+    fn check_engine(&mut self, engine: &Engine, graph: &crate::ir::Graph, c: &Calibrated) -> Result<()> {
+        if !self.job.build.self_check {
+            self.notes.push("the engine was not compared with the oracle (build.self_check is off)".into());
+            return Ok(());
+        }
+        self.monitor.stage("check against the oracle", "images", 1);
+        let size = engine.plan.inputs[0].shape.numel();
+        let sample = match (self.samples(c)?, self.job.calibration.data.as_ref().zip(c.dataset.as_ref())) {
+            (_, Some((data, dataset))) if !dataset.is_empty() => dataset.load(0, &data.preprocess)?.values,
+            (Some((dataset, preprocess)), _) if !dataset.is_empty() => dataset.load(0, &preprocess)?.values,
+            _ => vec![0.0; size],
+        };
+        let found = building::self_check(engine, graph, &self.device, &sample)?;
+        tracing::info!("{found}");
+        self.monitor.advance(1);
+        Ok(())
+    }
+
+    fn save_caches(&mut self, c: &Calibrated) -> Result<()> {
+        let path = calibration::path(self.job);
+        c.cache.save(&path)?;
+        self.files.push(path);
+        if self.job.output.trt_cache {
+            let path = self.job.output.dir.join("calibration.trt.cache");
+            let t = &self.job.trt_cache;
+            TrtCache::of(&c.cache, t.version, &t.algorithm).save(&path)?;
+            self.files.push(path);
+        }
+        Ok(())
+    }
+
+    fn save_engine(&mut self, engine: &Engine) -> Result<()> {
+        let path = self.job.output.dir.join(format!("{}.engine", self.job.name));
+        engine.save(&path)?;
+        self.files.push(path);
+        if let Some(path) = &self.job.build.timing_cache {
+            self.timings.save(path)?;
+            self.files.push(path.clone());
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, parts: Parts) -> Result<Outcome> {
+        let start = Instant::now();
+        let whole = parts.timed.is_some();
+        assemble::fill(&mut self.report, parts, &self.device, &self.files)?;
+        self.report.not_checked.extend(std::mem::take(&mut self.notes));
+        self.report.seconds.report = Some(start.elapsed().as_secs_f64());
+        if whole {
+            self.list_report_files();
+            report::conclude(&mut self.report);
+            for (name, text) in self.renderings() {
+                let path = self.job.output.dir.join(name);
+                files::write(&path, text.as_bytes())?;
+                self.files.push(path);
+            }
+        }
+        Ok(Outcome { report: self.report, files: self.files })
+    }
+
+    fn list_report_files(&mut self) {
+        for name in self.report_names() {
+            let path = self.job.output.dir.join(name);
+            let what = "report".to_string();
+            self.report.files.push(report::model::OutputFile { what, path: shown(&path), bytes: None });
+        }
+    }
+
+    fn report_names(&self) -> Vec<&'static str> {
+        let o = &self.job.output;
+        let wanted = [("report.json", true), ("report.html", o.html), ("report.md", o.markdown)];
+        wanted.into_iter().filter(|(_, on)| *on).map(|(n, _)| n).collect()
+    }
+
+    fn renderings(&self) -> Vec<(&'static str, String)> {
+        let render = |name: &'static str| match name {
+            "report.json" => (name, report::to_json(&self.report)),
+            "report.html" => (name, report::to_html(&self.report)),
+            _ => (name, report::to_markdown(&self.report)),
+        };
+        self.report_names().into_iter().map(render).collect()
+    }
+}
+
+/// A path for people.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The device that the configuration asks for.
+fn device(job: &Job) -> Result<Cpu> {
+    if job.target == Target::Cuda {
+        let found = match crate::device::cuda::probe::gpus() {
+            Ok(gpus) => format!("{} GPUs were found, but this version computes on the CPU only", gpus.len()),
+            Err(why) => why,
+        };
+        return Err(Diagnostic::new(machine::NO_DEVICE, format!("`target: cuda` cannot be served: {found}"))
+            .help("set `target: auto` or `target: cpu`"));
+    }
+    let isa = match job.cpu.isa {
+        IsaKey::Auto => None,
+        IsaKey::Amx => Some(Isa::Amx),
+        IsaKey::Avx512Vnni => Some(Isa::Avx512Vnni),
+        IsaKey::Avx2 => Some(Isa::Avx2),
+        IsaKey::Scalar => Some(Isa::Scalar),
+    };
+    let threads = (job.cpu.threads > 0).then_some(job.cpu.threads);
+    Cpu::new(isa, threads)
+}

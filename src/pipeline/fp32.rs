@@ -1,0 +1,39 @@
+//! The FP32 reference: the same runtime at precision F32.
+
+use crate::base::{Monitor, Result};
+use crate::device::Device;
+use crate::engine::{self, Engine, Origin};
+use crate::ir::Graph;
+use crate::quant::{self, Settings};
+use crate::tune::{TimingCache, Tuner};
+use std::time::Duration;
+
+/// The graph with every node in float.
+pub fn float_graph(graph: &Graph) -> Graph {
+    let mut g = graph.clone();
+    quant::decide(&mut g, &Settings { int8: false, ..Settings::default() }, |_| false);
+    g
+}
+
+/// A float engine of `graph`.
+pub fn engine(
+    graph: &Graph,
+    device: &dyn Device,
+    cache: TimingCache,
+    max_batch: usize,
+    monitor: &dyn Monitor,
+) -> Result<(Engine, TimingCache)> {
+    let mut tuner = Tuner::new(device, cache, None);
+    let origin = Origin { model: graph.name.clone(), ..Origin::default() };
+    let settings = engine::Settings { max_batch };
+    let e = engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)?;
+    Ok((e, tuner.into_cache()))
+}
+
+/// A float engine of a few nodes whose speed does not matter: the first right tactic is taken.
+pub fn small_engine(graph: &Graph, device: &dyn Device) -> Result<Engine> {
+    let mut tuner = Tuner::new(device, TimingCache::default(), Some(Duration::ZERO)).unchecked();
+    let origin = Origin::default();
+    let settings = engine::Settings { max_batch: 1 };
+    engine::build(&float_graph(graph), device, &mut tuner, settings, origin, &crate::base::Silent)
+}

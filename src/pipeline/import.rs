@@ -1,0 +1,49 @@
+//! The model as a fused float graph.
+
+use crate::base::digest::Digest;
+use crate::base::{Result, files};
+use crate::config::job::Model;
+use crate::ir::{Graph, Op};
+use crate::onnx::{ImportOptions, Imported};
+use crate::rewrite::{RULES, Record};
+
+/// A model, imported and rewritten.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The fused float graph.
+    pub graph: Graph,
+    /// What the rewrites did and could not do.
+    pub record: Record,
+    /// What the importer has to say.
+    pub warnings: Vec<String>,
+    /// Of the file and every constant, wherever its data lies.
+    pub digest: Digest,
+    /// Size of the model file.
+    pub bytes: u64,
+    /// Does it end in a softmax?
+    pub probabilities: bool,
+}
+
+/// Imports a model and rewrites its graph.
+pub fn import(model: &Model) -> Result<Network> {
+    let mut options = ImportOptions::default();
+    for (name, shape) in &model.inputs {
+        options.input_shapes.insert(name.clone(), shape.to_vec());
+    }
+    let file = files::map(&model.path)?;
+    let Imported { mut graph, warnings, .. } = crate::onnx::import(&model.path, &options)?;
+    let digest = digest(&file, &graph);
+    let record = crate::rewrite::run(&mut graph, RULES)?;
+    tracing::info!(nodes = graph.order().len(), "imported and rewritten");
+    let producers = graph.producers();
+    let last = graph.outputs.first().and_then(|v| producers[v.index()]).map(|n| &graph.node(n).op);
+    let probabilities = matches!(last, Some(Op::Softmax(s)) if !s.log);
+    Ok(Network { probabilities, graph, record, warnings, digest, bytes: file.len() as u64 })
+}
+
+/// External data is not in the file: its tensors are added.
+fn digest(file: &[u8], graph: &Graph) -> Digest {
+    let constants = graph.live_values().into_iter().filter_map(|v| graph.value(v).constant.as_ref());
+    let digests: Vec<String> = constants.map(|t| Digest::of(t.bytes()).to_string()).collect();
+    Digest::of_parts(std::iter::once(file).chain(digests.iter().map(|d| d.as_bytes())))
+}

@@ -1,0 +1,121 @@
+//! From statistics to scales: a range per tensor and method, one chosen, groups unified, oddities named.
+
+use crate::base::quant::Range;
+use crate::calib::cache::{Cache, Candidate, Chosen};
+use crate::calib::flags::{self, Flag, Subject};
+use crate::calib::methods::{self, Levels, METHODS, Method, MethodName, Options};
+use crate::calib::stats::Stats;
+use crate::ir::{Graph, ValueId};
+use crate::quant::annotate::params;
+use crate::quant::{self, Coding, Settings};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// How many integers a coding has, and whether its range has two ends.
+pub fn levels(coding: Coding) -> (Levels, bool) {
+    match coding {
+        Coding::Signed => (Levels::S8, false),
+        Coding::Unsigned => (Levels::U8, false),
+        Coding::Shifted => (Levels::U8, true),
+    }
+}
+
+/// The range of a tensor by one method.
+pub fn range_of(stats: &Stats, method: &dyn Method, coding: Coding, options: &Options) -> Range {
+    let (levels, asymmetric) = levels(coding);
+    methods::range(stats, method, levels, asymmetric, options)
+}
+
+/// For each tensor, each method's range over all samples. Tensors without a coding are left out.
+pub fn candidates(g: &Graph, codings: &[Option<Coding>], cache: &mut Cache, options: &Options) {
+    let coding: BTreeMap<&str, Coding> =
+        g.live_values().into_iter().filter_map(|v| Some((g.value(v).name.as_str(), codings[v.index()]?))).collect();
+    let entries: Vec<_> = cache.tensors.iter_mut().collect();
+    entries.into_par_iter().for_each(|(name, entry)| {
+        let Some(&coding) = coding.get(name.as_str()) else { return };
+        let all = entry.stats.all();
+        let each = METHODS.iter().map(|m| {
+            let error = entry.candidates.get(m.name()).and_then(|c| c.error);
+            (m.name().to_string(), Candidate { range: range_of(&all, *m, coding, options), error })
+        });
+        entry.candidates = each.collect();
+    });
+}
+
+/// The method of each tensor: the one asked for, or the winner of `auto` (its name by tensor; minmax where nobody
+/// asked for 8 bits).
+pub type Winners = BTreeMap<String, &'static str>;
+
+/// Chooses, unifies and writes [`Chosen`] into the cache. The graph must have precisions.
+pub fn choose(
+    g: &Graph,
+    mut codings: Vec<Option<Coding>>,
+    cache: &mut Cache,
+    method: MethodName,
+    winners: &Winners,
+) {
+    let name_of = |v: &str| match method {
+        MethodName::One(m) => m.name(),
+        MethodName::Auto => winners.get(v).copied().unwrap_or("minmax"),
+    };
+    let mut ranges: Vec<Option<Range>> = vec![None; g.value_count()];
+    for v in g.live_values() {
+        let value = g.value(v);
+        if value.quant.is_some() {
+            continue; // the model's own Q/DQ scale
+        }
+        let entry = cache.tensors.get(&value.name);
+        ranges[v.index()] = entry.and_then(|e| e.candidates.get(name_of(&value.name))).map(|c| c.range);
+    }
+    quant::unify(g, &mut codings, &mut ranges);
+    for v in g.live_values() {
+        let value = g.value(v);
+        let (Some(range), Some(coding)) = (ranges[v.index()], codings[v.index()]) else { continue };
+        let Some(entry) = cache.tensors.get_mut(&value.name) else { continue };
+        entry.aliases = value.folded.clone();
+        let method = name_of(&value.name).to_string();
+        entry.chosen = Some(Chosen { method, range, params: params(coding, range), imported: None });
+    }
+}
+
+/// The parameters that the cache has for each value.
+pub fn params_of(g: &Graph, cache: &Cache) -> Vec<Option<crate::base::quant::QuantParams>> {
+    let of = |v: usize| cache.tensors.get(&g.value(ValueId::from(v)).name)?.chosen.as_ref().map(|c| c.params);
+    (0..g.value_count()).map(of).collect()
+}
+
+/// What is odd about each tensor.
+pub fn flags(cache: &Cache, options: &Options) -> BTreeMap<String, (Vec<Flag>, Option<[Range; 2]>)> {
+    let entries: Vec<_> = cache.tensors.iter().collect();
+    let examine = |(name, entry): (&String, &crate::calib::cache::Entry)| {
+        let chosen = entry.chosen.as_ref()?;
+        let method = methods::find(&chosen.method)?;
+        let signed = chosen.params.dtype == crate::base::DType::I8;
+        let levels = if signed { Levels::S8 } else { Levels::U8 };
+        let shifted = !signed && chosen.range.lo < 0.0;
+        let of = |s: &Stats| methods::range(s, method, levels, shifted, options);
+        let halves = flags::halves(&entry.stats, of);
+        let stats = entry.stats.all();
+        let found = flags::examine(&Subject { stats: &stats, range: chosen.range, halves });
+        Some((name.clone(), (found, halves)))
+    };
+    entries.into_par_iter().filter_map(examine).collect()
+}
+
+/// What the configuration says, as the quantization room has it.
+pub fn settings(p: &crate::config::job::Precision) -> Settings {
+    use crate::config::job::Nodes;
+    use crate::config::schema::{Activations, Arithmetic};
+    let rule = |r: &crate::config::job::Rule| quant::Rule {
+        pattern: match &r.nodes {
+            Nodes::Named(glob) => quant::Pattern::Name(glob.clone()),
+            Nodes::OfType(op) => quant::Pattern::Op(op.clone()),
+        },
+        int8: r.precision == Arithmetic::Int8,
+    };
+    Settings {
+        unsigned: p.activations == Activations::U8,
+        int8: p.default == Arithmetic::Int8,
+        rules: p.rules.iter().map(rule).collect(),
+    }
+}
