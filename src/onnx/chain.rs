@@ -1,7 +1,8 @@
 //! Operators of any number of inputs, as chains of operators of two: `Sum(a, b, c)` is `Add(Add(a, b), c)`.
 
-use super::build::{Builder, Failure, Outcome, Slot};
+use super::build::{Builder, Failure, Outcome};
 use super::draft::Draft;
+use super::slots::Slot;
 use crate::ir::{Array, Attrs};
 
 /// The operator, and the one of two inputs that it repeats.

@@ -4,7 +4,7 @@ use super::proto::TensorProto;
 use crate::base::codes::model::EXTERNAL;
 use crate::base::{Diagnostic, Result, files};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 /// The files beside a model, each mapped once. None may lie outside the model's folder: a model from a stranger must
@@ -12,13 +12,18 @@ use std::path::{Component, Path, PathBuf};
 #[derive(Debug, Default)]
 pub(super) struct ExternalData {
     folder: Option<PathBuf>,
-    maps: HashMap<String, Bytes>,
+    maps: BTreeMap<String, Bytes>,
 }
 
 impl ExternalData {
     /// For a model in `folder`; a model that came as bytes has none.
     pub(super) fn new(folder: Option<&Path>) -> Self {
-        ExternalData { folder: folder.map(Path::to_path_buf), maps: HashMap::new() }
+        ExternalData { folder: folder.map(Path::to_path_buf), maps: BTreeMap::new() }
+    }
+
+    /// The files that were read, by their place in the folder, in order of their names.
+    pub(super) fn files(&self) -> Vec<String> {
+        self.maps.keys().cloned().collect()
     }
 
     /// The bytes of a tensor, which must be `want` many.

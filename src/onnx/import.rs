@@ -55,6 +55,8 @@ pub struct Imported {
     pub producer: String,
     /// The file's own keys and values.
     pub metadata: BTreeMap<String, String>,
+    /// Files of external data that were read, relative to the model's folder: they belong to the model.
+    pub data_files: Vec<String>,
     /// Number of nodes in the file.
     pub file_nodes: usize,
     /// Number of nodes computed at import.
@@ -155,11 +157,11 @@ fn finish(
         Failure::Error(e) => e,
         other => Diagnostic::new(INTERNAL, format!("the graph cannot be finished: {other:?}")),
     })?;
-    if let Batch::Fixed(n) = batch {
-        if n != 1 {
-            check_outputs(&b.graph, file, n)?;
-            b.notes.add(format!("the file states the batch size {n}; any can be run"), "inputs");
-        }
+    if let Batch::Fixed(n) = batch
+        && n != 1
+    {
+        check_outputs(&b.graph, file, n)?;
+        b.notes.add(format!("the file states the batch size {n}; any can be run"), "inputs");
     }
     if let Err(broken) = b.graph.verify() {
         let e = Diagnostic::new(INTERNAL, "the imported graph does not hold together");
@@ -172,6 +174,7 @@ fn finish(
         opset,
         producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_string(),
         metadata: entries.collect(),
+        data_files: b.external.files(),
         file_nodes: file.node.len(),
         folded_nodes: b.folded,
         warnings: b.notes.into_sentences(),

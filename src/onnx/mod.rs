@@ -11,10 +11,10 @@
 //!                                                   Graph, verified
 //! ```
 //!
-//! No file here knows the operators: which exist, what their attributes mean and which inputs are parameters is the
+//! The operators are not known here: which exist, what their attributes mean and which inputs are parameters is the
 //! table of [`crate::ir::ops`]. The exceptions: `dialect` (what older operator sets and other domains call things),
-//! `chain` (operators of any number of inputs), `qdq` (quantization is no node here), and `fold` (operators that
-//! need only a shape).
+//! `chain` (operators of any number of inputs), `qdq` and `weights` (quantization is no node here), and `fold`
+//! (operators that need only a shape).
 //!
 //! A file is not trusted: nothing is allocated before its size is known to be backed by the file or by a budget,
 //! and every name, size, path and number is checked.
@@ -32,7 +32,9 @@ mod notes;
 mod order;
 pub mod proto;
 mod qdq;
+mod slots;
 mod tensor;
+mod weights;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;

@@ -4,15 +4,19 @@
 //! - `constant → DQ` (or `constant → Q → DQ`): a float constant that remembers its scales, so that quantizing it again
 //!   gives the integers it came from.
 //!
+//! Rounding is all that is left out: where a pair also cuts the negative side off, as it does where a quantizer has
+//! dropped a ReLU, a Clip takes its place.
+//!
 //! What does not fit this (a DQ with other parameters than its Q, other operators between them) stays a node.
 
-use super::build::{Builder, Failure, Outcome, Slot};
+use super::build::{Builder, Failure, Outcome};
 use super::draft::Draft;
+use super::slots::Slot;
 use crate::base::codes::model::QUANTIZATION;
 use crate::base::quant::{QuantParams, Scale};
-use crate::base::{DType, Diagnostic, Shape, Tensor};
+use crate::base::{DType, Diagnostic, Tensor};
 use crate::ir::ops::cast::number_of;
-use crate::ir::{Array, Attr, ChannelScales, Fact, Graph, Node, Op, Role, ValueId};
+use crate::ir::{Attr, Attrs, Fact, Graph, Node, Op, Role, Value, ValueId};
 
 /// What a QuantizeLinear over an activation writes.
 #[derive(Clone, Debug)]
@@ -45,49 +49,13 @@ impl Quantized {
     }
 }
 
-/// How a constant was stored in the file.
-#[derive(Clone, Debug)]
-pub(super) struct Weights {
-    /// The axis that the scales run along; `None` where there is one for the whole tensor.
-    axis: Option<usize>,
-    scales: Vec<f32>,
-    /// Are the zero points those of S8 around 0 (or of U8 around 128)?
-    symmetric: bool,
-    /// Is there a -128, which weights in [-127, 127] do not have?
-    has_lowest: bool,
-}
-
-impl Weights {
-    /// After an operator that only moves the numbers: the scales, along the axis they run along now.
-    pub(super) fn moved(&self, op: &Op, x: &Tensor, y: &Tensor) -> Option<Weights> {
-        if op.role() != Role::Move || x.numel() != y.numel() {
-            return None;
-        }
-        let Some(axis) = self.axis else { return Some(self.clone()) };
-        // move the number of each element's channel instead of the element, and look where it went
-        let from = x.shape();
-        let channels = Array::int(from.clone(), (0..x.numel()).map(|i| index_along(from, axis, i)).collect());
-        let to = op.eval(&[&channels]).ok()?.pop()?.ints();
-        let runs_along = |a: &usize| {
-            let at = |(i, &c): (usize, &i64)| c == index_along(y.shape(), *a, i);
-            y.shape()[*a] == self.scales.len() && to.iter().enumerate().all(at)
-        };
-        let axis = (0..y.shape().rank()).find(runs_along)?;
-        Some(Weights { axis: Some(axis), ..self.clone() })
-    }
-}
-
-/// The index along `axis` of element number `i`.
-fn index_along(shape: &Shape, axis: usize, i: usize) -> i64 {
-    let inner: usize = shape[axis + 1..].iter().product();
-    (i / inner.max(1) % shape[axis].max(1)) as i64
-}
-
-fn wrong(what: impl Into<String>) -> Failure {
+/// An error about the form of a pair.
+pub(super) fn wrong(what: impl Into<String>) -> Failure {
     Failure::Error(Diagnostic::new(QUANTIZATION, what))
 }
 
-fn usable(scale: f32) -> Outcome<Scale> {
+/// A scale of the file, which must be a step.
+pub(super) fn usable(scale: f32) -> Outcome<Scale> {
     Scale::new(scale).ok_or_else(|| wrong(format!("its scale is {scale}, which is no step")))
 }
 
@@ -106,7 +74,7 @@ impl Builder<'_> {
             _ => DType::U8,
         };
         if !matches!(dtype, DType::I8 | DType::U8) {
-            return Err(wrong(format!("it quantizes to {dtype}")));
+            return Err(wrong("it quantizes to more than 8 bits"));
         }
         d.attrs.0.insert("output_dtype".into(), Attr::Int(number_of(dtype)));
         let (Some(x), Some(y)) = (d.inputs.first().cloned(), d.outputs.first().cloned()) else {
@@ -142,17 +110,7 @@ impl Builder<'_> {
                 self.remember_weights(&y, weights);
                 Ok(())
             }
-            Slot::Quantized(q) if self.undoes(&d, &q)? => {
-                let value = self.graph.value_mut(q.source);
-                value.quant = Some(q.params()?);
-                for name in
-                    [x, y.clone()].into_iter().filter(|n| !value.folded.contains(n)).collect::<Vec<_>>()
-                {
-                    value.folded.push(name);
-                }
-                self.set(y, Slot::Computed(q.source));
-                Ok(())
-            }
+            Slot::Quantized(q) if self.undoes(&d, &q)? => self.take_in(*q, x, y),
             Slot::Quantized(_) => {
                 let why = "QuantizeLinear and DequantizeLinear have different parameters and stay in float";
                 self.notes.add(why, d.name.clone());
@@ -160,6 +118,60 @@ impl Builder<'_> {
             }
             _ => self.operator(d),
         }
+    }
+
+    /// Takes a pair in: readers of `y` read what was quantized, which is stored with the pair's parameters.
+    fn take_in(&mut self, q: Quantized, x: String, y: String) -> Outcome<()> {
+        let params = q.params()?;
+        let source = match self.clips(q.source, params) {
+            true => self.add_clip(&q, params, &y)?,
+            false => q.source,
+        };
+        let value = self.graph.value_mut(source);
+        value.quant = Some(params);
+        for name in [&x, &y] {
+            if !value.folded.contains(name) && value.name != *name {
+                value.folded.push(name.clone());
+            }
+        }
+        self.set(x, Slot::Quantized(Box::new(Quantized { source, ..q })));
+        self.set(y, Slot::Computed(source));
+        Ok(())
+    }
+
+    /// Does storing this value cut its negative side off? Quantizers leave a ReLU or Clip out of the model where a
+    /// range from 0 does its work, so that the pair cannot go without something in its place.
+    fn clips(&self, source: ValueId, params: QuantParams) -> bool {
+        let from_zero = params.dtype == DType::U8 && params.zero_point == 0;
+        from_zero && !self.graph.inputs.contains(&source) && !self.is_non_negative(source, 0)
+    }
+
+    /// Is it certain that a value is never negative?
+    fn is_non_negative(&self, id: ValueId, depth: usize) -> bool {
+        let Some(n) = self.nodes.iter().rev().find(|n| n.outputs.contains(&id)) else { return false };
+        let inputs = || depth < 6 && n.inputs.iter().all(|&i| self.is_non_negative(i, depth + 1));
+        match (&n.op, n.op.role()) {
+            (Op::Unary(u), _) => u.f.is_non_negative(),
+            (Op::Softmax(s), _) => !s.log,
+            (_, Role::Move | Role::Average | Role::Concat | Role::Combine) => inputs(),
+            _ => false,
+        }
+    }
+
+    /// Adds what the range of a pair does to its source, as a Clip that writes `y`.
+    fn add_clip(&mut self, q: &Quantized, params: QuantParams, y: &str) -> Outcome<ValueId> {
+        let bounds = [("min", 0), ("max", 255)].map(|(name, i)| (name, Attr::Float(params.dequantize(i))));
+        let attrs = bounds.into_iter().fold(Attrs::new(), |attrs, (name, b)| attrs.with(name, b));
+        let op = Op::parse("Clip", attrs).map_err(Failure::Unsupported)?;
+        let fact = self.graph.value(q.source).fact.clone();
+        let id = self.graph.add_value(Value::new(y, fact));
+        let name = self.drafter.unique(format!("{}_clip", q.node.name));
+        self.notes.add(
+            "an activation function was left to the range of a QuantizeLinear, and is a Clip now",
+            &q.node.name,
+        );
+        self.nodes.push(Node::new(name, op, vec![q.source], vec![id]));
+        Ok(id)
     }
 
     /// Does this DequantizeLinear give back what was quantized, and may the source be stored so?
@@ -176,32 +188,8 @@ impl Builder<'_> {
             && source.quant.is_none_or(|other| other == params))
     }
 
-    /// How the constant input of a DequantizeLinear is stored; `None` for what is no 8-bit integer (a bias).
-    fn stored(&mut self, d: &Draft, x: &Tensor) -> Outcome<Option<Weights>> {
-        let (Some(scale), zero) = (self.optional_constant(d, 1)?, self.optional_constant(d, 2)?) else {
-            return Ok(None);
-        };
-        let middle = match x.dtype() {
-            DType::I8 => 0,
-            DType::U8 => 128,
-            _ => return Ok(None),
-        };
-        let axis = match (scale.numel(), d.attrs.0.get("axis")) {
-            (1, _) => None,
-            (_, Some(Attr::Int(a))) => x.shape().axis(*a),
-            _ => x.shape().axis(1),
-        };
-        let zeros = zero.map_or_else(|| vec![0], |z| z.to_i64());
-        Ok(Some(Weights {
-            axis,
-            scales: scale.to_f32().into_owned(),
-            symmetric: zeros.iter().all(|&z| z == middle),
-            has_lowest: x.to_i64().contains(&(middle - 128)),
-        }))
-    }
-
     /// The constant of a node's input, if it has that input.
-    fn optional_constant(&mut self, d: &Draft, i: usize) -> Outcome<Option<Tensor>> {
+    pub(super) fn optional_constant(&mut self, d: &Draft, i: usize) -> Outcome<Option<Tensor>> {
         match d.inputs.get(i).filter(|n| !n.is_empty()).cloned() {
             None => Ok(None),
             Some(name) => match self.constant(&name)? {
@@ -212,47 +200,4 @@ impl Builder<'_> {
             },
         }
     }
-
-    /// Gives the weights of nodes that multiply the scales they were stored with.
-    pub(super) fn assign_channel_scales(&mut self) -> Outcome<()> {
-        let nodes = std::mem::take(&mut self.nodes);
-        for n in &nodes {
-            let Some(&id) = n.inputs.get(1) else { continue };
-            let Some(w) = self.weights.get(&id).cloned() else { continue };
-            let Some(axis) = channel_axis(n, &self.graph) else { continue };
-            let name = self.graph.value(id).name.clone();
-            let channels = self.graph.value(id).fact.shape[axis];
-            if !w.symmetric {
-                self.notes.add("weights have a zero point, so their scales are chosen anew", name);
-                continue;
-            }
-            if w.axis.is_some_and(|a| a != axis) {
-                self.notes
-                    .add("weights have scales along an axis that is not the output's, chosen anew", name);
-                continue;
-            }
-            if w.has_lowest {
-                self.notes.add("weights hold -128, which becomes -127", name);
-            }
-            // a channel of zeros may have the scale 0: every step represents it
-            let step = |&s: &f32| if s == 0.0 { Ok(Scale::symmetric(0.0)) } else { usable(s) };
-            let scales = w.scales.iter().map(step).collect::<Outcome<Vec<_>>>()?;
-            let scales = if w.axis.is_none() { vec![scales[0]; channels] } else { scales };
-            self.graph.value_mut(id).channels = Some(ChannelScales { axis, scales });
-        }
-        self.nodes = nodes;
-        Ok(())
-    }
-}
-
-/// The axis of a node's weight (input 1) that its output channels run along.
-fn channel_axis(n: &Node, graph: &Graph) -> Option<usize> {
-    let rank = graph.value(n.inputs[1]).fact.shape.rank();
-    let axis = match (&n.op, n.op.role()) {
-        (_, Role::Multiply { channel_axis }) => channel_axis,
-        (Op::Gemm(g), _) => usize::from(!g.trans_b),
-        (_, Role::Product) => rank.checked_sub(1)?,
-        _ => return None,
-    };
-    (axis < rank).then_some(axis)
 }

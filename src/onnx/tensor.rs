@@ -174,9 +174,15 @@ fn typed_bytes(t: &TensorProto, e: &Element, numel: usize) -> Result<Bytes> {
 
 /// The low bytes of integers that are stored in a wider field.
 fn low_bytes(values: impl Iterator<Item = i64>, e: &Element) -> Result<Vec<u8>> {
+    let bits = 8 * e.size;
+    let range = match e.name.starts_with("int") {
+        _ if bits == 64 => i64::MIN..=i64::MAX,
+        true => -(1 << (bits - 1))..=(1 << (bits - 1)) - 1,
+        false => 0..=(1 << bits) - 1,
+    };
     let mut bytes = Vec::new();
     for v in values {
-        if e.size < 8 && !(-(1i64 << (8 * e.size - 1))..1i64 << (8 * e.size)).contains(&v) {
+        if !range.contains(&v) {
             return Err(malformed(format!("it holds {v}, which is no {}", e.name)));
         }
         bytes.extend_from_slice(&v.to_le_bytes()[..e.size]);

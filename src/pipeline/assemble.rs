@@ -276,7 +276,7 @@ fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
     if let Some(data) = &p.job.calibration.data {
         datasets.push(Dataset {
             role: "calibration".into(),
-            path: data.source.form.to_string(),
+            path: source_path(&data.source),
             samples: c.samples,
             digest: c.data_content.to_string(),
         });
@@ -285,7 +285,7 @@ fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
         let d = e.dataset()?;
         datasets.push(Dataset {
             role: "evaluation".into(),
-            path: e.data.source.form.to_string(),
+            path: source_path(&e.data.source),
             samples: d.len() as u64,
             digest: d.digest()?.to_string(),
         });
@@ -306,6 +306,14 @@ fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
         threads: Some(id.width as u64),
         seeds: [("calibration.seed".to_string(), p.job.calibration.seed)].into(),
     })
+}
+
+fn source_path(source: &crate::data::Source) -> String {
+    use crate::data::Form;
+    match &source.form {
+        Form::Folder(p) | Form::List(p) | Form::Array(p) => shown(p),
+        Form::Files(files) => format!("{} files", files.len()),
+    }
 }
 
 /// Largest resident set of this process so far, in bytes.

@@ -16,7 +16,7 @@ use crate::config::Job;
 use crate::data::Dataset;
 use crate::data::loader::Skipped;
 use crate::engine::{Engine, Session};
-use crate::ir::Graph;
+use crate::ir::{Graph, ValueId};
 use crate::quant;
 use crate::report::model::CalibrationSource;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub fn calibrate(
     let method = method(&job.calibration.method)?;
     let (mut cache, source) = start(job, options, net, &provenance, monitor)?;
     if source == CalibrationSource::Tensorrt {
-        quant::decide(&mut net.graph, &settings, known(&net.graph.clone(), &cache));
+        decide(&mut net.graph, &settings, &cache);
         return Ok(Calibrated { cache, source, skipped: Vec::new(), dataset });
     }
     let (engine, session) = reference;
@@ -66,7 +66,7 @@ pub fn calibrate(
         skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
         cache.provenance = provenance;
     }
-    quant::decide(&mut net.graph, &settings, known(&net.graph.clone(), &cache));
+    decide(&mut net.graph, &settings, &cache);
     let setting = Setting { method: method.name().to_string(), percentile: job.calibration.percentile };
     let decided = cache.setting.as_ref() == Some(&setting) && matches!(method, MethodName::Auto);
     let method_options = methods::Options { percentile: job.calibration.percentile };
@@ -100,18 +100,16 @@ fn threads(job: &Job) -> usize {
 }
 
 fn no_data() -> Box<Diagnostic> {
-    Diagnostic::new(calibration::CACHE_UNFIT, "there are no calibration samples to gather statistics from")
+    Diagnostic::new(calibration::NO_SAMPLES, "there are no calibration samples to gather statistics from")
         .help("set `calibration.data`")
 }
 
-fn known<'c>(g: &'c Graph, cache: &'c Cache) -> impl Fn(crate::ir::ValueId) -> bool + use<'c> {
-    let names: Vec<bool> = (0..g.value_count())
-        .map(|v| {
-            let name = &g.value(crate::ir::ValueId::from(v)).name;
-            cache.tensors.get(name).is_some_and(|e| e.chosen.is_some() || e.stats.all().count > 0)
-        })
-        .collect();
-    move |v| names[v.index()]
+/// Precisions, where a value has a range if its tensor was seen or imported.
+fn decide(g: &mut Graph, settings: &quant::Settings, cache: &Cache) {
+    let seen = |e: &Entry| e.chosen.is_some() || e.stats.parts.iter().any(|p| p.count > 0);
+    let name = |v: usize| &g.value(ValueId::from(v)).name;
+    let known: Vec<bool> = (0..g.value_count()).map(|v| cache.tensors.get(name(v)).is_some_and(seen)).collect();
+    quant::decide(g, settings, |v| known[v.index()]);
 }
 
 /// The methods that an earlier `auto` chose.
@@ -195,7 +193,7 @@ fn given_cache(
         (true, _) => Ok((cache, CalibrationSource::Cache)),
         (false, true) => Ok((cache, CalibrationSource::Trusted)),
         (false, false) => {
-            let e = Diagnostic::new(calibration::CACHE_UNFIT, "the calibration cache was made for something else")
+            let e = Diagnostic::new(calibration::STALE_CACHE, "the calibration cache was made for something else")
                 .at(Place::file(given))
                 .help("calibrate anew without `calibration.cache`, or accept it with `--trust-cache`");
             Err(differing.into_iter().fold(e, |e, d| e.detail(d)))

@@ -2,7 +2,7 @@
 
 use super::assemble::{self, Parts};
 use super::calibrate::{self as calibration, Calibrated};
-use super::import::{self, Network};
+use super::import;
 use super::{Options, Outcome, build as building, drift, evaluate, fp32, latency};
 use crate::base::codes::machine;
 use crate::base::digest::Digest;
@@ -63,7 +63,7 @@ impl<'a> Chain<'a> {
     }
 
     fn run(mut self, until: Until) -> Result<Outcome> {
-        let job = self.job;
+        let (job, options) = (self.job, self.options);
         for note in &job.notes {
             self.monitor.note(note);
         }
@@ -82,11 +82,11 @@ impl<'a> Chain<'a> {
         let mut fp32 = Session::new(&reference, &self.device)?;
         self.report.seconds.reference = Some(lap());
 
-        let calibrated = calibration::calibrate(job, self.options, &mut net, (&reference, &mut fp32), self.monitor)?;
+        let calibrated = calibration::calibrate(job, options, &mut net, (&reference, &mut fp32), self.monitor)?;
         self.save_caches(&calibrated)?;
         self.report.seconds.calibrate = Some(lap());
         if until == Until::Caches {
-            return self.finish(Parts::new(job, self.options, &net, &calibrated));
+            return self.finish(Parts::new(job, options, &net, &calibrated));
         }
 
         let graph = building::annotated(&net, &calibrated);
@@ -99,7 +99,7 @@ impl<'a> Chain<'a> {
         self.check_engine(&engine, &graph, &calibrated)?;
         self.save_engine(&engine)?;
         self.report.seconds.build = Some(lap());
-        let mut parts = Parts::new(job, self.options, &net, &calibrated);
+        let mut parts = Parts::new(job, options, &net, &calibrated);
         parts.engine = Some(&engine);
         parts.graph = Some(&graph);
         if until == Until::Engine {

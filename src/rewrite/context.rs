@@ -141,6 +141,9 @@ impl<'g> Context<'g> {
         }
         if self.is_output(y) {
             let before = self.producer(x)?;
+            if from.quant != to.quant {
+                return blocked(format!("{} has a scale of its own", from.name));
+            }
             if self.is_output(x) || self.consumers(x).len() > 1 || self.node(before).outputs.len() > 1 {
                 return Err(Decline::Nothing);
             }

@@ -7,9 +7,9 @@ use crate::ir::{Graph, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How often the whole table runs at most. Real networks need three or four rounds; more than this is two rules that
-/// undo each other.
-const MAX_ROUNDS: usize = 64;
+/// How often the whole table runs at most, beside once per node. Real networks need three or four rounds; more than
+/// this is two rules that undo each other.
+const ROUNDS: usize = 64;
 
 /// What the rules did to a graph, for the report.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -62,19 +62,21 @@ impl Record {
     }
 }
 
-/// Applies the rules, each to every node in order, round after round until a round changes nothing. What is blocked
-/// in that last round is on record; what was blocked earlier and done later is not.
+/// Applies the rules, each to every node, round after round until a round changes nothing. Every other round goes
+/// through the nodes from the end, so that what spreads backwards (dead code) needs no round per node. What is blocked
+/// in the last round is on record; what was blocked earlier and done later is not.
 ///
 /// # Errors
 /// Mistakes of a rule, by its name: a patch that the graph refuses, a graph that the verifier refuses (asked after
 /// every rule in debug builds, and at the end always), rules that never come to rest.
 pub fn run(graph: &mut Graph, rules: &[&dyn Rule]) -> Result<Record> {
     let mut record = Record::default();
-    for _ in 0..MAX_ROUNDS {
+    let rounds = ROUNDS + graph.order().len();
+    for round in 0..rounds {
         let before = record.rows.len();
         let mut blocked = Vec::new();
         for rule in rules {
-            let changed = sweep(graph, *rule, &mut record, &mut blocked)?;
+            let changed = sweep(graph, *rule, round % 2 == 1, &mut record, &mut blocked)?;
             if changed && cfg!(debug_assertions) {
                 verify(graph, rule.name())?;
             }
@@ -86,12 +88,22 @@ pub fn run(graph: &mut Graph, rules: &[&dyn Rule]) -> Result<Record> {
         }
     }
     let last = record.rows.last().map_or("", |e| e.rule.as_str());
-    Err(mistake(last, format!("the graph still changes after {MAX_ROUNDS} rounds")))
+    Err(mistake(last, format!("the graph still changes after {rounds} rounds")))
 }
 
-/// One rule at every node, in order. Nodes that it adds are seen in the next round.
-fn sweep(graph: &mut Graph, rule: &dyn Rule, record: &mut Record, blocked: &mut Vec<Entry>) -> Result<bool> {
-    let nodes: Vec<NodeId> = graph.order().to_vec();
+/// One rule at every node. Nodes that it adds are seen in the next round.
+fn sweep(
+    graph: &mut Graph,
+    rule: &dyn Rule,
+    backwards: bool,
+    record: &mut Record,
+    blocked: &mut Vec<Entry>,
+) -> Result<bool> {
+    let mut nodes: Vec<NodeId> = graph.order().to_vec();
+    let first_blocked = blocked.len();
+    if backwards {
+        nodes.reverse();
+    }
     let mut at = nodes.iter().copied().peekable();
     let mut changed = false;
     while at.peek().is_some() {
@@ -105,6 +117,9 @@ fn sweep(graph: &mut Graph, rule: &dyn Rule, record: &mut Record, blocked: &mut 
         }
         record.push(rule.name(), &name, Verdict::Done);
         changed = true;
+    }
+    if backwards {
+        blocked[first_blocked..].reverse(); // on record in the order of the nodes
     }
     Ok(changed)
 }

@@ -57,9 +57,10 @@ pub(crate) type Affine = [Vec<f64>; 2];
 
 impl Weighted<'_> {
     /// A patch that folds `y * factor + shift`, computed per channel by `last`, into the weights and the bias: in f64,
-    /// rounded once.
+    /// rounded once. An activation of `last` comes along.
     pub fn absorb(&self, c: &Context, last: NodeId, [factor, shift]: Affine) -> Result<Patch, Decline> {
         let y = self.node.outputs[0];
+        let activation = c.node(last).op.fused().activation;
         if self.fused.activation != Activation::None {
             return blocked(format!("{} has an activation before it", self.node.name));
         }
@@ -73,12 +74,15 @@ impl Weighted<'_> {
         if scales {
             inputs[1] = self.scaled_weight(c, &mut patch, &factor)?;
         }
-        let bias = self.new_bias(c, &mut patch, &factor, &shift)?;
-        match self.bias {
-            Some(_) => inputs[2] = bias,
-            None => inputs.insert(2, bias),
+        if self.bias.is_some() || shift.iter().any(|&s| s != 0.0) {
+            let bias = self.new_bias(c, &mut patch, &factor, &shift)?;
+            match self.bias {
+                Some(_) => inputs[2] = bias,
+                None => inputs.insert(2, bias),
+            }
         }
-        c.fuse_in(&mut patch, self.id, &[self.id, last], self.node.op.clone(), inputs);
+        let op = with_fused(&self.node.op, Fused { activation, ..self.fused })?;
+        c.fuse_in(&mut patch, self.id, &[self.id, last], op, inputs);
         Ok(patch)
     }
 

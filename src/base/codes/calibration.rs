@@ -27,4 +27,7 @@ codes! {
     UNLIKE_STATISTICS = "Q0407", "statistics that cannot be added",
         "Statistics of two runs add up only where both watched the same tensors, with the same number of channels, \
          of the same model with the same preprocessing. The message names what differs.";
+    NO_SAMPLES = "Q0408", "there is nothing to calibrate on",
+        "The method needs statistics (or, for `auto`, the held-out samples themselves), and neither the \
+         configuration's `calibration.data` nor a complete cache provides them.";
 }

@@ -4,7 +4,6 @@ codes! {
     MALFORMED = "Q0201", "the model file is malformed",
         "The file is not an ONNX model, is cut short, or contradicts itself: a name that nothing defines, a cycle, \
          raw data of the wrong length, a size that cannot be. Check it with the tool that exported it.";
-<<<<<<< HEAD
     UNSUPPORTED = "Q0202", "the model has operators that are not supported",
         "The message lists every node that stands in the way: its name, operator, operator set and what about it is \
          not supported (the operator itself, an attribute, an optional output, or a parameter that is computed where \
@@ -40,10 +39,8 @@ codes! {
     FOLD_LIMIT = "Q0210", "the constants of the model are too large to compute",
         "Nodes that only read constants are computed at import. The model asks for far more numbers there than its \
          own size explains, as a damaged or hostile file would. Fold its constants with the tool that exported it.";
-=======
     REWRITE = "Q0290", "a rewrite rule made a mistake",
         "After a rule changed the graph it no longer fits together, or the rules never came to rest. That is a mistake \
          in quantize and not in the model. Please report it, with the model or the part of it that the message names; \
          `RUST_LOG=quantize::rewrite=debug` prints every step up to the mistake.";
->>>>>>> rewrite
 }

@@ -1,9 +1,9 @@
 //! A constant per channel, added to a convolution or linear layer, goes into its bias.
 
-use crate::ir::NodeId;
 use crate::ir::ops::BinaryFn;
+use crate::ir::{NodeId, Op};
 use crate::rewrite::weighted::per_channel;
-use crate::rewrite::{Context, Outcome, Rule, blocked};
+use crate::rewrite::{Context, Outcome, Rule, blocked, require};
 
 /// `Add(Conv(x), constant) -> Conv(x) with bias`
 pub struct Bias;
@@ -18,8 +18,8 @@ impl Rule for Bias {
     }
 
     fn apply(&self, c: &Context, at: NodeId) -> Outcome {
-        c.is_binary(at, BinaryFn::Add)?;
         let node = c.node(at);
+        require(matches!(&node.op, Op::Binary(b) if b.f == BinaryFn::Add))?;
         let [x, k] = c.with_constant(node)?;
         let main = c.weighted_before(node.inputs[x])?;
         let out = &c.value(node.inputs[x]).fact.shape;

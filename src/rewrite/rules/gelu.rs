@@ -20,44 +20,46 @@ impl Rule for Gelu {
     }
 
     fn apply(&self, c: &Context, at: NodeId) -> Outcome {
-        c.is_binary(at, BinaryFn::Mul)?;
-        let mut product = Factors { nodes: vec![at], number: 1.0, values: Vec::new() };
-        product.collect(c, at);
-        let [a, b] = product.values[..] else { return Err(Decline::Nothing) };
-        require(near(product.number, 0.5))?;
-        let (x, mut nodes) = gate(c, b, a).or_else(|_| gate(c, a, b))?;
-        nodes.extend(product.nodes.into_iter().rev());
+        let (x, nodes) = halved_last(c, at).or_else(|_| halved_inside(c, at))?;
         c.closed(&nodes)?;
         Ok(c.fuse(at, &nodes, Unary { f: UnaryFn::Gelu }, vec![x]).into())
     }
 }
 
-/// A product taken apart: its constant factor and the two others.
-struct Factors {
-    nodes: Vec<NodeId>,
-    number: f64,
-    values: Vec<ValueId>,
+/// `(x * (1 + erf)) / 2`.
+fn halved_last(c: &Context, at: NodeId) -> Result<(ValueId, Vec<NodeId>), Decline> {
+    let (id, node) = c.binary(halved(c, at)?, BinaryFn::Mul)?;
+    let [a, b] = [node.inputs[0], node.inputs[1]];
+    let (x, mut nodes) = gate(c, b, a).or_else(|_| gate(c, a, b))?;
+    nodes.extend([id, at]);
+    Ok((x, nodes))
 }
 
-impl Factors {
-    /// Takes products and halves apart, back from node `at`, as far as a product goes.
-    fn collect(&mut self, c: &Context, at: NodeId) {
-        for &v in &c.node(at).inputs {
-            let divided = c.binary(v, BinaryFn::Div).ok().filter(|(_, n)| c.constant_input(n, 1).is_some());
-            if let Ok(k) = c.number(v) {
-                self.number *= k;
-            } else if let Ok((id, _)) = c.binary(v, BinaryFn::Mul) {
-                self.nodes.push(id);
-                self.collect(c, id);
-            } else if let Some((id, n)) = divided.filter(|(_, n)| c.number(n.inputs[1]).is_ok()) {
-                self.nodes.push(id);
-                self.number /= c.number(n.inputs[1]).unwrap_or(1.0);
-                self.values.push(n.inputs[0]);
-            } else {
-                self.values.push(v);
-            }
+/// `(x / 2) * (1 + erf)` or `x * ((1 + erf) / 2)`.
+fn halved_inside(c: &Context, at: NodeId) -> Result<(ValueId, Vec<NodeId>), Decline> {
+    c.is_binary(at, BinaryFn::Mul)?;
+    let inputs = &c.node(at).inputs;
+    for (part, other) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
+        let Ok(id) = c.producer(part) else { continue };
+        let Ok(half) = halved(c, id) else { continue };
+        if let Ok((x, mut nodes)) = gate(c, other, half).or_else(|_| gate(c, half, other)) {
+            nodes.extend([id, at]);
+            return Ok((x, nodes));
         }
     }
+    Err(Decline::Nothing)
+}
+
+/// `v * 0.5` or `v / 2` at a node: `v`.
+fn halved(c: &Context, at: NodeId) -> Result<ValueId, Decline> {
+    let node = c.node(at);
+    let (v, k) = c.variable_and_number(node)?;
+    let fits = match c.is_binary(at, BinaryFn::Div) {
+        Ok(()) => node.inputs[0] == v && k == 2.0,
+        Err(_) => c.is_binary(at, BinaryFn::Mul).is_ok() && k == 0.5,
+    };
+    require(fits)?;
+    Ok(v)
 }
 
 /// `1 + erf(x / sqrt 2)` at value `v`: its nodes in order.

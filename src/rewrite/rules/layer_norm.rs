@@ -77,10 +77,9 @@ fn normalized(c: &Context, v: ValueId) -> Result<Normalized, Decline> {
         require(node.inputs[0] == x)?;
         let mean2 = trailing_mean(c, node.inputs[1], x)?;
         require(mean2.1 == axis)?;
-        nodes.extend([mean2.0, sub2]);
+        nodes.extend([mean2.0, sub2].into_iter().filter(|n| *n != mean));
     }
     nodes.extend([square, variance_mean, add, root, div]);
-    nodes.dedup();
     Ok(Normalized { x, axis, epsilon: epsilon as f32, nodes })
 }
 

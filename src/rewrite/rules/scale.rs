@@ -1,9 +1,9 @@
 //! A product with a constant per channel (or a division by one) goes into the weights and the bias before it.
 
-use crate::ir::NodeId;
 use crate::ir::ops::BinaryFn;
+use crate::ir::{NodeId, Op};
 use crate::rewrite::weighted::per_channel;
-use crate::rewrite::{Context, Outcome, Rule, blocked, require};
+use crate::rewrite::{Context, Decline, Outcome, Rule, blocked, require};
 
 /// `Mul(Conv(x), constant) -> Conv(x) with other weights`
 pub struct ScaleWeights;
@@ -19,10 +19,9 @@ impl Rule for ScaleWeights {
 
     fn apply(&self, c: &Context, at: NodeId) -> Outcome {
         let node = c.node(at);
-        let divides = c.is_binary(at, BinaryFn::Div).is_ok();
-        if !divides {
-            c.is_binary(at, BinaryFn::Mul)?;
-        }
+        let Op::Binary(b) = &node.op else { return Err(Decline::Nothing) };
+        let divides = b.f == BinaryFn::Div;
+        require(divides || b.f == BinaryFn::Mul)?;
         let [x, k] = c.with_constant(node)?;
         require(x == 0 || !divides)?;
         let main = c.weighted_before(node.inputs[x])?;
