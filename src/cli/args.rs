@@ -160,10 +160,10 @@ pub struct Bench {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
     /// How long to measure
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "5", value_parser = seconds)]
     pub duration: Duration,
     /// How long to run before measuring
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "1", value_parser = seconds)]
     pub warmup: Duration,
     /// Measure the time of each layer too
     #[arg(long)]

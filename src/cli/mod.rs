@@ -12,7 +12,7 @@ mod progress;
 mod summary;
 
 use crate::base::codes::machine::{INTERNAL, INTERRUPTED, IO, USAGE};
-use crate::base::{Diagnostic, Monitor, Result};
+use crate::base::{Diagnostic, Result};
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use progress::Progress;
@@ -44,21 +44,34 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let code = if e.use_stderr() { exit::USAGE } else { exit::GOOD };
+            let e = if misplaced() { misplacement() } else { e };
             let _ = e.print(); // a closed pipe is no reason to complain
             return code.into();
         }
     };
     if cli.chain.is_some() && cli.command.is_some() {
-        let e = Cli::command().error(
-            ErrorKind::ArgumentConflict,
-            "options of the chain stand before a command; put them after it: `quantize COMMAND --config FILE`",
-        );
-        let _ = e.print();
+        let _ = misplacement().print();
         return exit::USAGE.into();
     }
     // a panic was reported by the hook; what is left to do is to end with the right code
     let code = std::panic::catch_unwind(|| outcome(&cli)).unwrap_or(exit::ERROR);
     code.into()
+}
+
+/// Does the configuration stand before a command that takes one?
+fn misplaced() -> bool {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let config = args.iter().position(|a| a == "-c" || a == "--config" || a.starts_with("--config="));
+    let command = args.iter().position(|a| a == "calibrate" || a == "build");
+    matches!((config, command), (Some(config), Some(command)) if config + 1 < command)
+}
+
+/// The error of options before a command.
+fn misplacement() -> clap::Error {
+    Cli::command().error(
+        ErrorKind::ArgumentConflict,
+        "options of the chain stand before a command; put them after it: `quantize COMMAND --config FILE`",
+    )
 }
 
 /// Runs the command and turns its end into an exit code.
@@ -87,20 +100,20 @@ fn outcome(cli: &Cli) -> u8 {
     }
 }
 
-fn dispatch(cli: &Cli, out: &mut dyn Write, monitor: &dyn Monitor) -> Result<Done> {
+fn dispatch(cli: &Cli, out: &mut dyn Write, progress: &Progress) -> Result<Done> {
     use commands::{bench, chain, completions, doctor, explain, inspect, list, report, run, schema};
     let Some(command) = &cli.command else {
         return match &cli.chain {
-            Some(c) => chain::run(chain::Verb::Whole, c, out, monitor),
+            Some(c) => chain::run(chain::Verb::Whole, c, out, progress),
             None => Err(Diagnostic::new(USAGE, "neither a configuration nor a command is given")
                 .expected("`quantize --config FILE` or `quantize COMMAND`")),
         };
     };
     match command {
-        Command::Calibrate(a) => return chain::run(chain::Verb::Calibrate, a, out, monitor),
-        Command::Build(a) => return chain::run(chain::Verb::Build, a, out, monitor),
-        Command::Run(a) => run::run(a, out, monitor),
-        Command::Bench(a) => bench::run(a, out, monitor),
+        Command::Calibrate(a) => return chain::run(chain::Verb::Calibrate, a, out, progress),
+        Command::Build(a) => return chain::run(chain::Verb::Build, a, out, progress),
+        Command::Run(a) => run::run(a, out, progress),
+        Command::Bench(a) => bench::run(a, out, progress),
         Command::Inspect(a) => inspect::run(a, out),
         Command::List(a) => list::run(a, out),
         Command::Doctor(a) => doctor::run(a, out),

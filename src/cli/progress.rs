@@ -187,6 +187,7 @@ impl Stage {
     fn stopped(&self) -> String {
         match self.total {
             0 => format!("{}: stopped", self.name),
+            total if self.done >= total => self.finished(), // what came after the stage failed
             total => format!("{}: stopped at {} of {} {}", self.name, self.done, total, self.unit),
         }
     }

@@ -58,7 +58,8 @@ fn accuracy(a: &Accuracy, rows: &mut Vec<(&str, String)>) {
 }
 
 fn metrics(report: &Report, rows: &mut Vec<(&str, String)>) {
-    for (i, m) in report.metrics.iter().enumerate() {
+    let told = |name: &str| report.accuracy.is_some() && ["top1", "top5", "agreement_top1"].contains(&name);
+    for (i, m) in report.metrics.iter().filter(|m| !told(&m.metric)).enumerate() {
         let before = m.reference.map(|v| format!("{} -> ", short(v))).unwrap_or_default();
         let after = m.engine.map_or("not finite".into(), short);
         let line = format!("{} {before}{after} {}", m.metric, m.unit);

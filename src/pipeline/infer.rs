@@ -186,8 +186,8 @@ impl Reader<'_> {
             Diagnostic::new(codes::BAD_INPUT, "the engine does not know how an image becomes its input")
                 .at(sample.place())
                 .expected(format!(
-                    "a .npy or .npz of float32 [N, {}",
-                    self.shape.to_string().replacen('[', "", 1)
+                    "a .npy or .npz of float32 {}",
+                    self.shape.to_string().replacen('[', "[N,", 1)
                 ))
                 .help("build the engine from a configuration with a `preprocess` section, and it carries it")
         })

