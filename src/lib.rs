@@ -3,6 +3,7 @@
 
 pub mod base;
 pub mod calib;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;

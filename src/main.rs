@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line program: see [`quantize::cli`].
+
+fn main() -> std::process::ExitCode {
+    quantize::cli::main()
+}

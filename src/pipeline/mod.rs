@@ -5,6 +5,7 @@
 //! ```
 
 pub mod assemble;
+pub mod bench;
 pub mod build;
 pub mod calibrate;
 pub mod chain;
@@ -12,6 +13,7 @@ pub mod drift;
 pub mod evaluate;
 pub mod fp32;
 pub mod import;
+pub mod infer;
 pub mod latency;
 pub mod observe;
 pub mod ranges;

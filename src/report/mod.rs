@@ -11,7 +11,7 @@ mod json;
 mod markdown;
 mod schema;
 mod verdict;
-mod words;
+pub mod words;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;

@@ -1,0 +1,72 @@
+//! `quantize bench ENGINE`.
+
+use crate::base::codes::machine::INTERNAL;
+use crate::base::{Diagnostic, Monitor, Result};
+use crate::cli::page::{Cell, Page, Table};
+use crate::cli::progress::Progress;
+use crate::cli::{args, print};
+use crate::engine::Engine;
+use crate::pipeline::bench::{Measured, Options, StepTime, bench};
+use crate::report::words::{fixed, share, short};
+use std::io::Write;
+
+/// Measures an engine and prints the result.
+pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Result<()> {
+    let engine = Engine::load(&args.engine)?;
+    let options = Options {
+        batch: args.batch,
+        threads: args.threads,
+        duration: args.duration,
+        warmup: args.warmup,
+        profile: args.profile,
+    };
+    let measured = bench(&engine, &options, progress)?;
+    progress.finish();
+    if let Some(warning) = &measured.warning {
+        progress.note(warning);
+    }
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&measured)
+            .map(|t| t + "\n")
+            .map_err(|e| Diagnostic::new(INTERNAL, format!("the measurement has no JSON form: {e}")))?,
+        false => page(&engine, &measured).render(false),
+    };
+    print(out, &text)
+}
+
+fn page(engine: &Engine, m: &Measured) -> Page {
+    let mut page = Page::default();
+    let l = &m.latency_ms;
+    page.fact("engine", format!("{}, {}", engine.origin.model, m.precision));
+    page.fact("device", format!("{}, {} threads", m.device, m.threads));
+    page.fact("batch", Cell::count(m.batch as u64));
+    page.fact("throughput", format!("{} images/s", short(m.throughput_per_s)));
+    page.fact("latency", format!("{} ms median of {} runs", short(l.median), l.n));
+    let named =
+        [("min", l.min), ("mean", l.mean), ("p90", l.p90), ("p95", l.p95), ("p99", l.p99), ("max", l.max)];
+    let list: Vec<String> = named.iter().map(|(name, ms)| format!("{name} {}", short(*ms))).collect();
+    page.fact("", list.join(", "));
+    if let Some(steps) = &m.profile {
+        page.table(profile(steps));
+        let times: f64 = steps.iter().map(|s| s.time_us).sum();
+        page.note(format!("All steps: {} ms a run, measured one by one.", short(times / 1e3)));
+    }
+    page
+}
+
+fn profile(steps: &[StepTime]) -> Table {
+    let mut table = Table::new("steps", &["time us", "share", "GMAC/s", "op", "type", "tactic", "name"]);
+    for s in steps {
+        let rate = if s.gmac_per_s > 0.0 { fixed(s.gmac_per_s, 1) } else { String::new() };
+        table.row([
+            Cell::new(fixed(s.time_us, 1), s.time_us),
+            Cell::new(share(Some(s.share)), s.share),
+            Cell::new(rate, s.gmac_per_s),
+            s.op.as_str().into(),
+            s.dtype.as_str().into(),
+            s.tactic.as_str().into(),
+            s.name.as_str().into(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,55 @@
+//! `quantize --config FILE`, `quantize calibrate`, `quantize build`.
+
+use crate::base::{Result, files};
+use crate::calib::MethodName;
+use crate::cli::progress::Progress;
+use crate::cli::{Done, args::Chain, print, summary};
+use crate::config::{Document, Names, resolve};
+use crate::eval::metrics::METRICS;
+use crate::pipeline::{self, Options, Outcome};
+use crate::report::{self, Outcome as Judgement};
+use std::io::Write;
+
+/// How far the chain goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// To the report.
+    Whole,
+    /// To the two caches.
+    Calibrate,
+    /// To the engine.
+    Build,
+}
+
+/// Runs the chain and prints its summary.
+pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, progress: &Progress) -> Result<Done> {
+    let config_text = files::read_text(&args.config)?;
+    let document = Document::parse(&config_text, &args.config, &args.set)?;
+    let methods: Vec<&str> = MethodName::all().collect();
+    let metrics: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
+    let job = resolve(&document, &Names { methods: &methods, metrics: &metrics })?;
+    let options = Options { trust_cache: args.trust_cache, config_text, command: command() };
+    let stages = match verb {
+        Verb::Whole => pipeline::run,
+        Verb::Calibrate => pipeline::calibrate,
+        Verb::Build => pipeline::build,
+    };
+    let Outcome { report, files } = stages(&job, &options, progress)?;
+    progress.finish();
+    print(out, &summary::of(&report, &files))?;
+    match verb == Verb::Whole && report::outcome(&report) == Judgement::Fail {
+        true => Ok(Done::GateFailed),
+        false => Ok(Done::Good),
+    }
+}
+
+/// The command as it was typed, quoted as a shell wants it, without the folder that the program lies in.
+fn command() -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    let quoted = |a: String| match !a.is_empty() && a.chars().all(plain) {
+        true => a,
+        false => format!("'{}'", a.replace('\'', "'\\''")),
+    };
+    let arguments = std::env::args_os().skip(1).map(|a| quoted(a.to_string_lossy().into_owned()));
+    std::iter::once("quantize".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,107 @@
+//! `quantize doctor`: what this machine can do, and what is missing for what.
+
+use crate::base::Result;
+use crate::cli::args::Json;
+use crate::cli::page::{Cell, Page, Table};
+use crate::cli::print;
+use crate::device::cpu::Isa;
+use crate::device::cpu::isa::amx;
+use crate::device::cuda::probe::gpus;
+use std::fs::read_to_string;
+use std::io::Write;
+use std::thread::available_parallelism;
+
+/// Prints what was found.
+pub fn run(args: &Json, out: &mut dyn Write) -> Result<()> {
+    let mut page = Page::default();
+    page.fact("quantize", env!("CARGO_PKG_VERSION"));
+    machine(&mut page);
+    instruction_sets(&mut page);
+    graphics(&mut page);
+    print(out, &page.render(args.json))
+}
+
+fn machine(page: &mut Page) {
+    let release = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    page.fact("system", format!("{} {} {}", std::env::consts::OS, std::env::consts::ARCH, release.trim()));
+    page.fact("processor", field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into()));
+    page.fact("threads", Cell::count(available_parallelism().map_or(1, usize::from) as u64));
+    page.maybe("memory", kilobytes("MemTotal").map(Cell::bytes));
+    page.maybe("free memory", kilobytes("MemAvailable").map(Cell::bytes));
+    let limit = read_to_string("/sys/fs/cgroup/memory.max").ok();
+    page.maybe("memory limit", limit.and_then(|l| l.trim().parse().ok()).map(Cell::bytes));
+}
+
+/// The first value of `key` in a file of lines `key : value`.
+fn field(path: &str, key: &str) -> Option<String> {
+    let text = read_to_string(path).ok()?;
+    let of_key =
+        |line: &str| line.split_once(':').filter(|(k, _)| k.trim() == key).map(|(_, v)| v.trim().to_string());
+    text.lines().find_map(of_key)
+}
+
+/// A number of `/proc/meminfo`, in bytes.
+fn kilobytes(key: &str) -> Option<u64> {
+    let text = field("/proc/meminfo", key)?;
+    text.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn instruction_sets(page: &mut Page) {
+    let mut t = Table::new("instruction sets", &["name", "usable", "why"]);
+    for isa in Isa::ALL {
+        t.row([
+            isa.name().into(),
+            Cell::new(if isa.available() { "yes" } else { "no" }, isa.available()),
+            why(isa).into(),
+        ]);
+    }
+    page.table(t);
+    let best = Isa::best();
+    page.fact("cpu.isa auto", best.name());
+    if best < Isa::Avx512Vnni {
+        page.note(
+            "Without AVX-512 VNNI, INT8 products take several instructions each: expect less gain over FP32.",
+        );
+    }
+}
+
+/// Why an instruction set can be used, or not.
+fn why(isa: Isa) -> String {
+    match (isa, isa.available()) {
+        (Isa::Scalar, _) => "plain code, on every machine".into(),
+        (Isa::Amx, true) => {
+            "the CPU has AMX-INT8, and the operating system permits its tile registers".into()
+        }
+        (Isa::Amx, false) => amx().err().unwrap_or("the CPU has AMX, but no AVX-512 VNNI beside it").into(),
+        (_, true) => "the CPU has it".into(),
+        (Isa::Avx2, false) => "the CPU lacks AVX2 or FMA".into(),
+        (Isa::Avx512Vnni, false) => "the CPU lacks AVX-512 (F, BW, DQ, VL) or VNNI".into(),
+    }
+}
+
+fn graphics(page: &mut Page) {
+    let mut t = Table::new("gpus", &["number", "name", "compute capability", "memory"]);
+    match gpus() {
+        Ok(found) => {
+            for (i, g) in found.iter().enumerate() {
+                let (major, minor) = g.capability;
+                t.row([
+                    Cell::count(i as u64),
+                    g.name.as_str().into(),
+                    format!("{major}.{minor}").into(),
+                    Cell::bytes(g.memory as u64),
+                ]);
+                if (major, minor) < (6, 1) {
+                    page.note(format!(
+                        "GPU {i} has no 8-bit dot products (compute capability 6.1): no INT8 engines."
+                    ));
+                }
+            }
+            if found.is_empty() {
+                page.note("The NVIDIA driver lists no GPU; `target: cuda` needs one. `target: cpu` works.");
+            }
+        }
+        Err(why) => page.note(format!("No GPU: {why}; `target: cuda` needs one. `target: cpu` works.")),
+    }
+    page.table(t);
+}

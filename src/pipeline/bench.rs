@@ -1,0 +1,185 @@
+//! Measuring an engine.
+
+use crate::base::codes::engine::BAD_INPUT;
+use crate::base::{Diagnostic, Monitor, Result};
+use crate::device::Tap;
+use crate::engine::{Engine, Session, session};
+use crate::eval::latency;
+use crate::plan::Step;
+use crate::report::model::Percentiles;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Runs are counted until the time is over, but never fewer than this.
+const FEWEST_RUNS: usize = 3;
+/// Most runs of a profile: its times are means, which so many settle.
+const PROFILE_RUNS: usize = 50;
+
+/// How to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Images of a run.
+    pub batch: usize,
+    /// Threads; the machine's number without it.
+    pub threads: Option<usize>,
+    /// How long to measure.
+    pub duration: Duration,
+    /// How long to run before.
+    pub warmup: Duration,
+    /// Measure each step too?
+    pub profile: bool,
+}
+
+/// What was measured. Its JSON keys are stable.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Images a second.
+    pub throughput_per_s: f64,
+    /// Milliseconds of a run of `batch` images, input ready to output ready.
+    pub latency_ms: Percentiles,
+    /// Images of a run.
+    pub batch: usize,
+    /// Threads of the session.
+    pub threads: usize,
+    /// Runs at a time.
+    pub streams: usize,
+    /// The device and its instruction set: `cpu/avx512-vnni`.
+    pub device: String,
+    /// `int8` where any node that multiplies computes in 8 bits, else `fp32`.
+    pub precision: String,
+    /// Why the times are not to be trusted, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// The steps in order, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Vec<StepTime>>,
+}
+
+/// The time of a step.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepTime {
+    /// The node's name, or that of the value that is converted.
+    pub name: String,
+    /// `Conv`, `Reformat`.
+    pub op: String,
+    /// The type that it computes in, or converts from: `u8`, `i8`, `f32`.
+    pub dtype: String,
+    /// How it is computed.
+    pub tactic: String,
+    /// Mean microseconds of a run of the batch.
+    pub time_us: f64,
+    /// Its share of all steps' time, 0 to 1.
+    pub share: f64,
+    /// Billions of multiplications with additions a second; 0 for a step that does not multiply.
+    pub gmac_per_s: f64,
+}
+
+/// Measures an engine on numbers between -1 and 1.
+///
+/// # Errors
+/// A batch beyond the engine's, another device, an interruption.
+pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Result<Measured> {
+    let max = engine.plan.max_batch;
+    if !(1..=max).contains(&options.batch) {
+        return Err(Diagnostic::new(
+            BAD_INPUT,
+            format!("a batch of {} does not fit the engine", options.batch),
+        )
+        .expected(format!("1 to {max}, the largest batch it was built for"))
+        .help("set the batch of `model.inputs` in the configuration and build the engine again"));
+    }
+    let device = session::host(engine, options.threads)?;
+    let mut session = Session::new(engine, &device)?;
+    for i in 0..engine.plan.inputs.len() {
+        fill(session.input_mut(i, options.batch), i as u64);
+    }
+    monitor.stage("warm-up", "runs", 0);
+    runs(&mut session, options.batch, options.warmup, monitor)?;
+    monitor.stage("measure", "runs", 0);
+    let (times, elapsed) = runs(&mut session, options.batch, options.duration, monitor)?;
+    let profile = match options.profile {
+        true => Some(profile(engine, &mut session, options.batch, times.len(), monitor)?),
+        false => None,
+    };
+    let int8 = engine.plan.steps.iter().any(|s| s.multiplies() && s.is_int8());
+    Ok(Measured {
+        throughput_per_s: (times.len() * options.batch) as f64 / elapsed.as_secs_f64().max(1e-12),
+        latency_ms: latency::summarize(&times).unwrap_or_default(),
+        batch: options.batch,
+        threads: device.threads,
+        streams: 1,
+        device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
+        precision: if int8 { "int8" } else { "fp32" }.into(),
+        warning: latency::noisy(&times),
+        profile,
+    })
+}
+
+/// Numbers between -1 and 1, the same every time: all zeros would be faster than real images are.
+fn fill(values: &mut [f32], seed: u64) {
+    let mut state = seed;
+    for v in values {
+        // the multiplier of Knuth's MMIX generator
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *v = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
+    }
+}
+
+/// Runs for so long; the milliseconds of each, and the time of all.
+fn runs(
+    session: &mut Session,
+    batch: usize,
+    long: Duration,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<f64>, Duration)> {
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < FEWEST_RUNS || start.elapsed() < long {
+        monitor.check()?;
+        times.push(session.time(batch)?.as_secs_f64() * 1e3);
+        monitor.advance(1);
+    }
+    Ok((times, start.elapsed()))
+}
+
+/// Adds up the times of steps.
+struct Clock(Vec<Duration>);
+
+impl Tap for Clock {
+    fn seen(&mut self, _: usize, _: usize, _: &[u8]) {}
+    fn timed(&mut self, step: usize, time: Duration) {
+        self.0[step] += time;
+    }
+}
+
+fn profile(
+    engine: &Engine,
+    session: &mut Session,
+    batch: usize,
+    measured: usize,
+    monitor: &dyn Monitor,
+) -> Result<Vec<StepTime>> {
+    let n = measured.min(PROFILE_RUNS);
+    monitor.stage("profile", "runs", n);
+    let mut clock = Clock(vec![Duration::ZERO; engine.plan.steps.len()]);
+    for _ in 0..n {
+        monitor.check()?;
+        session.step(batch, Some(&mut clock))?;
+        monitor.advance(1);
+    }
+    let all: Duration = clock.0.iter().sum();
+    let row = |(s, time): (&Step, &Duration)| {
+        let seconds = time.as_secs_f64() / n.max(1) as f64;
+        let reads = s.problem.inputs.first().map(|i| i.dtype.to_string());
+        StepTime {
+            name: s.name.clone(),
+            op: s.problem.kind().into(),
+            dtype: reads.unwrap_or_default(),
+            tactic: s.choice.tactic.to_string(),
+            time_us: seconds * 1e6,
+            share: time.as_secs_f64() / all.as_secs_f64().max(1e-12),
+            gmac_per_s: s.macs as f64 * batch as f64 / seconds.max(1e-12) / 1e9,
+        }
+    };
+    Ok(engine.plan.steps.iter().zip(&clock.0).map(row).collect())
+}

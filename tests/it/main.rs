@@ -1,0 +1,9 @@
+//! The integration tests, in one binary: each further one would link the whole crate again.
+
+#![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
+
+mod bad_input;
+mod cli;
+mod fixture;
+mod layering;
+mod tables;
