@@ -128,6 +128,12 @@ fn precision(
             return float(Reason::NoScale(g.value(v).name.clone()));
         }
     }
+    if let (Role::Move, [x, ..], Some(y)) = (n.op.role(), &n.inputs[..], g.value(n.outputs[0]).quant) {
+        // the model gave the output a scale; integers are moved as they are, so the input must have the same
+        if g.value(*x).quant != Some(y) {
+            return float(Reason::ScalesDiffer(g.value(*x).name.clone()));
+        }
+    }
     match (n.op.role(), rule) {
         (_, Some(r)) => Precision { int8: true, reason: Reason::Rule(format!("{} -> int8", r.pattern)) },
         (Role::Multiply { .. }, _) => Precision { int8: true, reason: Reason::Quantized },
