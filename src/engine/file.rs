@@ -171,13 +171,15 @@ fn sound(plan: &Plan) -> Result<()> {
         return Err(damaged(format!("its memory would be {} bytes", plan.arena)));
     }
     let stated = |s: &crate::plan::Step| {
-        let operands = |ids: &[BufferId]| ids.iter().map(|&b| plan.buffer(b).operand.clone()).collect::<Vec<_>>();
+        let operands =
+            |ids: &[BufferId]| ids.iter().map(|&b| plan.buffer(b).operand.clone()).collect::<Vec<_>>();
         operands(&s.inputs).iter().eq(s.problem.activations()) && operands(&s.outputs) == s.problem.outputs
     };
     if let Some(s) = plan.steps.iter().find(|s| s.outputs.is_empty() || !stated(s)) {
         return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
     }
-    let served = |p: &Port| plan.buffer(p.buffer).operand == Operand::new(DType::F32, p.shape.clone(), Layout::Plain);
+    let served =
+        |p: &Port| plan.buffer(p.buffer).operand == Operand::new(DType::F32, p.shape.clone(), Layout::Plain);
     let images = |p: &Port| p.shape.first() == Some(&1);
     let mut ports = plan.inputs.iter().chain(&plan.outputs);
     match ports.find(|p| !served(p) || !images(p)) {

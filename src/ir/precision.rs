@@ -124,7 +124,9 @@ impl fmt::Display for Reason {
             Reason::FloatNeighbours => write!(f, "its neighbours are float"),
             Reason::BadWeights(t) => write!(f, "weights {t} are not finite"),
             Reason::FloatEngine => write!(f, "the engine was asked to be float"),
-            Reason::ScalesDiffer(x) => write!(f, "the model's scale of its output is not that of its input {x}"),
+            Reason::ScalesDiffer(x) => {
+                write!(f, "the model's scale of its output is not that of its input {x}")
+            }
         }
     }
 }

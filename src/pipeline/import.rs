@@ -45,16 +45,17 @@ pub fn import(model: &Model) -> Result<Network> {
 
 /// A run feeds one input, from images or arrays.
 fn one_f32_input(g: &Graph) -> Result<()> {
-    let shown = |&v: &ValueId| format!("{} ({}{})", g.value(v).name, g.value(v).fact.dtype, g.value(v).fact.shape);
+    let shown =
+        |&v: &ValueId| format!("{} ({}{})", g.value(v).name, g.value(v).fact.dtype, g.value(v).fact.shape);
     let inputs: Vec<String> = g.inputs.iter().map(shown).collect();
     let what = match g.inputs[..] {
         [x] if g.value(x).fact.dtype == DType::F32 => return Ok(()),
         [_] => format!("its input is {}", inputs[0]),
         _ => format!("it has {} inputs: {}", inputs.len(), inputs.join(", ")),
     };
-    Err(Diagnostic::new(INPUTS, format!("this model cannot be fed: {what}"))
-        .expected("one f32 input")
-        .help("fold the other inputs into constants, or a Cast in front, with the tool that exported the model"))
+    Err(Diagnostic::new(INPUTS, format!("this model cannot be fed: {what}")).expected("one f32 input").help(
+        "fold the other inputs into constants, or a Cast in front, with the tool that exported the model",
+    ))
 }
 
 /// External data is not in the file: its tensors are added.
