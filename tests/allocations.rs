@@ -1,9 +1,17 @@
 //! A run of a loaded program allocates nothing.
 
-use ::quantize::base::{DType, Tensor};
+use ::quantize::base::quant::Range;
+use ::quantize::base::{DType, Silent, Tensor};
+use ::quantize::calib::shards::TensorStats;
 use ::quantize::device::cpu::Cpu;
 use ::quantize::device::{Bound, Device, Layout, Numerics, Operand, Problem, Program, Slot, Work};
+use ::quantize::engine::{Origin, Session, Settings, build};
 use ::quantize::ir::ops::{Fused, Linear, Softmax, Unary, UnaryFn};
+use ::quantize::onnx::{ImportOptions, import};
+use ::quantize::quant;
+use ::quantize::quant::annotate::params;
+use ::quantize::rewrite::{self, RULES};
+use ::quantize::tune::{TimingCache, Tuner};
 use std::alloc::{GlobalAlloc, Layout as Size, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,8 +35,57 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// One test, since tests of one binary run at the same time and would count one another's.
 #[test]
-fn a_run_allocates_nothing() {
+fn runs_allocate_nothing() {
+    a_program();
+    the_demo_engines();
+    statistics();
+}
+
+/// The repository's model, in float and in 8 bits, over every batch.
+fn the_demo_engines() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("calib_data/eurosat/resnet_eurosat.onnx");
+    let cpu = Cpu { threads: 2, ..Cpu::host() };
+    for int8 in [false, true] {
+        let mut g = import(&path, &ImportOptions::default()).unwrap().graph;
+        rewrite::run(&mut g, RULES).unwrap();
+        let settings = quant::Settings { int8, ..quant::Settings::default() };
+        let mut codings = quant::codings(&g, &settings);
+        let mut ranges: Vec<_> = codings.iter().map(|c| c.map(|_| Range::symmetric(4.0))).collect();
+        quant::decide(&mut g, &settings, |v| ranges[v.index()].is_some());
+        quant::unify(&g, &mut codings, &mut ranges);
+        let all: Vec<_> = codings.iter().zip(&ranges).map(|(c, r)| Some(params((*c)?, (*r)?))).collect();
+        quant::annotate(&mut g, &all);
+        let mut tuner = Tuner::new(&cpu, TimingCache::default(), None).unchecked();
+        let settings = Settings { max_batch: 4, stage: "" };
+        let e = build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
+        assert_eq!(e.plan.steps.iter().any(|s| s.is_int8()), int8);
+        let mut session = Session::new(&e, &cpu).unwrap();
+        session.step(4, None).unwrap();
+        let before = COUNT.load(Ordering::Relaxed);
+        for n in 1..=4 {
+            session.input_mut(0, n).fill(n as f32);
+            session.step(n, None).unwrap();
+            assert_eq!(session.output_slice(0, n).len(), 10 * n);
+        }
+        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "int8: {int8}");
+    }
+}
+
+/// A tensor's statistics take the same memory however many samples they have seen.
+fn statistics() {
+    let mut stats = TensorStats::new(8);
+    let values: Vec<f32> = (0..800).map(|i| i as f32 * 0.37 - 100.0).collect();
+    (0..10).for_each(|i| stats.update(i, &values, 100));
+    let before = COUNT.load(Ordering::Relaxed);
+    (10..500).for_each(|i| stats.update(i, &values, 100));
+    assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0);
+}
+
+/// Three steps by hand.
+fn a_program() {
     let cpu = Cpu { threads: 3, ..Cpu::host() };
     let vector = || Operand::new(DType::F32, [1, 64].into(), Layout::Plain);
     let weight = Operand::constant(DType::F32, [64, 64].into());

@@ -375,6 +375,8 @@ def qdq():
     info = ("x", ["n", 3, 5, 5]), ("y", ["n", 5])
     plain = model(nodes(False), inits, *info, 13)
     write("qdq", model(nodes(True), inits, *info, 13, "onnx.quantize"), f(2, 3, 5, 5), expected=plain)
+    # and what it computes as it stands, rounding every activation as the pairs say
+    np.save(OUT / "qdq.q.npy", run(None, np.load(OUT / "qdq.x.npy"), OUT / "qdq.onnx"))
 
 
 if __name__ == "__main__":

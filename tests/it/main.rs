@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
 
 mod bad_input;
+mod calibration;
 mod cli;
 mod fixture;
 mod layering;
+mod quantization;
 mod tables;
