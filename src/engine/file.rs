@@ -12,8 +12,9 @@
 
 use super::{Engine, Origin};
 use crate::base::codes::engine;
-use crate::base::{Diagnostic, Result};
-use crate::plan::Plan;
+use crate::base::{DType, Diagnostic, Result};
+use crate::device::{Layout, Operand};
+use crate::plan::{BufferId, Plan, Port};
 use bytes::Bytes;
 
 const MAGIC: &[u8; 8] = b"QNTZENG\n";
@@ -28,6 +29,9 @@ const WEIGHTS: u32 = 2;
 
 /// Sections a file may have at most; more is taken for damage.
 const MAX_SECTIONS: usize = 64;
+
+/// More working memory than this is taken for damage.
+const MAX_ARENA: usize = 1 << 40;
 
 /// Serializes an engine.
 pub fn write(e: &Engine) -> Result<Vec<u8>> {
@@ -166,5 +170,23 @@ fn sound(plan: &Plan) -> Result<()> {
     if plan.max_batch == 0 || roomy || !plan.buffers.iter().all(fits) {
         return Err(damaged("a buffer lies outside the arena"));
     }
-    Ok(())
+    if plan.arena > MAX_ARENA {
+        return Err(damaged(format!("its memory would be {} bytes", plan.arena)));
+    }
+    let stated = |s: &crate::plan::Step| {
+        let operands =
+            |ids: &[BufferId]| ids.iter().map(|&b| plan.buffer(b).operand.clone()).collect::<Vec<_>>();
+        operands(&s.inputs).iter().eq(s.problem.activations()) && operands(&s.outputs) == s.problem.outputs
+    };
+    if let Some(s) = plan.steps.iter().find(|s| s.outputs.is_empty() || !stated(s)) {
+        return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
+    }
+    let served =
+        |p: &Port| plan.buffer(p.buffer).operand == Operand::new(DType::F32, p.shape.clone(), Layout::Plain);
+    let images = |p: &Port| p.shape.first() == Some(&1);
+    let mut ports = plan.inputs.iter().chain(&plan.outputs);
+    match ports.find(|p| !served(p) || !images(p)) {
+        Some(p) => Err(damaged(format!("input or output {} has another form than its buffer", p.name))),
+        None => Ok(()),
+    }
 }

@@ -124,3 +124,6 @@ impl Engine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,14 +83,30 @@ impl Session {
         Ok(n)
     }
 
-    /// The bytes of input `i` for `n` images, for callers that write in place.
+    /// The numbers of input `i` for `n` images, for callers that write in place.
+    ///
+    /// # Panics
+    /// Where `i` or `n` is out of range, a mistake of the caller.
     pub fn input_mut(&mut self, i: usize, n: usize) -> &mut [f32] {
+        assert!(n <= self.max_batch, "a batch of {n} images in a session of at most {}", self.max_batch);
         bytemuck::cast_slice_mut(self.executor.input(i, n))
     }
 
     /// Runs the first `n` images of what the inputs hold; a tap sees every step. Allocates nothing.
+    ///
+    /// # Errors
+    /// `BAD_INPUT` unless `n` is between 1 and the largest batch.
     pub fn step(&mut self, n: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
+        self.fits(n)?;
         self.executor.run(n, tap)
+    }
+
+    fn fits(&self, n: usize) -> Result<()> {
+        match (1..=self.max_batch).contains(&n) {
+            true => Ok(()),
+            false => Err(Diagnostic::new(engine::BAD_INPUT, format!("a batch of {n} images was given"))
+                .expected(format!("1 to {}", self.max_batch))),
+        }
     }
 
     /// Output `i` of the last run.
@@ -110,6 +126,7 @@ impl Session {
 
     /// The time of one run of `n` images, as the device measures it.
     pub fn time(&mut self, n: usize) -> Result<Duration> {
+        self.fits(n)?;
         self.executor.time(n)
     }
 

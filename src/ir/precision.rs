@@ -36,6 +36,8 @@ pub enum Reason {
     BadWeights(String),
     /// The whole engine was asked to be float.
     FloatEngine,
+    /// It moves integers as they are, and the model gives its output another scale than its input has; the input.
+    ScalesDiffer(String),
 }
 
 /// Number, title and a paragraph of each reason, for `quantize explain`.
@@ -82,6 +84,11 @@ pub static REASONS: &[(&str, &str, &str)] = &[
         "float engine",
         "The engine was asked to be float (`precision.default: float`), as the reference engine is.",
     ),
+    (
+        "R11",
+        "other scale after than before",
+        "The operator moves numbers as they are, and the model's own quantization gives its output another scale than its input.",
+    ),
 ];
 
 impl Reason {
@@ -98,6 +105,7 @@ impl Reason {
             Reason::FloatNeighbours => 7,
             Reason::BadWeights(_) => 8,
             Reason::FloatEngine => 9,
+            Reason::ScalesDiffer(_) => 10,
         };
         REASONS[row].0
     }
@@ -116,6 +124,9 @@ impl fmt::Display for Reason {
             Reason::FloatNeighbours => write!(f, "its neighbours are float"),
             Reason::BadWeights(t) => write!(f, "weights {t} are not finite"),
             Reason::FloatEngine => write!(f, "the engine was asked to be float"),
+            Reason::ScalesDiffer(x) => {
+                write!(f, "the model's scale of its output is not that of its input {x}")
+            }
         }
     }
 }

@@ -54,6 +54,7 @@ pub fn calibrate(
     let (mut cache, source) = start(job, options, net, &provenance, monitor)?;
     if source == CalibrationSource::Tensorrt {
         decide(&mut net.graph, &settings, &cache);
+        ranges::unify_imported(&net.graph, codings, &mut cache);
         return Ok(Calibrated { cache, source, skipped: Vec::new(), dataset });
     }
     let (engine, session) = reference;
@@ -65,6 +66,9 @@ pub fn calibrate(
         let samples =
             Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
         skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
+        for s in &skipped {
+            monitor.note(&format!("calibration sample {} was left out: {}", s.name, s.why));
+        }
         cache.provenance = provenance;
     }
     decide(&mut net.graph, &settings, &cache);
@@ -172,6 +176,10 @@ fn start(
             return Ok(fresh());
         }
     };
+    if is_imported(&cache) {
+        monitor.note("calibrating anew: the last run's scales were imported, without statistics");
+        return Ok(fresh());
+    }
     let differing = differences(&cache.provenance, provenance);
     match (differing.is_empty(), options.trust_cache) {
         (true, _) if cache.is_complete() => Ok((cache, CalibrationSource::Cache)),
@@ -200,9 +208,14 @@ fn given_cache(
     let cache = Cache::load(given)?;
     let differing = cache::differences(&cache.provenance, provenance);
     match (differing.is_empty(), options.trust_cache) {
+        // scales without statistics are taken as they are
+        _ if is_imported(&cache) && cache.provenance.model == provenance.model => {
+            Ok((cache, CalibrationSource::Tensorrt))
+        }
         (true, _) => Ok((cache, CalibrationSource::Cache)),
-        (false, true) => Ok((cache, CalibrationSource::Trusted)),
-        (false, false) => {
+        // a checkpoint cannot be continued with other samples
+        (false, true) if cache.is_complete() => Ok((cache, CalibrationSource::Trusted)),
+        (false, _) => {
             let e = Diagnostic::new(
                 calibration::STALE_CACHE,
                 "the calibration cache was made for something else",
@@ -212,6 +225,11 @@ fn given_cache(
             Err(differing.into_iter().fold(e, |e, d| e.detail(d)))
         }
     }
+}
+
+/// Did its scales come from TensorRT? Such a cache has no statistics.
+fn is_imported(cache: &Cache) -> bool {
+    cache.tensors.values().any(|e| e.chosen.as_ref().is_some_and(|c| c.imported.is_some()))
 }
 
 fn is_tensorrt(path: &Path) -> Result<bool> {

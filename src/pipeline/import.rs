@@ -1,10 +1,11 @@
 //! The model as a fused float graph.
 
+use crate::base::codes::model::INPUTS;
 use crate::base::digest::Digest;
-use crate::base::{DType, Result, files};
+use crate::base::{DType, Diagnostic, Place, Result, files};
 use crate::config::job::Model;
 use crate::ir::ops::{Cast, Role};
-use crate::ir::{Fact, Graph, Node, Op, Value};
+use crate::ir::{Fact, Graph, Node, Op, Value, ValueId};
 use crate::onnx::{ImportOptions, Imported};
 use crate::rewrite::{RULES, Record};
 
@@ -33,6 +34,7 @@ pub fn import(model: &Model) -> Result<Network> {
     }
     let file = files::map(&model.path)?;
     let Imported { mut graph, warnings, .. } = crate::onnx::import(&model.path, &options)?;
+    one_f32_input(&graph).map_err(|e| e.at(Place::file(&model.path)))?;
     let digest = digest(&file, &graph);
     let record = crate::rewrite::run(&mut graph, RULES)?;
     tracing::info!(nodes = graph.order().len(), "imported and rewritten");
@@ -73,6 +75,21 @@ fn float_outputs(g: &mut Graph) {
             g.outputs[i] = y;
         }
     }
+}
+
+/// A run feeds one input, from images or arrays.
+fn one_f32_input(g: &Graph) -> Result<()> {
+    let shown =
+        |&v: &ValueId| format!("{} ({}{})", g.value(v).name, g.value(v).fact.dtype, g.value(v).fact.shape);
+    let inputs: Vec<String> = g.inputs.iter().map(shown).collect();
+    let what = match g.inputs[..] {
+        [x] if g.value(x).fact.dtype == DType::F32 => return Ok(()),
+        [_] => format!("its input is {}", inputs[0]),
+        _ => format!("it has {} inputs: {}", inputs.len(), inputs.join(", ")),
+    };
+    Err(Diagnostic::new(INPUTS, format!("this model cannot be fed: {what}")).expected("one f32 input").help(
+        "fold the other inputs into constants, or a Cast in front, with the tool that exported the model",
+    ))
 }
 
 /// External data is not in the file: its tensors are added.

@@ -81,6 +81,38 @@ pub fn choose(
     }
 }
 
+/// Gives groups of tensors that must share a scale one of their imported scales, to the bit: that of the widest.
+pub fn unify_imported(g: &Graph, mut codings: Vec<Option<Coding>>, cache: &mut Cache) {
+    let chosen = |cache: &Cache, v: ValueId| -> Option<Chosen> {
+        let value = g.value(v);
+        cache.tensors.get(&value.name)?.chosen.clone().filter(|_| value.quant.is_none())
+    };
+    let before: Vec<Option<Chosen>> = (0..g.value_count()).map(|v| chosen(cache, ValueId::from(v))).collect();
+    let own = codings.clone();
+    let mut ranges: Vec<Option<Range>> = before.iter().map(|c| c.as_ref().map(|c| c.range)).collect();
+    quant::unify(g, &mut codings, &mut ranges);
+    for v in g.live_values() {
+        let i = v.index();
+        let (Some(range), Some(coding), Some(was)) = (ranges[i], codings[i], &before[i]) else { continue };
+        if (range.amax(), Some(coding)) == (was.range.amax(), own[i]) {
+            continue;
+        }
+        let same = |(c, o): (&Option<Chosen>, &Option<Coding>)| {
+            let c = c.as_ref().filter(|c| c.range.amax() == range.amax() && *o == Some(coding))?;
+            Some((c.range, c.params))
+        };
+        let range = match coding {
+            Coding::Unsigned => Range::unsigned(range.amax()),
+            _ => Range::symmetric(range.amax()),
+        };
+        let (range, params) =
+            before.iter().zip(&own).find_map(same).unwrap_or((range, params(coding, range)));
+        if let Some(c) = cache.tensors.get_mut(&g.value(v).name).and_then(|e| e.chosen.as_mut()) {
+            (c.range, c.params) = (range, params);
+        }
+    }
+}
+
 /// The parameters that the cache has for each value.
 pub fn params_of(g: &Graph, cache: &Cache) -> Vec<Option<crate::base::quant::QuantParams>> {
     let of = |v: usize| cache.tensors.get(&g.value(ValueId::from(v)).name)?.chosen.as_ref().map(|c| c.params);

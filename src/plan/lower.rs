@@ -54,13 +54,7 @@ pub fn lower(g: &Graph) -> Result<Lowered> {
     };
     for &v in &g.inputs {
         let value = g.value(v);
-        if value.fact.dtype != DType::F32 {
-            return Err(Diagnostic::new(
-                engine::BAD_INPUT,
-                format!("input {} is {}", value.name, value.fact.dtype),
-            )
-            .expected("f32 inputs"));
-        }
+        f32_only("input", v, g)?;
         let b = l.buffer(v, Form { dtype: DType::F32, layout: Layout::Plain, quant: None });
         l.out.inputs.push(Port { name: value.name.clone(), shape: value.fact.shape.clone(), buffer: b });
     }
@@ -68,11 +62,23 @@ pub fn lower(g: &Graph) -> Result<Lowered> {
         l.node(n).map_err(|e| e.at(Place::Named(format!("node {} ({})", n.name, n.op.kind()))))?;
     }
     for (&v, name) in g.outputs.iter().zip(&g.output_names) {
-        let dtype = g.value(v).fact.dtype;
+        f32_only("output", v, g)?;
+        let dtype = DType::F32;
         let buffer = l.want(v, Form { dtype, layout: Layout::Plain, quant: None })?;
         l.out.outputs.push(Port { name: name.clone(), shape: g.value(v).fact.shape.clone(), buffer });
     }
     Ok(l.out)
+}
+
+/// Engines take and give f32, and what they give was computed from what they took.
+fn f32_only(role: &str, v: ValueId, g: &Graph) -> Result<()> {
+    let value = g.value(v);
+    let what = match (&value.constant, value.fact.dtype) {
+        (None, DType::F32) => return Ok(()),
+        (None, dtype) => format!("{role} {} is {dtype}", value.name),
+        (Some(_), _) => format!("{role} {} does not depend on any input", value.name),
+    };
+    Err(Diagnostic::new(engine::NOT_F32, what).expected(format!("{role}s of type f32 that are computed")))
 }
 
 /// For each value: does a node that computes in 8 bits read it, and is it no output of the graph?
@@ -308,6 +314,8 @@ impl Lowering<'_> {
                     false => Numerics::rescale(&scales, y),
                 }
             }
+            // what it pads with is a real 0, which is not the integer 0 here
+            (_, Op::Pad(_)) if quant(0)?.zero_point != 0 => Numerics::rescale(&[quant(0)?], y),
             _ => Numerics::Integers,
         })
     }

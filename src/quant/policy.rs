@@ -75,17 +75,23 @@ pub fn decide(g: &mut Graph, settings: &Settings, has_range: impl Fn(ValueId) ->
     let mut decided: Vec<Option<Precision>> =
         vec![None; order.iter().map(|n| n.index() + 1).max().unwrap_or(0)];
     let producers = g.producers();
+    let consumers = g.consumers();
+    // a transformer adds to one stream through all its layers: rounded to 8 bits at each sum, it would lose more than
+    // an 8-bit addition saves
+    let normalized = |n: &Node| {
+        n.outputs.iter().any(|v| consumers[v.index()].iter().any(|&c| matches!(g.node(c).op, Op::LayerNorm(_))))
+    };
     // forward: what multiplies stands on its own; what moves or combines needs 8-bit data to come in
     for &id in &order {
         let comes_in_8_bits = |v: ValueId| match producers[v.index()] {
             None => g.value(v).constant.is_none(),
             Some(p) => decided[p.index()].as_ref().is_some_and(|p| p.int8),
         };
+        let comes_in_8_bits = |v| comes_in_8_bits(v) && !normalized(g.node(id));
         let p = precision(g, g.node(id), settings, &has_range, comes_in_8_bits);
         decided[id.index()] = Some(p);
     }
     // backward: what only moves or combines stays float unless somebody wants its 8 bits
-    let consumers = g.consumers();
     for &id in order.iter().rev() {
         let n = g.node(id);
         let wanted = n.outputs.iter().any(|v| {
@@ -126,6 +132,12 @@ fn precision(
         let output = n.outputs.contains(&v);
         if !output || !matches!(n.op.role(), Role::Multiply { .. } | Role::Average) {
             return float(Reason::NoScale(g.value(v).name.clone()));
+        }
+    }
+    if let (Role::Move, [x, ..], Some(y)) = (n.op.role(), &n.inputs[..], g.value(n.outputs[0]).quant) {
+        // the model gave the output a scale; integers are moved as they are, so the input must have the same
+        if g.value(*x).quant != Some(y) {
+            return float(Reason::ScalesDiffer(g.value(*x).name.clone()));
         }
     }
     match (n.op.role(), rule) {

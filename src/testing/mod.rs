@@ -2,3 +2,4 @@
 
 pub mod conformance;
 pub mod problems;
+pub mod quantized;

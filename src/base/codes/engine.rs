@@ -21,4 +21,7 @@ codes! {
     BAD_INPUT = "Q0507", "an input does not fit the engine",
         "Inputs are f32 tensors of the engine's shape, with any batch up to the one it was built for. `quantize \
          inspect ENGINE` prints names, shapes and the largest batch.";
+    NOT_F32 = "Q0508", "an engine's inputs and outputs are f32",
+        "The graph has an input or output of another type, such as the integers of an ArgMax. Engines take and give \
+         f32: end the model before that node, or let it end in a Cast to float.";
 }

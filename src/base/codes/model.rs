@@ -39,6 +39,10 @@ codes! {
     FOLD_LIMIT = "Q0210", "the constants of the model are too large to compute",
         "Nodes that only read constants are computed at import. The model asks for far more numbers there than its \
          own size explains, as a damaged or hostile file would. Fold its constants with the tool that exported it.";
+    INPUTS = "Q0211", "the model's inputs are of a kind that cannot be fed",
+        "A run feeds one f32 input with one image or array after the other. Models with several inputs, with none, or \
+         with integer inputs are imported (`quantize inspect` shows them), but there is no data form for them yet. \
+         Fold the further inputs into constants with the tool that exported the model.";
     REWRITE = "Q0290", "a rewrite rule made a mistake",
         "After a rule changed the graph it no longer fits together, or the rules never came to rest. That is a mistake \
          in quantize and not in the model. Please report it, with the model or the part of it that the message names; \

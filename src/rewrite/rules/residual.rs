@@ -1,5 +1,6 @@
 //! A sum with the result of a convolution or linear layer becomes part of it: the other operand is its residual. Of
-//! two candidates the later is taken. The fused node stands where the sum stood, so the residual is ready.
+//! two candidates the later is taken. The fused node stands where the sum stood, so the residual is ready. The sums
+//! of a transformer's residual stream, which LayerNormalization reads, stay alone: see `quant::policy`.
 
 use crate::base::quant::Activation;
 use crate::ir::ops::{BinaryFn, Fused};
@@ -58,6 +59,10 @@ fn fused(
         return blocked(format!("the operands differ in shape: {}", c.value(other).fact.shape));
     }
     c.may_vanish(main)?;
+    // an 8-bit node reads its residual in 8 bits; the stream that transformers add to through all layers needs more
+    if c.consumers(c.output(at)?).iter().any(|&n| matches!(c.node(n).op, Op::LayerNorm(_))) {
+        return blocked("LayerNormalization reads the sum, whose operand would be rounded to 8 bits");
+    }
     let op = with_fused(&w.node.op, Fused { residual: true, activation })?;
     let mut inputs = w.node.inputs.clone();
     inputs.push(other);
