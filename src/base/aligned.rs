@@ -24,6 +24,13 @@ impl Aligned {
         Aligned { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
     }
 
+    /// `len` zero bytes, or `None` where there is not so much memory.
+    pub fn try_zeroed(len: usize) -> Option<Self> {
+        // a trial first: a failed allocation of `vec!` would end the process
+        Vec::<Line>::new().try_reserve_exact(len.div_ceil(64)).ok()?;
+        Some(Aligned::zeroed(len))
+    }
+
     /// A copy of `bytes`.
     pub fn copy(bytes: &[u8]) -> Self {
         let mut a = Aligned::zeroed(bytes.len());

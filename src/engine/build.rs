@@ -13,6 +13,8 @@ use crate::tune::Tuner;
 pub struct Settings {
     /// Most images of a run.
     pub max_batch: usize,
+    /// What the stage is called towards the monitor.
+    pub stage: &'static str,
 }
 
 /// Builds an engine of `graph` for `device`, with tactics from `tuner`.
@@ -26,6 +28,7 @@ pub fn build(
 ) -> Result<Engine> {
     let mut lowered = lower(graph)?;
     let arena = memory::place(&mut lowered, settings.max_batch);
+    monitor.stage(settings.stage, "steps", lowered.drafts.len());
     let mut weights: Vec<u8> = Vec::new();
     let mut steps = Vec::with_capacity(lowered.drafts.len());
     for d in lowered.drafts {

@@ -158,9 +158,12 @@ fn sound(plan: &Plan) -> Result<()> {
         let elements = b.operand.shape.checked_numel();
         let bytes = elements.and_then(|e| e.checked_mul(b.operand.dtype.size())?.checked_mul(plan.max_batch));
         bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena)
-            && b.offset % ALIGN == 0
+            && b.offset.is_multiple_of(ALIGN)
     };
-    if plan.max_batch == 0 || !plan.buffers.iter().all(fits) {
+    let most =
+        plan.buffers.iter().map(|b| b.operand.bytes().saturating_mul(plan.max_batch).saturating_add(ALIGN));
+    let roomy = plan.arena > most.fold(0, usize::saturating_add);
+    if plan.max_batch == 0 || roomy || !plan.buffers.iter().all(fits) {
         return Err(damaged("a buffer lies outside the arena"));
     }
     Ok(())

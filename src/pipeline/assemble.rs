@@ -67,7 +67,8 @@ impl<'a> Parts<'a> {
 
 /// Fills a report.
 pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Result<()> {
-    r.gate = p.job.gate.max_drop.map(|max_drop_top1| Gate { max_drop_top1 });
+    let gate = Gate { max_drop_top1: p.job.gate.max_drop, min_agreement_top1: p.job.gate.min_agreement };
+    r.gate = (gate != Gate::default()).then_some(gate);
     r.warnings = p.net.warnings.clone();
     r.rewrites = rewrites(p.net);
     r.calibration = Some(calibration(&p));

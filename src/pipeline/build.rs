@@ -25,6 +25,13 @@ pub fn annotated(net: &Network, calibrated: &Calibrated) -> Graph {
     g
 }
 
+/// The largest batch of a run's engines: what the stages here use, and what the configuration asks for.
+pub fn largest_batch(job: &Job) -> usize {
+    let asked = job.model.inputs.iter().filter_map(|(_, shape)| shape.first().copied());
+    let stages = [job.calibration.batch, job.evaluation.as_ref().map_or(1, |e| e.batch)];
+    asked.chain(stages).max().unwrap_or(1)
+}
+
 /// Builds the engine of an annotated graph.
 pub fn build(
     job: &Job,
@@ -36,7 +43,7 @@ pub fn build(
 ) -> Result<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(device, cache, None);
     let eval = job.evaluation.as_ref();
-    let settings = engine::Settings { max_batch: job.calibration.batch.max(eval.map_or(1, |e| e.batch)) };
+    let settings = engine::Settings { max_batch: largest_batch(job), stage: "build INT8 engine" };
     let labels = match (&job.model.classes, eval) {
         (Some(classes), _) => classes.clone(),
         (None, Some(e)) => e.dataset()?.classes().map(<[_]>::to_vec).unwrap_or_default(),
@@ -58,7 +65,7 @@ pub fn build(
 /// 8-bit, within rounding where there are float islands. Returns a sentence on what was found equal.
 pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[f32]) -> Result<String> {
     let mut oracle_tuner = Tuner::new(&Interp, TimingCache::default(), None).unchecked();
-    let settings = engine::Settings { max_batch: 1 };
+    let settings = engine::Settings { max_batch: 1, stage: "" };
     let oracle =
         engine::build(graph, &Interp, &mut oracle_tuner, settings, Origin::default(), &crate::base::Silent)?;
     let (mut fast, mut slow) = (Session::new(engine, device)?, Session::new(&oracle, &Interp)?);

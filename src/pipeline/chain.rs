@@ -74,8 +74,7 @@ impl<'a> Chain<'a> {
         self.monitor.advance(1);
         self.report.seconds.import = Some(lap());
 
-        let batch = job.calibration.batch.max(job.evaluation.as_ref().map_or(1, |e| e.batch));
-        self.monitor.stage("build FP32 reference", "steps", net.graph.order().len());
+        let batch = building::largest_batch(job);
         let cache = std::mem::take(&mut self.timings);
         let (reference, cache) = fp32::engine(&net.graph, &self.device, cache, batch, self.monitor)?;
         self.timings = cache;
@@ -91,7 +90,6 @@ impl<'a> Chain<'a> {
         }
 
         let graph = building::annotated(&net, &calibrated);
-        self.monitor.stage("build INT8 engine", "steps", graph.order().len());
         let cache = std::mem::take(&mut self.timings);
         let (mut engine, cache) = building::build(job, &net, &graph, &self.device, cache, self.monitor)?;
         self.timings = cache;

@@ -83,7 +83,7 @@ impl<'g> Alone<'g> {
             .collect();
         let build = |&id: &NodeId| {
             let mut tuner = Tuner::new(&device, TimingCache::default(), None).unchecked();
-            let settings = engine::Settings { max_batch: 1 };
+            let settings = engine::Settings { max_batch: 1, stage: "" };
             let e = engine::build(
                 &graph.only(id),
                 &device,

@@ -25,8 +25,9 @@ pub struct Evaluated {
 /// Flips kept for the report.
 const FLIPS: usize = 12;
 
-/// Metrics where the configuration names none: of classifiers, and of anything else.
+/// Metrics where the configuration names none: of classifiers, of those without labels, and of anything else.
 const OF_CLASSES: &[&str] = &["top1", "top5", "agreement_top1", "mean_kl", "sqnr_db"];
+const UNLABELLED: &[&str] = &["agreement_top1", "mean_kl", "sqnr_db"];
 const OF_TENSORS: &[&str] = &["sqnr_db", "mse", "max_abs_error", "cosine"];
 
 /// Compares two sessions over the samples, by their first output.
@@ -39,10 +40,12 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let dataset = job.dataset()?;
     let outputs = if probabilities { Outputs::Probabilities } else { Outputs::Logits };
-    let classifier = reference.outputs().len() == 1 && dataset.is_labelled();
+    let scores = matches!(reference.outputs(), [(_, shape)] if shape.rank() == 2 && shape[1] > 1);
+    let classifier = reference.outputs().len() == 1 && (dataset.is_labelled() || scores);
     let names: Vec<&str> = match (job.metrics.is_empty(), classifier) {
         (false, _) => job.metrics.iter().map(String::as_str).collect(),
-        (true, true) => OF_CLASSES.to_vec(),
+        (true, true) if dataset.is_labelled() => OF_CLASSES.to_vec(),
+        (true, true) => UNLABELLED.to_vec(),
         (true, false) => OF_TENSORS.to_vec(),
     };
     let chosen = names.iter().filter_map(|n| metrics::find(n));

@@ -25,7 +25,7 @@ pub fn engine(
 ) -> Result<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(device, cache, None);
     let origin = Origin { model: graph.name.clone(), ..Origin::default() };
-    let settings = engine::Settings { max_batch };
+    let settings = engine::Settings { max_batch, stage: "build FP32 reference" };
     let e = engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)?;
     Ok((e, tuner.into_cache()))
 }
@@ -34,6 +34,6 @@ pub fn engine(
 pub fn small_engine(graph: &Graph, device: &dyn Device) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), Some(Duration::ZERO)).unchecked();
     let origin = Origin::default();
-    let settings = engine::Settings { max_batch: 1 };
+    let settings = engine::Settings { max_batch: 1, stage: "" };
     engine::build(&float_graph(graph), device, &mut tuner, settings, origin, &crate::base::Silent)
 }

@@ -1,9 +1,10 @@
 //! The model as a fused float graph.
 
 use crate::base::digest::Digest;
-use crate::base::{Result, files};
+use crate::base::{DType, Result, files};
 use crate::config::job::Model;
-use crate::ir::{Graph, Op};
+use crate::ir::ops::{Cast, Role};
+use crate::ir::{Fact, Graph, Node, Op, Value};
 use crate::onnx::{ImportOptions, Imported};
 use crate::rewrite::{RULES, Record};
 
@@ -35,10 +36,43 @@ pub fn import(model: &Model) -> Result<Network> {
     let digest = digest(&file, &graph);
     let record = crate::rewrite::run(&mut graph, RULES)?;
     tracing::info!(nodes = graph.order().len(), "imported and rewritten");
-    let producers = graph.producers();
-    let last = graph.outputs.first().and_then(|v| producers[v.index()]).map(|n| &graph.node(n).op);
-    let probabilities = matches!(last, Some(Op::Softmax(s)) if !s.log);
-    Ok(Network { probabilities, graph, record, warnings, digest, bytes: file.len() as u64 })
+    float_outputs(&mut graph);
+    Ok(Network {
+        probabilities: ends_in_softmax(&graph),
+        graph,
+        record,
+        warnings,
+        digest,
+        bytes: file.len() as u64,
+    })
+}
+
+/// Is the first output a softmax, maybe moved about?
+fn ends_in_softmax(g: &Graph) -> bool {
+    let producers = g.producers();
+    let mut at = g.outputs.first().copied();
+    while let Some(n) = at.and_then(|v| producers[v.index()]).map(|n| g.node(n)) {
+        match &n.op {
+            Op::Softmax(s) => return !s.log,
+            op if op.role() == Role::Move => at = n.inputs.first().copied(),
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Engines give f32: an output of another type (the index of an ArgMax) gets a cast.
+fn float_outputs(g: &mut Graph) {
+    for i in 0..g.outputs.len() {
+        let v = g.outputs[i];
+        let Fact { dtype, shape } = g.value(v).fact.clone();
+        if dtype != DType::F32 {
+            let name = format!("{} as f32", g.output_names[i]);
+            let y = g.add_value(Value::new(name.clone(), Fact::f32(shape)));
+            g.add_node(Node::new(name, Op::Cast(Cast { to: DType::F32 }), vec![v], vec![y]));
+            g.outputs[i] = y;
+        }
+    }
 }
 
 /// External data is not in the file: its tensors are added.

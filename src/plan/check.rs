@@ -29,7 +29,7 @@ fn range(plan: &Plan, b: BufferId) -> std::ops::Range<usize> {
 fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
     for (i, b) in plan.buffers.iter().enumerate() {
         let r = range(plan, BufferId::from(i));
-        if r.end > plan.arena || b.offset % 64 != 0 {
+        if r.end > plan.arena || !b.offset.is_multiple_of(64) {
             bad.push(format!("buffer {i} of {} at {r:?} in an arena of {}", b.value, plan.arena));
         }
         if b.operand.dtype.is_int8() != b.quant.is_some()
@@ -38,10 +38,10 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
             bad.push(format!("buffer {i} of {} is {} with {:?}", b.value, b.operand.dtype, b.quant));
         }
         let of_graph = g.find_value(&b.value).and_then(|v| g.value(v).quant);
-        if let (Some(q), Some(want)) = (b.quant, of_graph) {
-            if q != want {
-                bad.push(format!("buffer {i} of {} has {q} where the graph has {want}", b.value));
-            }
+        if let (Some(q), Some(want)) = (b.quant, of_graph)
+            && q != want
+        {
+            bad.push(format!("buffer {i} of {} has {q} where the graph has {want}", b.value));
         }
     }
     for s in &plan.steps {

@@ -29,11 +29,11 @@ impl Outcome {
 /// Judges the loss itself, not its interval: a gate is a limit on what was measured.
 pub fn outcome(report: &Report) -> Outcome {
     const ROUNDING: f64 = 1e-9; // 76.5 - 76.0 must not exceed 0.5
-    match (report.gate, drop_top1(report)) {
-        (None, _) => Outcome::NoGate,
-        (Some(gate), Some(drop)) if drop <= gate.max_drop_top1 + ROUNDING => Outcome::Pass,
-        _ => Outcome::Fail,
-    }
+    let Some(gate) = report.gate else { return Outcome::NoGate };
+    let drop = gate.max_drop_top1.is_none_or(|most| drop_top1(report).is_some_and(|d| d <= most + ROUNDING));
+    let agreement =
+        gate.min_agreement_top1.is_none_or(|least| agreement(report).is_some_and(|a| a >= least - ROUNDING));
+    if drop && agreement { Outcome::Pass } else { Outcome::Fail }
 }
 
 /// Writes the report's verdict from its other fields. Call it when all of them are set.
@@ -45,6 +45,10 @@ pub fn conclude(report: &mut Report) {
 
 fn drop_top1(report: &Report) -> Option<f64> {
     report.accuracy.as_ref()?.drop_top1
+}
+
+fn agreement(report: &Report) -> Option<f64> {
+    report.accuracy.as_ref()?.agreement_top1
 }
 
 /// `top-1 96.17 -> 96.05 % (-0.12 pp, 95 % CI [-0.30, +0.06], n=5000)`, or the best there is instead.
@@ -69,9 +73,14 @@ fn labelled(a: &Accuracy) -> Option<String> {
 }
 
 fn gate(report: &Report) -> Option<String> {
-    let Gate { max_drop_top1 } = report.gate?;
-    let missing = if drop_top1(report).is_none() { " but top-1 was not measured" } else { "" };
-    Some(format!("gate {max_drop_top1:.2} pp{missing}"))
+    let Gate { max_drop_top1, min_agreement_top1 } = report.gate?;
+    let unmeasured = |known: bool| if known { "" } else { " but top-1 was not measured" };
+    let drop =
+        max_drop_top1.map(|most| format!("gate {most:.2} pp{}", unmeasured(drop_top1(report).is_some())));
+    let agreement = min_agreement_top1
+        .map(|least| format!("gate {least:.2} % same top-1{}", unmeasured(agreement(report).is_some())));
+    let gates: Vec<String> = drop.into_iter().chain(agreement).collect();
+    (!gates.is_empty()).then(|| gates.join(", "))
 }
 
 fn coverage(report: &Report) -> Option<String> {
@@ -102,7 +111,7 @@ mod tests {
     fn report(drop: f64, gate: Option<f64>) -> Report {
         let mut r = Report::new("m");
         let top = |top1| Some(TopK { top1, ..TopK::default() });
-        r.gate = gate.map(|max_drop_top1| Gate { max_drop_top1 });
+        r.gate = gate.map(|most| Gate { max_drop_top1: Some(most), min_agreement_top1: None });
         r.accuracy = Some(Accuracy {
             n: 5000,
             reference: top(96.17),

@@ -104,7 +104,11 @@ fn close(got: &[u8], want: &[u8], n: usize) -> std::result::Result<(), String> {
     let (got, want) = (floats(got), floats(want));
     let largest = want.iter().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(v.abs()));
     let bound = 8.0 * f32::EPSILON * (n as f32).sqrt() * largest.max(f32::MIN_POSITIVE);
-    match got.iter().zip(&want).position(|(a, b)| a.to_bits() != b.to_bits() && !((a - b).abs() <= bound)) {
+    match got
+        .iter()
+        .zip(&want)
+        .position(|(a, b)| a.to_bits() != b.to_bits() && ((a - b).abs() > bound || a.is_nan() != b.is_nan()))
+    {
         None => Ok(()),
         Some(i) => Err(format!("number {i} is {}, the oracle has {} (bound {bound:e})", got[i], want[i])),
     }

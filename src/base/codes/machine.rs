@@ -17,4 +17,7 @@ codes! {
     NO_DEVICE = "Q0005", "the device or instruction set is not there",
         "The configuration asks for a device, an instruction set or a kernel that this machine or this build does \
          not have. `quantize doctor` lists what there is. `target: auto` and `cpu.isa: auto` always work.";
+    NO_MEMORY = "Q0006", "not enough memory",
+        "The arena of an engine (its activations, for the largest batch) or another buffer does not fit into memory. \
+         A smaller batch (`calibration.batch`, `evaluation.batch`, the batch in `model.inputs`) makes it smaller.";
 }

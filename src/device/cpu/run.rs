@@ -2,7 +2,8 @@
 
 use super::pool::Pool;
 use super::{Cpu, Io, Kernel, Place, family};
-use crate::base::{Aligned, Result};
+use crate::base::codes::machine;
+use crate::base::{Aligned, Diagnostic, Result};
 use crate::device::{Executor, Operand, Program, Slot, Tap};
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -40,8 +41,8 @@ impl Run {
         let scratch_each = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0).next_multiple_of(64);
         let pool = Pool::new(cpu.threads);
         Ok(Run {
-            arena: Aligned::zeroed(program.arena),
-            scratch: Aligned::zeroed(scratch_each * pool.workers()),
+            arena: memory(program.arena)?,
+            scratch: memory(scratch_each * pool.workers())?,
             scratch_each,
             pool,
             steps,
@@ -49,6 +50,16 @@ impl Run {
             outputs: program.outputs.clone(),
         })
     }
+}
+
+fn memory(bytes: usize) -> Result<Aligned> {
+    Aligned::try_zeroed(bytes).ok_or_else(|| {
+        Diagnostic::new(
+            machine::NO_MEMORY,
+            format!("there are no {} MiB of memory for the arena", bytes >> 20),
+        )
+        .help("build the engine for a smaller batch")
+    })
 }
 
 impl Executor for Run {

@@ -18,7 +18,7 @@ pub fn body(report: &Report) -> Option<Markup> {
                     (table(a))
                     (aside(a))
                 }
-                @if let Some(ci) = a.drop_ci95 { (interval(a, ci, report.gate.map(|g| g.max_drop_top1))) }
+                @if let Some(ci) = a.drop_ci95 { (interval(a, ci, report.gate.and_then(|g| g.max_drop_top1))) }
             }
         }
         @if !report.metrics.is_empty() { (metrics(&report.metrics)) }

@@ -76,10 +76,14 @@ pub struct Report {
 }
 
 /// The largest tolerated loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gate {
     /// Largest `accuracy.drop_top1` that passes, in percentage points.
-    pub max_drop_top1: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_drop_top1: Option<f64>,
+    /// Smallest share of samples, in percent, whose class must be FP32's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_agreement_top1: Option<f64>,
 }
 
 /// How much of the network computes in INT8. Layers that multiply (Conv, Gemm, MatMul) are counted.
