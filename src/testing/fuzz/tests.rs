@@ -74,6 +74,8 @@ fn seeds_are_good_and_repair_keeps_them() {
         repair::engine(&mut repaired);
         assert_eq!(repaired, bytes);
     }
+    let engine = crate::engine::file::read(seeds::engines().remove(0).into()).unwrap();
+    assert_eq!(engine.plan.coverage().0, 1.0);
     assert_eq!(seeds::engines().len(), 2);
     assert_eq!(seeds::timing_caches().len(), 2);
     for bytes in seeds::calibration_caches() {
