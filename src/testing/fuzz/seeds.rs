@@ -67,7 +67,8 @@ fn built(int8: bool) -> Option<(Engine, TimingCache)> {
     let device = Cpu { threads: 1, ..Cpu::host() };
     let mut tuner = Tuner::new(&device, TimingCache::default(), None);
     let origin = Origin { labels: vec!["a".into(), "b".into()], ..Origin::default() };
-    let engine = build(&graph, &device, &mut tuner, Settings { max_batch: 2 }, origin, &Silent).ok()?;
+    let engine =
+        build(&graph, &device, &mut tuner, Settings { max_batch: 2, stage: "" }, origin, &Silent).ok()?;
     Some((engine, tuner.into_cache()))
 }
 
