@@ -12,6 +12,7 @@ use super::taps::{Profile, nodes};
 use crate::base::Result;
 use crate::base::digest::Digest;
 use crate::calib::flags::clipped_share;
+use crate::calib::histogram::BINS;
 use crate::calib::methods;
 use crate::config::Job;
 use crate::device::Device;
@@ -203,7 +204,8 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             clipped: chosen.map(|c| clipped_share(&all, c.range)),
             zero_code: chosen.map(|c| zero_code(&all, c.params.scale.get())),
             half_spread: spread,
-            histogram: (all.count > all.zeros).then(|| Bars::merged(h.exp(), h.bins(), all.zeros)),
+            histogram: (all.count > all.zeros)
+                .then(|| Bars::merged(h.exp() - BINS.ilog2() as i32, h.bins(), all.zeros)),
         })
     };
     order.iter().filter_map(of).collect()
