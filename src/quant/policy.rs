@@ -79,7 +79,9 @@ pub fn decide(g: &mut Graph, settings: &Settings, has_range: impl Fn(ValueId) ->
     // a transformer adds to one stream through all its layers: rounded to 8 bits at each sum, it would lose more than
     // an 8-bit addition saves
     let normalized = |n: &Node| {
-        n.outputs.iter().any(|v| consumers[v.index()].iter().any(|&c| matches!(g.node(c).op, Op::LayerNorm(_))))
+        n.outputs
+            .iter()
+            .any(|v| consumers[v.index()].iter().any(|&c| matches!(g.node(c).op, Op::LayerNorm(_))))
     };
     // forward: what multiplies stands on its own; what moves or combines needs 8-bit data to come in
     for &id in &order {

@@ -44,7 +44,14 @@ pub fn quantize(g: &mut Graph, settings: &Settings, samples: &[Vec<Tensor>]) {
 /// An engine of the graph by each problem's first tactic.
 pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-    engine::build(g, device, &mut tuner, engine::Settings { max_batch }, Origin::default(), &Silent)
+    engine::build(
+        g,
+        device,
+        &mut tuner,
+        engine::Settings { max_batch, stage: "build" },
+        Origin::default(),
+        &Silent,
+    )
 }
 
 /// Every output of one run over a batch of samples.

@@ -27,7 +27,7 @@ fn a_full_timing_cache_makes_builds_equal() {
     let (g, cpu) = (network(), cpu());
     let once = |cache: TimingCache| {
         let mut tuner = Tuner::new(&cpu, cache, None);
-        let settings = engine::Settings { max_batch: 3 };
+        let settings = engine::Settings { max_batch: 3, stage: "build" };
         let e = engine::build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
         (e.to_bytes().unwrap(), tuner.into_cache())
     };
