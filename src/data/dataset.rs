@@ -115,6 +115,15 @@ impl Dataset {
         }
     }
 
+    /// A small JPEG of an image, at most `side` pixels each way; `None` for what is no image.
+    pub fn thumbnail(&self, i: usize, side: usize) -> Option<Vec<u8>> {
+        let item = self.items.get(i)?;
+        if self.array.as_ref().is_some_and(|a| a.dtype == DType::F32) {
+            return None;
+        }
+        self.picture(item).ok()?.thumbnail(side)
+    }
+
     /// The digest of the list: names and labels in their order. Independent of where the data lies.
     pub fn list_digest(&self) -> Digest {
         let labels: Vec<_> = self.items.iter().map(|i| label_bytes(i.label)).collect();

@@ -24,6 +24,19 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// A small JPEG of it, at most `side` pixels each way.
+    pub fn thumbnail(&self, side: usize) -> Option<Vec<u8>> {
+        let shrink = self.width.max(self.height).div_ceil(side.max(1)).max(1);
+        let (w, h) = ((self.width / shrink).max(1), (self.height / shrink).max(1));
+        let small = super::resize::resize(self, w, h, super::Interpolation::Bilinear);
+        let kind =
+            if small.channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
+        let mut jpeg = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80);
+        image::ImageEncoder::write_image(encoder, &small.pixels, w as u32, h as u32, kind).ok()?;
+        Some(jpeg)
+    }
+
     /// The picture of these pixels.
     ///
     /// # Panics

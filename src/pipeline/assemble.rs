@@ -12,6 +12,7 @@ use super::taps::{Profile, nodes};
 use crate::base::Result;
 use crate::base::digest::Digest;
 use crate::calib::flags::clipped_share;
+use crate::calib::histogram::BINS;
 use crate::calib::methods;
 use crate::config::Job;
 use crate::device::Device;
@@ -201,12 +202,19 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             scale: chosen.map(|c| c.params.scale.get()),
             zero_point: chosen.map(|c| c.params.zero_point),
             clipped: chosen.map(|c| clipped_share(&all, c.range)),
-            zero_code: None,
+            zero_code: chosen.map(|c| zero_code(&all, c.params.scale.get())),
             half_spread: spread,
-            histogram: (all.count > all.zeros).then(|| Bars::merged(h.exp(), h.bins(), all.zeros)),
+            histogram: (all.count > all.zeros)
+                .then(|| Bars::merged(h.exp() - BINS.ilog2() as i32, h.bins(), all.zeros)),
         })
     };
     order.iter().filter_map(of).collect()
+}
+
+/// The share of the values that are stored as zero: those within half a step of it.
+fn zero_code(stats: &crate::calib::stats::Stats, scale: f32) -> f64 {
+    let beyond = stats.abs_histogram().count_from(f64::from(scale) / 2.0);
+    if stats.count == 0 { 0.0 } else { 1.0 - beyond as f64 / stats.count as f64 }
 }
 
 fn layers(p: &Parts, e: &Engine) -> Vec<Layer> {

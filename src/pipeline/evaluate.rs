@@ -2,11 +2,13 @@
 
 use crate::base::{Monitor, Result};
 use crate::config::job::Evaluation;
+use crate::data::Dataset;
 use crate::data::loader::{Loader, Skipped};
 use crate::engine::Session;
 use crate::eval::FlipRecorder;
 use crate::eval::metrics::{self, Accumulator, Outputs};
 use crate::eval::significance::wilson95;
+use crate::report::data_uri;
 use crate::report::model::{Accuracy, Class, Flip, Score, TopK};
 
 /// What an evaluation found.
@@ -22,6 +24,8 @@ pub struct Evaluated {
     pub samples: u64,
 }
 
+/// Pixels of a flip's picture each way.
+const THUMBNAIL: usize = 64;
 /// Flips kept for the report.
 const FLIPS: usize = 12;
 
@@ -80,17 +84,12 @@ pub fn evaluate(
     }
     out.scores = accumulators.iter().map(|a| a.finish()).collect();
     if classifier {
-        out.accuracy = Some(accuracy(&out, &flips, labels, |i| dataset.name(i).to_string()));
+        out.accuracy = Some(accuracy(&out, &flips, labels, &dataset));
     }
     Ok(out)
 }
 
-fn accuracy(
-    out: &Evaluated,
-    flips: &FlipRecorder,
-    labels: &[String],
-    name: impl Fn(usize) -> String,
-) -> Accuracy {
+fn accuracy(out: &Evaluated, flips: &FlipRecorder, labels: &[String], dataset: &Dataset) -> Accuracy {
     let score = |metric: &str| out.scores.iter().find(|s| s.metric == metric);
     let side = |pick: fn(&Score) -> Option<f64>| -> Option<TopK> {
         let top1 = pick(score("top1")?)?;
@@ -104,13 +103,13 @@ fn accuracy(
     let class = |index: usize| Class { index, name: labels.get(index).cloned() };
     let mut counts = flips.counts();
     let listed = flips.worst().iter().map(|f| Flip {
-        sample: name(f.sample),
+        sample: dataset.name(f.sample).to_string(),
         kind: f.kind,
         label: f.label.map(class),
         reference: class(f.reference),
         engine: class(f.candidate),
         margin: f.margin,
-        thumbnail: None,
+        thumbnail: dataset.thumbnail(f.sample, THUMBNAIL).map(|jpeg| data_uri("image/jpeg", &jpeg)),
     });
     counts.list = listed.collect();
     Accuracy {

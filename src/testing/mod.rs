@@ -1,5 +1,6 @@
-//! What tests share: generators of problems, and the suite that every device passes.
+//! What tests share: generators of problems, the suite that every device passes, and the bodies of fuzz targets.
 
 pub mod conformance;
+pub mod fuzz;
 pub mod problems;
 pub mod quantized;

@@ -59,7 +59,11 @@ impl TimingCache {
         self.entries.insert(key(device, p), choice.candidates.clone());
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// The cache in this text.
+    ///
+    /// # Errors
+    /// With the first line that is not of the form.
+    pub fn parse(text: &str) -> Result<Self> {
         let bad =
             |n: usize, why: &str| Diagnostic::new(engine::TIMING_CACHE, format!("line {}: {why}", n + 1));
         let mut lines = text.lines().enumerate();

@@ -5,6 +5,7 @@
 mod bad_input;
 mod calibration;
 mod cli;
+mod docs;
 mod fixture;
 mod layering;
 mod quantization;

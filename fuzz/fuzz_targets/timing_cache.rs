@@ -1,0 +1,4 @@
+//! The row "timing_cache" of the table in `src/testing/fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| quantize_fuzz::body("timing_cache")(bytes));

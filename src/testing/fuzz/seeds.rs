@@ -1,0 +1,122 @@
+//! Good files of every kind, small: from the tests' data, or made here.
+
+use crate::base::quant::{QuantParams, Range};
+use crate::base::{Digest, Silent};
+use crate::calib::cache::{Activations, Cache, Chosen, Entry, Provenance, Setting};
+use crate::calib::shards::TensorStats;
+use crate::calib::trt::{DEFAULT_ALGORITHM, DEFAULT_VERSION, TrtCache};
+use crate::device::cpu::Cpu;
+use crate::engine::{Engine, Origin, Settings, build};
+use crate::ir::{Graph, ValueId};
+use crate::quant;
+use crate::tune::{TimingCache, Tuner};
+use std::path::Path;
+
+/// A small network, quantized: every form that a line can have.
+const QUANTIZED: &str = r#"graph small
+input %image: f32[1,2,4,4] @i8(scale=0.03125, zero=0)
+const %w: f32[2,2,1,1] = [0.5,-1.0,0.25,1.0]
+const %b: f32[2] = [0.125,-3.5]
+const %head: f32[3,2] = [1.0,0.0,-1.0,0.5,0.5,2.0]
+%c: f32[1,2,4,4] @u8(scale=0.0235, zero=0) @folded(sum, "a name: with blanks") = Conv(%image, %w, %b) {act=Relu}  # conv from [conv, relu]
+%mean: f32[1,2,1,1] @u8(scale=0.0235, zero=3) = GlobalAveragePool(%c)  # mean
+%flat: f32[1,2] @u8(scale=0.0235, zero=3) = Flatten(%mean)  # flat
+%y: f32[1,3] = Linear(%flat, %head)  # head
+output %y as logits
+"#;
+
+/// The files of a folder of `tests/data` with this ending.
+fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let mut paths: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == ending)).collect();
+    paths.sort();
+    paths.iter().filter_map(|p| std::fs::read(p).ok()).collect()
+}
+
+/// ONNX models of every style of exporter.
+pub fn models() -> Vec<Vec<u8>> {
+    files("tests/data/models", "onnx")
+}
+
+/// Graphs as text.
+pub fn graphs() -> Vec<Vec<u8>> {
+    let random = (0..8).map(|seed| crate::ir::r#gen::random(seed).to_string().into_bytes());
+    let tested = files("tests/data/rewrites", "qg").into_iter();
+    let graphs = tested.flat_map(|f| {
+        let text = String::from_utf8_lossy(&f).into_owned();
+        text.split("\ngraph ").map(|part| part.as_bytes().to_vec()).collect::<Vec<_>>()
+    });
+    random.chain([QUANTIZED.into()]).chain(graphs).collect()
+}
+
+/// Configurations: those of the repository.
+pub fn configurations() -> Vec<Vec<u8>> {
+    files("configs", "yaml")
+}
+
+/// The engine of [`QUANTIZED`] in 8 bits or in float, with what its tuner learned.
+fn built(int8: bool) -> Option<(Engine, TimingCache)> {
+    let mut graph = Graph::parse(QUANTIZED).ok()?;
+    graph.verify().ok()?;
+    let calibrated: Vec<ValueId> =
+        graph.live_values().into_iter().filter(|v| graph.value(*v).quant.is_some()).collect();
+    quant::decide(&mut graph, &quant::Settings { int8, ..Default::default() }, |v| calibrated.contains(&v));
+    let none = vec![None; graph.value_count()];
+    quant::annotate(&mut graph, &none);
+    let device = Cpu { threads: 1, ..Cpu::host() };
+    let mut tuner = Tuner::new(&device, TimingCache::default(), None);
+    let origin = Origin { labels: vec!["a".into(), "b".into()], ..Origin::default() };
+    let engine =
+        build(&graph, &device, &mut tuner, Settings { max_batch: 2, stage: "" }, origin, &Silent).ok()?;
+    Some((engine, tuner.into_cache()))
+}
+
+/// Engine files.
+pub fn engines() -> Vec<Vec<u8>> {
+    [true, false].into_iter().filter_map(|int8| built(int8)?.0.to_bytes().ok()).collect()
+}
+
+/// Timing caches.
+pub fn timing_caches() -> Vec<Vec<u8>> {
+    [true, false].into_iter().filter_map(|int8| Some(built(int8)?.1.to_string().into_bytes())).collect()
+}
+
+fn calibration() -> Cache {
+    let digest = |s: &str| Digest::of(s.as_bytes());
+    let mut cache = Cache::new(Provenance {
+        model: digest("model"),
+        data_list: digest("list"),
+        data_content: digest("content"),
+        preprocessing: digest("preprocessing"),
+        activations: Activations::U8,
+        samples: 4,
+    });
+    let mut stats = TensorStats::new(2);
+    (0..4).for_each(|i| stats.update(i, &[-1.5, 0.0, 0.25 * i as f32, 3.0], 2));
+    let mut entry = Entry::new(stats);
+    let range = Range { lo: -1.5, hi: 3.0 };
+    entry.aliases = vec!["relu".into(), "a name: with blanks".into()];
+    entry.chosen =
+        Some(Chosen { method: "minmax".into(), range, params: QuantParams::unsigned(range), imported: None });
+    cache.tensors.insert("conv".into(), entry);
+    cache.tensors.insert("unseen".into(), Entry::new(TensorStats::new(1)));
+    cache.done = 4;
+    cache.setting = Some(Setting { method: "minmax".into(), percentile: 99.99 });
+    cache
+}
+
+/// Our calibration caches: a finished one and a checkpoint.
+pub fn calibration_caches() -> Vec<Vec<u8>> {
+    let finished = calibration();
+    let checkpoint = Cache { setting: None, done: 2, ..finished.clone() };
+    [finished, checkpoint].map(|c| c.to_string().into_bytes()).to_vec()
+}
+
+/// TensorRT's calibration caches: ours, and both forms of the first line.
+pub fn trt_caches() -> Vec<Vec<u8>> {
+    let ours = TrtCache::of(&calibration(), DEFAULT_VERSION, DEFAULT_ALGORITHM).to_string();
+    let legacy = "0 3fefffeb074a771d 3fe0000000000000\nx: 3d418306\ny: 0\n";
+    let odd = "\u{feff}TRT-8601-MinMaxCalibration\r\na: b: 3d418306\r\n\r\nz: ff800000\r\nz: 7fc00000";
+    [ours.as_str(), legacy, odd].map(|t| t.as_bytes().to_vec()).to_vec()
+}
