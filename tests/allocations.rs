@@ -1,4 +1,5 @@
 //! A run of a loaded program allocates nothing.
+#![allow(clippy::unwrap_used)] // a test may panic
 
 use ::quantize::base::quant::Range;
 use ::quantize::base::{DType, Silent, Tensor};
