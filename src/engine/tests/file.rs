@@ -85,7 +85,8 @@ fn foreign_and_other_versions() {
 /// A file whose checksums fit may still hold any plan.
 #[test]
 fn impossible_plans_are_refused() {
-    let faults: [(&str, fn(&mut Plan)); 8] = [
+    type Fault = (&'static str, fn(&mut Plan));
+    let faults: [Fault; 8] = [
         ("a buffer that is not there", |p| p.steps[0].inputs[0] = BufferId::from(99)),
         ("an output that is not there", |p| p.outputs[0].buffer = BufferId::from(99)),
         ("a buffer outside", |p| p.buffers[0].offset += 1 << 20),
