@@ -13,7 +13,7 @@
 use super::{Engine, Origin};
 use crate::base::codes::engine;
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::{Layout, Operand};
+use crate::device::Layout;
 use crate::plan::{BufferId, Plan, Port};
 use bytes::Bytes;
 
@@ -164,13 +164,13 @@ fn sound(plan: &Plan) -> Result<()> {
         bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena)
             && b.offset.is_multiple_of(ALIGN)
     };
-    let most =
-        plan.buffers.iter().map(|b| b.operand.bytes().saturating_mul(plan.max_batch).saturating_add(ALIGN));
-    let roomy = plan.arena > most.fold(0, usize::saturating_add);
-    if plan.max_batch == 0 || roomy || !plan.buffers.iter().all(fits) {
+    if plan.max_batch == 0 || !plan.buffers.iter().all(fits) {
         return Err(damaged("a buffer lies outside the arena"));
     }
-    if plan.arena > MAX_ARENA {
+    // the sizes do not overflow: each fits the arena
+    let most =
+        plan.buffers.iter().map(|b| b.operand.bytes().saturating_mul(plan.max_batch).saturating_add(ALIGN));
+    if plan.arena > most.fold(0, usize::saturating_add).min(MAX_ARENA) {
         return Err(damaged(format!("its memory would be {} bytes", plan.arena)));
     }
     let stated = |s: &crate::plan::Step| {
@@ -181,8 +181,10 @@ fn sound(plan: &Plan) -> Result<()> {
     if let Some(s) = plan.steps.iter().find(|s| s.outputs.is_empty() || !stated(s)) {
         return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
     }
-    let served =
-        |p: &Port| plan.buffer(p.buffer).operand == Operand::new(DType::F32, p.shape.clone(), Layout::Plain);
+    let served = |p: &Port| {
+        let o = &plan.buffer(p.buffer).operand;
+        (o.dtype, o.layout, &o.shape) == (DType::F32, Layout::Plain, &p.shape)
+    };
     let images = |p: &Port| p.shape.first() == Some(&1);
     let mut ports = plan.inputs.iter().chain(&plan.outputs);
     match ports.find(|p| !served(p) || !images(p)) {
