@@ -75,9 +75,7 @@ impl<'a> Chain<'a> {
         self.report.seconds.import = Some(lap());
 
         let batch = building::largest_batch(job);
-        let cache = std::mem::take(&mut self.timings);
-        let (reference, cache) = fp32::engine(&net.graph, &self.device, cache, batch, self.monitor)?;
-        self.timings = cache;
+        let reference = fp32::engine(&net.graph, &self.device, batch, self.monitor)?;
         let mut fp32 = Session::new(&reference, &self.device)?;
         self.report.seconds.reference = Some(lap());
 

@@ -11,7 +11,7 @@ pub use cache::TimingCache;
 
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Result, Tensor};
-use crate::device::{Device, Numerics, Problem, Tactic};
+use crate::device::{Device, DeviceId, Numerics, Problem, Tactic};
 use bench::Bench;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,7 +26,8 @@ pub enum Verdict {
     Failed(String),
     /// It computed something else than the oracle; what.
     Wrong(String),
-    /// There was nothing to compare it with: the only tactic of its problem, checked but not timed.
+    /// It is right and was not timed: the only tactic of its problem, or the first that was right where the order
+    /// decides.
     Only,
 }
 
@@ -36,7 +37,7 @@ impl fmt::Display for Verdict {
             Verdict::Time(ns) => write!(f, "{:.1} us", *ns as f64 / 1e3),
             Verdict::Failed(why) => write!(f, "failed: {why}"),
             Verdict::Wrong(what) => write!(f, "wrong: {what}"),
-            Verdict::Only => f.write_str("only tactic"),
+            Verdict::Only => f.write_str("right, not timed"),
         }
     }
 }
@@ -63,8 +64,18 @@ pub struct Tuner<'d> {
     cache: TimingCache,
     /// No candidate is timed after this moment; the first right one is taken.
     deadline: Option<Instant>,
-    /// Compare candidates with the oracle?
-    checked: bool,
+    how: How,
+}
+
+/// How a tactic is chosen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The fastest of those that are right.
+    Fastest,
+    /// The first, in the device's order, that is right.
+    FirstRight,
+    /// The first.
+    First,
 }
 
 /// How often each candidate is timed.
@@ -77,13 +88,21 @@ const WINDOW: Duration = Duration::from_micros(300);
 impl<'d> Tuner<'d> {
     /// A tuner with what earlier builds learned and, where given, so long to time candidates.
     pub fn new(device: &'d dyn Device, cache: TimingCache, budget: Option<Duration>) -> Self {
-        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), checked: true }
+        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), how: How::Fastest }
     }
 
     /// Takes the device's first tactic for every problem without a look: for engines that compute a node or two to be
     /// compared with others, where tuning would cost more than it saves.
     pub fn unchecked(mut self) -> Self {
-        self.checked = false;
+        self.how = How::First;
+        self
+    }
+
+    /// Takes the first tactic, in the device's order, that is right, whatever the clock says. f32 tactics differ in
+    /// their last bits, so an engine whose numbers must be the same in every run (the FP32 reference, from which
+    /// scales come) must not depend on a measurement.
+    pub fn in_order(mut self) -> Self {
+        self.how = How::FirstRight;
         self
     }
 
@@ -105,14 +124,42 @@ impl<'d> Tuner<'d> {
             )
             .help("keep the node in float with a row of `precision.rules`, or report the operator"));
         }
-        if !self.checked {
-            let candidates = vec![Candidate { tactic: tactics[0].clone(), verdict: Verdict::Only }];
-            return Ok(Choice { tactic: tactics[0].clone(), candidates });
+        match self.how {
+            How::Fastest => {}
+            How::FirstRight => return self.first_right(p, numerics, tensors, &tactics),
+            How::First => {
+                let candidates = vec![Candidate { tactic: tactics[0].clone(), verdict: Verdict::Only }];
+                return Ok(Choice { tactic: tactics[0].clone(), candidates });
+            }
         }
         let choice = self.measure(p, numerics, tensors, tactics)?;
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
         self.cache.insert(&self.device.id(), p, &choice);
         Ok(choice)
+    }
+
+    fn first_right(
+        &self,
+        p: &Problem,
+        numerics: &Numerics,
+        tensors: &[Tensor],
+        tactics: &[Tactic],
+    ) -> Result<Choice> {
+        let bench = Bench::new(p, numerics, tensors)?;
+        let mut candidates = Vec::new();
+        for t in tactics {
+            let checked = bench.prepare(self.device, t).map_err(|e| Verdict::Failed(e.what.clone()));
+            let verdict = match checked.and_then(|mut run| bench.check(&mut run).map_err(Verdict::Wrong)) {
+                Ok(()) => Verdict::Only,
+                Err(verdict) => verdict,
+            };
+            let right = verdict == Verdict::Only;
+            candidates.push(Candidate { tactic: t.clone(), verdict });
+            if right {
+                return Ok(Choice { tactic: t.clone(), candidates });
+            }
+        }
+        Err(none_is_right(&self.device.id(), p, &candidates))
     }
 
     fn measure(
@@ -163,12 +210,13 @@ impl<'d> Tuner<'d> {
             .zip(verdicts)
             .map(|(tactic, verdict)| Candidate { tactic, verdict })
             .collect();
-        choose(candidates).map_err(|all| {
-            let e =
-                Diagnostic::new(engine::NO_TACTIC, format!("no tactic of {} computes {p}", self.device.id()));
-            all.iter().fold(e, |e, c| e.detail(format!("{}: {}", c.tactic, c.verdict)))
-        })
+        choose(candidates).map_err(|all| none_is_right(&self.device.id(), p, &all))
     }
+}
+
+fn none_is_right(device: &DeviceId, p: &Problem, all: &[Candidate]) -> Box<Diagnostic> {
+    let e = Diagnostic::new(engine::NO_TACTIC, format!("no tactic of {device} computes {p}"));
+    all.iter().fold(e, |e, c| e.detail(format!("{}: {}", c.tactic, c.verdict)))
 }
 
 fn nanos(v: &Verdict) -> Option<u64> {
