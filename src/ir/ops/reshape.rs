@@ -145,9 +145,11 @@ impl Operator for Reshape {
                 .with("shape", Attr::Ints(shape.clone()))
                 .with_unless(!allow_zero, "allowzero", Attr::Int(1)),
             Reshape::Flatten { axis } => Attrs::new().with_unless(*axis == 1, "axis", Attr::Int(*axis)),
-            Reshape::Squeeze { axes } | Reshape::Unsqueeze { axes } => {
+            Reshape::Squeeze { axes } => {
                 Attrs::new().with_unless(axes.is_empty(), "axes", Attr::Ints(axes.clone()))
             }
+            // without axes a Squeeze drops all it can; an Unsqueeze must say that it adds none
+            Reshape::Unsqueeze { axes } => Attrs::new().with("axes", Attr::Ints(axes.clone())),
         }
     }
 
