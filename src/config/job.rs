@@ -1,10 +1,10 @@
 //! What a configuration asks for, resolved: paths made whole, defaults filled in, combinations checked.
 
-use super::glob;
 pub use super::schema::{Activations, Arithmetic, Cpu, Fallback, Gate, Isa, Target, TrtCache};
 use crate::base::codes::config::CONTRADICTION;
 use crate::base::{Diagnostic, Place, Result, Shape};
 use crate::data::{Dataset, Preprocess, Source};
+use crate::quant::policy::glob_matches;
 use std::path::PathBuf;
 
 /// A run, ready to be carried out.
@@ -162,7 +162,7 @@ impl Precision {
     /// What a node computes in, and the number (from 0) of the rule that said so.
     pub fn of(&self, name: &str, op: &str) -> (Arithmetic, Option<usize>) {
         let matches = |r: &Rule| match &r.nodes {
-            Nodes::Named(pattern) => glob::matches(pattern, name),
+            Nodes::Named(pattern) => glob_matches(pattern, name),
             Nodes::OfType(t) => t == op,
         };
         match self.rules.iter().rposition(matches) {

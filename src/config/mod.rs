@@ -9,7 +9,6 @@
 
 mod de;
 pub mod document;
-pub mod glob;
 pub mod job;
 pub mod paths;
 pub mod reference;

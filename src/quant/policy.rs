@@ -218,6 +218,13 @@ mod tests {
             ("*a*b*", "xxaxxbxx", true),
             ("a*b", "ab", true),
             ("", "x", false),
+            ("", "", true),
+            ("stage2.*", "stage1.0.conv1", false),
+            ("*.conv?", "a.conv1", true),
+            ("*.conv?", "a.conv12", false),
+            ("*a*b*", "xaxxbx", true),
+            ("*a*b*", "xbxxax", false),
+            ("conv", "conv1", false),
         ] {
             assert_eq!(glob_matches(glob, text), want, "{glob} {text}");
         }
