@@ -1,8 +1,8 @@
 //! Functions of one tensor and of two, element by element.
 
-use super::igemm::with_isa;
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Shape};
+use crate::device::cpu::simd::with_isa;
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem};

@@ -10,13 +10,13 @@ mod epilogue;
 mod igemm;
 mod matmul;
 mod moves;
-mod patches;
 mod plain;
 mod pool;
-mod product;
 mod reduce;
 mod reformat;
 mod rows;
+mod tile;
+mod window;
 
 /// The table of families, in the order in which a tuner meets them.
 pub static FAMILIES: &[&dyn Family] = &[

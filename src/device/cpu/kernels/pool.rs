@@ -1,8 +1,8 @@
 //! Maximum over windows, of f32 and of 8-bit integers (which need no scales: the largest integer is the largest
 //! number).
 
-use super::igemm::with_isa;
 use crate::base::{DType, Result};
+use crate::device::cpu::simd::with_isa;
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;

@@ -1,10 +1,11 @@
 //! Conversions: quantize, dequantize, rescale, and between layouts.
 
 use super::elementwise::{BLOCK, chunk};
-use super::igemm::with_isa;
+
 use crate::base::codes::machine;
 use crate::base::quant::QuantParams;
 use crate::base::{DType, Diagnostic, Result};
+use crate::device::cpu::simd::with_isa;
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem, Work};

@@ -1,7 +1,7 @@
 //! Softmax and LayerNormalization, f32: each row's sums in a fixed order, so that its bits depend on nothing else.
 
-use super::igemm::with_isa;
 use crate::base::{DType, Result};
+use crate::device::cpu::simd::with_isa;
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
