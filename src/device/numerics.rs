@@ -85,6 +85,19 @@ impl Output {
         t.max(self.lo).min(self.hi)
     }
 
+    /// The bounds of the activation and, for 8 bits, of the type without its zero point: what a number may be clamped
+    /// to before it is rounded (the type's bounds are integers, so that rounding first makes no difference).
+    pub fn bounds(&self) -> (f32, f32) {
+        match self.quant {
+            None => (self.lo, self.hi),
+            Some(q) => {
+                let (lo, hi) = q.limits();
+                let (lo, hi) = ((lo - q.zero_point) as f32, (hi - q.zero_point) as f32);
+                (self.lo.max(lo).min(hi), self.hi.min(hi).max(lo))
+            }
+        }
+    }
+
     /// The stored integer: `sat(rint(clamp(t)) + zero_point)`.
     #[inline(always)]
     pub fn store(&self, t: f32) -> i32 {

@@ -7,6 +7,7 @@ use crate::base::quant::Epilogue;
 use crate::base::{DType, Diagnostic, Result};
 use crate::device::cpu::simd::{MOST_LANES, Simd};
 use crate::device::cpu::{Block, Constant, Io, constant};
+use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
 use crate::ir::Op;
 use crate::ir::ops::Fused;
@@ -116,14 +117,9 @@ impl IntFinish {
         let residual = fused.residual.then(|| step.problem.inputs[step.problem.inputs.len() - 1].dtype);
         let mut epilogue = epilogue.clone();
         (epilogue.m, epilogue.b) = (padded(&epilogue.m, groups), padded(&epilogue.b, groups));
-        if let Some(q) = epilogue.out {
-            // the bounds of the type and those of the activation in one: the former are integers, so that rounding
-            // before or after makes no difference
-            let (lo, hi) = q.limits();
-            let bound = |b: i32| (b - q.zero_point) as f32;
-            epilogue.lo = epilogue.lo.max(bound(lo)).min(bound(hi));
-            epilogue.hi = epilogue.hi.min(bound(hi)).max(bound(lo));
-        }
+        // the bounds of the type and those of the activation in one
+        (epilogue.lo, epilogue.hi) =
+            Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
         Ok(IntFinish { start: padded(&start, groups), epilogue, residual })
     }
 

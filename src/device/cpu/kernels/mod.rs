@@ -7,6 +7,7 @@ mod depthwise;
 mod direct;
 mod elementwise;
 mod epilogue;
+mod functions;
 mod igemm;
 mod matmul;
 mod moves;

@@ -55,32 +55,54 @@ struct Max<T> {
     lowest: T,
 }
 
+impl<T: Pod + PartialOrd + Send + Sync> Max<T> {
+    /// The channels from `c` of an output pixel, as many as `y` has room for.
+    #[inline(always)]
+    fn window(&self, x: &[T], at: [usize; 2], c: usize, y: &mut [T]) {
+        let g = &self.g;
+        y.fill(self.lowest);
+        for h in (0..g.kernel[0]).filter_map(|i| g.source(0, at[0], i)) {
+            for w in (0..g.kernel[1]).filter_map(|j| g.source(1, at[1], j)) {
+                let x = &x[(h * g.input[1] + w) * self.channels + c..][..y.len()];
+                // NaN wins and stays: whoever looks for it must find it
+                #[allow(clippy::eq_op)]
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
+            }
+        }
+    }
+
+    /// The same for `N` channels, a number that the compiler knows: they stay in registers.
+    #[inline(always)]
+    fn block<const N: usize>(&self, x: &[T], at: [usize; 2], c: usize, y: &mut [T]) -> usize {
+        let mut c = c;
+        while c + N <= self.channels {
+            let mut best = [self.lowest; N];
+            self.window(x, at, c, &mut best);
+            y[c..c + N].copy_from_slice(&best);
+            c += N;
+        }
+        c
+    }
+}
+
 impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
     fn tasks(&self) -> usize {
         self.g.output[0]
     }
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
-        let (c, g, x) = (self.channels, &self.g, io.input::<T>(0, image));
-        let row = g.output[1] * c;
+        let (channels, x) = (self.channels, io.input::<T>(0, image));
+        let row = self.g.output[1] * channels;
         // SAFETY: tasks differ in their output row.
         let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
         with_isa(
             self.isa,
             #[inline(always)]
             || {
-                for (ow, y) in y.chunks_exact_mut(c).enumerate() {
-                    y.fill(self.lowest);
-                    for h in (0..g.kernel[0]).filter_map(|i| g.source(0, oh, i)) {
-                        for w in (0..g.kernel[1]).filter_map(|j| g.source(1, ow, j)) {
-                            let x = &x[(h * g.input[1] + w) * c..][..c];
-                            // NaN wins and stays: whoever looks for it must find it
-                            #[allow(clippy::eq_op)]
-                            y.iter_mut()
-                                .zip(x)
-                                .for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
-                        }
-                    }
+                for (ow, y) in y.chunks_exact_mut(channels).enumerate() {
+                    let c = self.block::<64>(x, [oh, ow], 0, y);
+                    let c = self.block::<16>(x, [oh, ow], c, y);
+                    self.window(x, [oh, ow], c, &mut y[c..]);
                 }
             },
         );

@@ -38,7 +38,7 @@ impl Family for Convert {
             _ => How::Copy,
         };
         let n = from.shape.numel();
-        let order = if from.layout == to.layout { Order::Same } else { Order::of(&from, &to) };
+        let order = Order::of(&from, &to);
         match (&how, from.dtype == to.dtype) {
             (How::Copy, false) => Err(Diagnostic::new(
                 machine::INTERNAL,
@@ -56,9 +56,10 @@ enum How {
 }
 
 /// Where the element at a place of the output lies in the input.
+#[derive(Clone, Copy)]
 enum Order {
     Same,
-    /// The output is the transpose of a matrix of so many columns.
+    /// The output is the transpose of the input, and has so many rows and columns.
     Transposed {
         rows: usize,
         columns: usize,
@@ -68,6 +69,9 @@ enum Order {
 impl Order {
     /// Between the two layouts of an image: channels by pixels, or pixels by channels.
     fn of(from: &Operand, to: &Operand) -> Self {
+        if from.layout == to.layout {
+            return Order::Same;
+        }
         let s = &from.shape;
         let (channels, pixels) = (s[1], s[2] * s[3]);
         match to.layout {
@@ -75,7 +79,22 @@ impl Order {
             crate::device::Layout::Plain => Order::Transposed { rows: channels, columns: pixels },
         }
     }
+
+    /// Rows of the output that a task writes.
+    fn rows_each(columns: usize) -> usize {
+        (BLOCK / columns.max(1)).max(1).next_multiple_of(TILE)
+    }
+
+    fn tasks(self, n: usize) -> usize {
+        match self {
+            Order::Same => n.div_ceil(BLOCK),
+            Order::Transposed { rows, columns } => rows.div_ceil(Order::rows_each(columns)),
+        }
+    }
 }
+
+/// Rows and columns that are transposed at once.
+const TILE: usize = 16;
 
 struct Conversion {
     from: DType,
@@ -89,14 +108,32 @@ struct Conversion {
 impl Conversion {
     #[inline(always)]
     fn each<A: Pod, B: Pod>(&self, io: &Io, image: usize, task: usize, f: impl Fn(A) -> B) {
-        let (x, range) = (io.input::<A>(0, image), chunk(task, self.n));
-        // SAFETY: tasks differ in their range.
-        let y = unsafe { io.output::<B>(0, image, range.clone()) };
-        match self.order {
-            Order::Same => y.iter_mut().zip(&x[range]).for_each(|(y, &x)| *y = f(x)),
-            Order::Transposed { rows, columns } => {
-                for (y, i) in y.iter_mut().zip(range) {
-                    *y = f(x[i % columns * rows + i / columns]);
+        let x = io.input::<A>(0, image);
+        let Order::Transposed { rows, columns } = self.order else {
+            let range = chunk(task, self.n);
+            // SAFETY: tasks differ in their range.
+            let y = unsafe { io.output::<B>(0, image, range.clone()) };
+            return y.iter_mut().zip(&x[range]).for_each(|(y, &x)| *y = f(x));
+        };
+        let each = Order::rows_each(columns);
+        let range = task * each..((task + 1) * each).min(rows);
+        // SAFETY: tasks differ in their rows.
+        let y = unsafe { io.output::<B>(0, image, range.start * columns..range.end * columns) };
+        for (block, y) in y.chunks_mut(TILE * columns).enumerate() {
+            let first = range.start + block * TILE;
+            let count = y.len() / columns;
+            for c in (0..columns).step_by(TILE) {
+                let n = TILE.min(columns - c);
+                let mut tile = [[B::zeroed(); TILE]; TILE];
+                for (i, to) in tile.iter_mut().enumerate().take(n) {
+                    let from = &x[(c + i) * rows + first..][..count];
+                    match <&[A; TILE]>::try_from(from) {
+                        Ok(from) => to.iter_mut().zip(from).for_each(|(y, &x)| *y = f(x)),
+                        Err(_) => to.iter_mut().zip(from).for_each(|(y, &x)| *y = f(x)),
+                    }
+                }
+                for (r, y) in y.chunks_exact_mut(columns).enumerate() {
+                    y[c..c + n].iter_mut().enumerate().for_each(|(i, y)| *y = tile[i][r]);
                 }
             }
         }
@@ -114,7 +151,7 @@ impl Conversion {
 
 impl Kernel for Conversion {
     fn tasks(&self) -> usize {
-        self.n.div_ceil(BLOCK)
+        self.order.tasks(self.n)
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
