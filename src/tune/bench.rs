@@ -1,7 +1,7 @@
 //! One problem on the bench: random inputs, the oracle's outputs, and runs of tactics against them.
 
+use crate::base::random::SplitMix64;
 use crate::base::{Aligned, DType, Result, Tensor};
-use crate::data::shuffle::SplitMix64;
 use crate::device::interp::Interp;
 use crate::device::{Bound, Device, Executor, Numerics, Operand, Problem, Program, Slot, Tactic};
 use std::time::{Duration, Instant};
