@@ -9,7 +9,7 @@ pub mod layouts;
 pub mod lower;
 pub mod memory;
 
-pub use lower::{Lowered, lower};
+pub use lower::{Lowered, lower, wants_int8};
 
 use crate::base::Shape;
 use crate::base::quant::QuantParams;

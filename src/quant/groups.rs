@@ -12,7 +12,7 @@ pub const CONCAT_RATIO: f32 = 8.0;
 /// Values that a Q/DQ model gave a scale are not in `ranges` and keep theirs.
 pub fn unify(g: &Graph, codings: &mut [Option<Coding>], ranges: &mut [Option<Range>]) {
     let mut parent: Vec<usize> = (0..g.value_count()).collect();
-    for (_, n) in g.nodes().filter(|(_, n)| n.precision.as_ref().is_some_and(|p| p.int8)) {
+    for (_, n) in g.nodes().filter(|(_, n)| n.is_int8()) {
         match n.op.role() {
             Role::Move => n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0])),
             Role::Concat if alike(&n.inputs, codings, ranges) => {

@@ -4,7 +4,7 @@
 //! Inputs: `x [.., K]`, `w [N, K]`, optionally `bias [N]`, optionally a fused residual of the output's shape
 //! `[.., N]`.
 
-use super::{Fused, Operator, Role, arity};
+use super::{Fused, Operator, Role};
 use crate::ir::array::{Array, Data, Number};
 use crate::ir::attrs::{Attrs, Check};
 use crate::ir::graph::Fact;
@@ -32,21 +32,14 @@ impl Operator for Linear {
     }
 
     fn infer(&self, inputs: &[Fact]) -> Check<Vec<Fact>> {
-        let extra = usize::from(self.fused.residual);
-        arity(inputs, 2 + extra..=3 + extra)?;
+        self.fused.arity(inputs)?;
         let (x, w) = (&inputs[0].shape, &inputs[1].shape);
         if w.rank() != 2 || x.last() != Some(&w[1]) {
             return Err(format!("input {x} and weight {w} do not fit"));
         }
         let mut out = x.clone();
         out.0[x.rank() - 1] = w[0];
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
-        if bias && *inputs[2].shape != [w[0]] {
-            return Err(format!("bias {} for {} channels", inputs[2].shape, w[0]));
-        }
-        if let Some(r) = residual.filter(|&r| inputs[r].shape != out) {
-            return Err(format!("residual {} for output {out}", inputs[r].shape));
-        }
+        self.fused.check(inputs, w[0], &out)?;
         Ok(vec![Fact { dtype: inputs[0].dtype, shape: out }])
     }
 
