@@ -23,6 +23,11 @@ impl SplitMix64 {
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
+
+    /// A multiple of 2^-23 in [-1, 1).
+    pub fn signed_unit(&mut self) -> f32 {
+        (self.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
 }
 
 #[cfg(test)]
@@ -35,5 +40,14 @@ mod tests {
         let mut r = SplitMix64::new(1_234_567);
         let got = [r.next_u64(), r.next_u64(), r.next_u64()];
         assert_eq!(got, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let mut r = SplitMix64::new(1);
+        assert!((0..1000).all(|n| r.below(n + 1) <= n));
+        let units: Vec<f32> = (0..1000).map(|_| r.signed_unit()).collect();
+        assert!(units.iter().all(|u| (-1.0..1.0).contains(u)));
+        assert!(units.iter().any(|u| *u < -0.9) && units.iter().any(|u| *u > 0.9));
     }
 }

@@ -11,6 +11,7 @@ pub mod calibrate;
 pub mod chain;
 pub mod drift;
 pub mod evaluate;
+pub mod feed;
 pub mod fp32;
 pub mod import;
 pub mod infer;

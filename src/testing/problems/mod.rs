@@ -100,7 +100,7 @@ impl Rng {
         match self.below(16) {
             0 => 0.0,
             1 => -2.0,
-            _ => (self.bits() >> 40) as f32 / (1 << 22) as f32 - 2.0,
+            _ => 2.0 * self.0.signed_unit(),
         }
     }
 
