@@ -71,18 +71,12 @@ impl Operator for Conv {
         let (x, w) = (inputs[0], inputs[1]);
         let g = self.geometry(&x.shape, &w.shape)?;
         let shape = Shape::from([x.shape[0], w.shape[0], g.output[0], g.output[1]]);
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
         let data = match (&x.data, &w.data) {
             (Data::Int(a), Data::Int(b)) => Data::Int(convolve(a, b, &x.shape, &w.shape, self.groups, &g)),
             _ => {
                 let mut y = convolve(&x.reals(), &w.reals(), &x.shape, &w.shape, self.groups, &g);
-                let bias = if bias { inputs[2].reals() } else { vec![0.0; w.shape[0]] };
-                let residual = residual.map(|r| inputs[r].reals());
                 let area = g.output[0] * g.output[1];
-                for (i, y) in y.iter_mut().enumerate() {
-                    let r = residual.as_ref().map_or(0.0, |r| r[i]);
-                    *y = self.fused.activation.apply(*y + bias[i / area % w.shape[0]] + r);
-                }
+                self.fused.apply(&mut y, inputs, |i| i / area % w.shape[0]);
                 Data::Real(y)
             }
         };

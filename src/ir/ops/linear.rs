@@ -48,17 +48,11 @@ impl Operator for Linear {
         let (n, k) = (w.shape[0], w.shape[1]);
         let mut shape = x.shape.clone();
         shape.0[x.shape.rank() - 1] = n;
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
         let data = match (&x.data, &w.data) {
             (Data::Int(a), Data::Int(b)) => Data::Int(multiply(a, b, n, k)),
             _ => {
                 let mut y = multiply(&x.reals(), &w.reals(), n, k);
-                let bias = if bias { inputs[2].reals() } else { vec![0.0; n] };
-                let residual = residual.map(|r| inputs[r].reals());
-                for (i, y) in y.iter_mut().enumerate() {
-                    let r = residual.as_ref().map_or(0.0, |r| r[i]);
-                    *y = self.fused.activation.apply(*y + bias[i % n] + r);
-                }
+                self.fused.apply(&mut y, inputs, |i| i % n);
                 Data::Real(y)
             }
         };
