@@ -2,7 +2,7 @@
 //! and in the order stated here, so that 8-bit results are equal to the last bit everywhere.
 
 use crate::base::DType;
-use crate::base::quant::{Activation, Epilogue, QuantParams, rint};
+use crate::base::quant::{Activation, Epilogue, QuantParams};
 use crate::ir::ops::UnaryFn;
 use serde::{Deserialize, Serialize};
 
@@ -170,10 +170,4 @@ impl Numerics {
     pub fn add_one(m: [f32; 2], zero_points: [i32; 2], a: i32, b: i32) -> f32 {
         ((b - zero_points[1]) as f32).mul_add(m[1], (a - zero_points[0]) as f32 * m[0])
     }
-}
-
-/// Quantizes `x`; for kernels, with the parameters unpacked.
-#[inline(always)]
-pub fn quantize(x: f32, scale: f32, zero_point: i32, lo: i32, hi: i32) -> i32 {
-    rint(x / scale).clamp((lo - zero_point) as f32, (hi - zero_point) as f32) as i32 + zero_point
 }

@@ -53,8 +53,6 @@ pub struct Imported {
     pub opset: i64,
     /// Who wrote the file: `pytorch 2.5.1`; may be empty.
     pub producer: String,
-    /// The file's own keys and values.
-    pub metadata: BTreeMap<String, String>,
     /// Files of external data that were read, relative to the model's folder: they belong to the model.
     pub data_files: Vec<String>,
     /// Number of nodes in the file.
@@ -167,13 +165,11 @@ fn finish(
         let e = Diagnostic::new(INTERNAL, "the imported graph does not hold together");
         return Err(broken.into_iter().fold(e, |e, line| e.detail(line)));
     }
-    let entries = model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone()));
     Ok(Imported {
         graph: b.graph,
         batch,
         opset,
         producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_string(),
-        metadata: entries.collect(),
         data_files: b.external.files(),
         file_nodes: file.node.len(),
         folded_nodes: b.folded,

@@ -66,8 +66,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Fills a report.
-pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Result<()> {
+/// Fills a report. `files` are those written so far, with what they are.
+pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)]) -> Result<()> {
     let gate = Gate { max_drop_top1: p.job.gate.max_drop, min_agreement_top1: p.job.gate.min_agreement };
     r.gate = (gate != Gate::default()).then_some(gate);
     r.warnings = p.net.warnings.clone();
@@ -101,20 +101,14 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
         r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b) };
         r.warnings.extend(noisy(b).map(|w| format!("latency: {w}")));
     }
-    r.files = files.iter().map(|f| file(f)).collect();
+    r.files = files.iter().map(file).collect();
     r.not_checked = not_checked(&p);
     Ok(())
 }
 
-fn file(path: &std::path::Path) -> OutputFile {
-    let what = match path.extension().and_then(|e| e.to_str()) {
-        Some("engine") => "engine",
-        Some("cache") if path.to_string_lossy().ends_with(".trt.cache") => "TensorRT calibration cache",
-        Some("cache") => "calibration cache",
-        _ => "timing cache",
-    };
+fn file((what, path): &(&str, PathBuf)) -> OutputFile {
     let bytes = std::fs::metadata(path).ok().map(|m| m.len());
-    OutputFile { what: what.into(), path: shown(path), bytes }
+    OutputFile { what: what.to_string(), path: shown(path), bytes }
 }
 
 fn not_checked(p: &Parts) -> Vec<String> {

@@ -9,6 +9,7 @@ use crate::config::Job;
 use crate::device::Device;
 use crate::device::interp::Interp;
 use crate::engine::{self, Engine, Origin, Session};
+use crate::eval::Drift;
 use crate::ir::Graph;
 use crate::quant;
 use crate::tune::{TimingCache, Tuner};
@@ -61,13 +62,10 @@ pub fn build(
     Ok((engine, tuner.into_cache()))
 }
 
-/// Runs the engine beside the oracle on `inputs` (one image each): bit for bit where every node that computes is
+/// Runs the engine beside the oracle on `input` (one image): bit for bit where every node that computes is
 /// 8-bit, within rounding where there are float islands. Returns a sentence on what was found equal.
 pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[f32]) -> Result<String> {
-    let mut oracle_tuner = Tuner::new(&Interp, TimingCache::default(), None).unchecked();
-    let settings = engine::Settings { max_batch: 1, stage: "" };
-    let oracle =
-        engine::build(graph, &Interp, &mut oracle_tuner, settings, Origin::default(), &crate::base::Silent)?;
+    let oracle = engine::build_unchecked(graph, &Interp)?;
     let (mut fast, mut slow) = (Session::new(engine, device)?, Session::new(&oracle, &Interp)?);
     for s in [&mut fast, &mut slow] {
         s.input_mut(0, 1).copy_from_slice(input);
@@ -76,13 +74,16 @@ pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[
     let islands = engine.plan.steps.iter().any(|s| s.problem.op().is_some() && !s.is_int8());
     for (i, p) in engine.plan.outputs.iter().enumerate() {
         let (a, b) = (slow.output_slice(i, 1), fast.output_slice(i, 1));
-        let mut drift = crate::eval::drift::Drift::default();
+        let mut drift = Drift::default();
         drift.update(a, b);
         let equal = a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
         let sqnr = drift.sqnr_db().unwrap_or(f64::INFINITY);
         if !equal && (!islands || sqnr < LEAST_SQNR_DB) {
             let what = format!("output {} differs from the reference arithmetic ({sqnr:.1} dB)", p.name);
-            let want = if islands { "at least 30 dB" } else { "equality to the last bit" };
+            let want = match islands {
+                true => format!("at least {LEAST_SQNR_DB:.0} dB"),
+                false => "equality to the last bit".into(),
+            };
             return Err(Diagnostic::new(codes::SELF_CHECK, what).expected(want));
         }
     }

@@ -1,5 +1,6 @@
 //! Statistics of every activation over the calibration samples: streaming, in fixed memory, resumable.
 
+use super::feed;
 use super::taps::{Writers, channels};
 use crate::base::codes::calibration::NOT_FINITE;
 use crate::base::{DType, Diagnostic, Monitor, Place, Result};
@@ -46,18 +47,14 @@ pub fn observe(
     let loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
         .starting_at(cache.done as usize)
         .threads(samples.threads)
-        .expect_shape(input_shape(session));
+        .expect_shape(feed::input_shape(session));
     for batch in loader {
         let batch = batch?;
         let n = batch.samples.len();
         watch.indices = batch.samples.iter().map(|s| s.index).collect();
         watch.names = batch.samples.iter().map(|s| s.name.clone()).collect();
         if n > 0 {
-            let each: usize = session.inputs()[0].1.numel();
-            let to = session.input_mut(0, n);
-            for (to, s) in to.chunks_exact_mut(each).zip(&batch.samples) {
-                to.copy_from_slice(&s.values);
-            }
+            feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
             watch.inputs(engine, session, n);
             watch.check()?;
             session.step(n, Some(&mut watch))?;
@@ -75,11 +72,6 @@ pub fn observe(
     }
     watch.write_to(cache);
     Ok(skipped)
-}
-
-/// The shape of one sample, without the batch axis.
-pub fn input_shape(session: &Session) -> crate::base::Shape {
-    crate::base::Shape::new(&session.inputs()[0].1[1..])
 }
 
 /// A tap that counts.

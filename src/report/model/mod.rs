@@ -27,7 +27,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Report {
     /// Stable. Version of this form.
     pub schema_version: u32,
-    /// Stable. The model's name.
+    /// Stable. The name of the run: the configuration's `name`, or that of its file.
     pub model: String,
     /// Stable. One sentence that begins with PASS, FAIL or DONE (where no gate was set).
     pub verdict: String,

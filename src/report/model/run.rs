@@ -176,16 +176,16 @@ pub struct Provenance {
     /// Digest of the engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_digest: Option<String>,
-    /// Digest of the resolved configuration.
+    /// Digest of the configuration file.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub config_digest: String,
-    /// The resolved configuration.
+    /// The text of the configuration file; what `--set` changed is in `command`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub config: String,
     /// The data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datasets: Vec<Dataset>,
-    /// The machine: processor, cores, memory.
+    /// The machine: architecture and operating system.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub machine: String,
     /// The device the engine is for: `cpu`, `cuda`.
