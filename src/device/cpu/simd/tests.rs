@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::quant::rint;
-use crate::data::shuffle::SplitMix64;
+use crate::base::random::SplitMix64;
 
 const MOST: usize = 4 * MOST_LANES;
 
