@@ -13,7 +13,8 @@ use crate::plan::BufferId;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often a checkpoint is written.
+/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
+const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
 
 /// What the samples are and how they come.
@@ -40,7 +41,7 @@ pub fn observe(
 ) -> Result<Vec<Skipped>> {
     let mut watch = Watch::new(engine, cache);
     let mut skipped = Vec::new();
-    let mut saved = Instant::now();
+    let (mut saved, mut wait) = (Instant::now(), FIRST_CHECKPOINT);
     monitor.stage("calibrate", "images", samples.dataset.len());
     monitor.advance(cache.done as usize);
     let loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
@@ -66,10 +67,10 @@ pub fn observe(
         cache.done += (n + batch.skipped.len()) as u64;
         monitor.advance(n + batch.skipped.len());
         skipped.extend(batch.skipped);
-        if monitor.cancelled() || (saved.elapsed() > CHECKPOINT && !cache.is_complete()) {
+        if monitor.cancelled() || (saved.elapsed() > wait && !cache.is_complete()) {
             watch.write_to(cache);
             cache.save(path)?;
-            saved = Instant::now();
+            (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
             monitor.check()?;
         }
     }
