@@ -11,6 +11,7 @@ use crate::device::Tap;
 use crate::engine::{Engine, Session};
 use crate::plan::BufferId;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
@@ -52,7 +53,7 @@ pub fn observe(
         let batch = batch?;
         let n = batch.samples.len();
         watch.indices = batch.samples.iter().map(|s| s.index).collect();
-        watch.names = batch.samples.iter().map(|s| s.name.clone()).collect();
+        watch.names = batch.samples.iter().map(|s| s.name.as_str().into()).collect();
         if n > 0 {
             let each: usize = session.inputs()[0].1.numel();
             let to = session.input_mut(0, n);
@@ -65,6 +66,7 @@ pub fn observe(
             watch.check()?;
         }
         cache.done += (n + batch.skipped.len()) as u64;
+        cache.skipped += batch.skipped.len() as u64;
         monitor.advance(n + batch.skipped.len());
         skipped.extend(batch.skipped);
         if monitor.cancelled() || (saved.elapsed() > wait && !cache.is_complete()) {
@@ -89,7 +91,7 @@ struct Watch {
     tensors: Vec<Option<Tensor>>,
     /// List positions and names of the images in the batch.
     indices: Vec<usize>,
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
     /// The first value that was not finite.
     fault: Option<Box<Diagnostic>>,
 }
@@ -145,7 +147,7 @@ impl Watch {
         let Some(t) = &mut self.tensors[id.index()] else { return };
         for (image, values) in bytes.chunks_exact(t.stride).enumerate() {
             let values: &[f32] = bytemuck::cast_slice(values);
-            t.stats.update(self.indices[image], values, t.inner);
+            t.stats.update_from(self.indices[image], &self.names[image], values, t.inner);
             if self.fault.is_none() && t.stats.parts.iter().any(|p| p.non_finite > 0) {
                 let bad = values.iter().find(|v| !v.is_finite()).copied().unwrap_or(f32::NAN);
                 let what = format!("tensor {} holds {bad} for sample {}", t.name, self.names[image]);
