@@ -94,8 +94,12 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
     }
     if let Some(t) = &p.timed {
         let [a, b] = &t.millis;
-        r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b) };
-        r.warnings.extend(noisy(b).map(|w| format!("latency: {w}")));
+        let noise = [("FP32", a), ("the engine", b)].into_iter();
+        let noise: Vec<String> = noise
+            .filter_map(|(whose, times)| Some(format!("latency of {whose}: {}", noisy(times)?)))
+            .collect();
+        r.warnings.extend(noise.iter().cloned());
+        r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b), noise };
     }
     r.files = files.iter().map(|f| file(f)).collect();
     r.not_checked = not_checked(&p);
