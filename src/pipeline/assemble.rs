@@ -1,6 +1,7 @@
 //! The report from what the stages left.
 
 use super::Options;
+use super::build::timing_path;
 use super::calibrate::Calibrated;
 use super::chain::shown;
 use super::drift::LayerDrift;
@@ -26,7 +27,7 @@ use crate::report::model::*;
 use crate::rewrite::Verdict as RewriteVerdict;
 use crate::tune::Verdict;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the stages left.
 pub struct Parts<'a> {
@@ -101,7 +102,7 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
         r.warnings.extend(noise.iter().cloned());
         r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b), noise };
     }
-    r.files = files.iter().map(|f| file(f)).collect();
+    r.files = files.iter().map(|f| file(p.job, f)).collect();
     r.not_checked = not_checked(&p);
     Ok(())
 }
@@ -110,12 +111,12 @@ fn left_out(role: &str, samples: u64) -> Option<String> {
     (samples > 0).then(|| format!("{samples} {role} samples could not be decoded and were left out"))
 }
 
-fn file(path: &std::path::Path) -> OutputFile {
+fn file(job: &Job, path: &Path) -> OutputFile {
     let what = match path.extension().and_then(|e| e.to_str()) {
+        _ if path == timing_path(job) => "timing cache",
         Some("engine") => "engine",
         Some("cache") if path.to_string_lossy().ends_with(".trt.cache") => "TensorRT calibration cache",
-        Some("cache") => "calibration cache",
-        _ => "timing cache",
+        _ => "calibration cache",
     };
     let bytes = std::fs::metadata(path).ok().map(|m| m.len());
     OutputFile { what: what.into(), path: shown(path), bytes }
