@@ -115,6 +115,27 @@ fn ratio(from: QuantParams, to: Option<QuantParams>) -> f64 {
 }
 
 impl Numerics {
+    /// What a kernel's time may depend on, in words: which arithmetic, and whether there are zero points, a residual,
+    /// an output in 8 bits. Scales are no part of it.
+    pub fn form(&self) -> String {
+        let (name, parts): (_, &[(&str, bool)]) = match self {
+            Numerics::Float => ("float", &[]),
+            Numerics::Integers => ("integers", &[]),
+            Numerics::Multiply { zero_point, epilogue } => {
+                let residual = epilogue.residual.is_some();
+                ("multiply", &[("zero point", *zero_point != 0), ("residual", residual)])
+            }
+            Numerics::Average { zero_point, .. } => ("average", &[("zero point", *zero_point != 0)]),
+            Numerics::Add { zero_points, .. } => ("add", &[("zero points", *zero_points != [0, 0])]),
+            Numerics::Mul { zero_points, .. } => ("mul", &[("zero points", *zero_points != [0, 0])]),
+            Numerics::Table(_) => ("table", &[]),
+            Numerics::Rescale { .. } => ("rescale", &[]),
+            Numerics::Quantize(_) => ("quantize", &[]),
+        };
+        let parts = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!(" + {part}"));
+        std::iter::once(name.to_string()).chain(parts).collect()
+    }
+
     /// An average of 8-bit numbers.
     pub fn average(x: QuantParams, y: Option<QuantParams>) -> Self {
         Numerics::Average {

@@ -18,6 +18,9 @@ pub struct Settings {
 }
 
 /// Builds an engine of `graph` for `device`, with tactics from `tuner`.
+///
+/// # Errors
+/// `BAD_GRAPH` where `graph` breaks an invariant ([`Graph::verify`]): everything below relies on them.
 pub fn build(
     graph: &Graph,
     device: &dyn Device,
@@ -26,6 +29,10 @@ pub fn build(
     origin: Origin,
     monitor: &dyn Monitor,
 ) -> Result<Engine> {
+    graph.verify().map_err(|all| {
+        let e = Diagnostic::new(engine::BAD_GRAPH, format!("the graph {} does not fit together", graph.name));
+        all.into_iter().take(10).fold(e, |e, v| e.detail(v))
+    })?;
     let mut lowered = lower(graph)?;
     let arena = memory::place(&mut lowered, settings.max_batch);
     monitor.stage(settings.stage, "steps", lowered.drafts.len());

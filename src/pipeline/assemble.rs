@@ -71,6 +71,7 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)
     let gate = Gate { max_drop_top1: p.job.gate.max_drop, min_agreement_top1: p.job.gate.min_agreement };
     r.gate = (gate != Gate::default()).then_some(gate);
     r.warnings = p.net.warnings.clone();
+    r.warnings.extend(left_out("calibration", p.calibrated.cache.skipped));
     r.rewrites = rewrites(p.net);
     r.calibration = Some(calibration(&p));
     r.tensors = tensors(&p);
@@ -89,21 +90,24 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)
     if let Some(e) = p.evaluated.take() {
         r.accuracy = e.accuracy;
         r.metrics = e.scores;
-        if !e.skipped.is_empty() {
-            r.warnings.push(format!(
-                "{} evaluation samples could not be decoded and were left out",
-                e.skipped.len()
-            ));
-        }
+        r.warnings.extend(left_out("evaluation", e.skipped.len() as u64));
     }
     if let Some(t) = &p.timed {
         let [a, b] = &t.millis;
-        r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b) };
-        r.warnings.extend(noisy(b).map(|w| format!("latency: {w}")));
+        let noise = [("FP32", a), ("the engine", b)].into_iter();
+        let noise: Vec<String> = noise
+            .filter_map(|(whose, times)| Some(format!("latency of {whose}: {}", noisy(times)?)))
+            .collect();
+        r.warnings.extend(noise.iter().cloned());
+        r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b), noise };
     }
     r.files = files.iter().map(file).collect();
     r.not_checked = not_checked(&p);
     Ok(())
+}
+
+fn left_out(role: &str, samples: u64) -> Option<String> {
+    (samples > 0).then(|| format!("{samples} {role} samples could not be decoded and were left out"))
 }
 
 fn file((what, path): &(&str, PathBuf)) -> OutputFile {
@@ -149,7 +153,7 @@ fn calibration(p: &Parts) -> CalibrationInfo {
     CalibrationInfo {
         method: p.job.calibration.method.clone(),
         samples: c.cache.done,
-        skipped: c.skipped.len() as u64,
+        skipped: c.cache.skipped,
         source: c.source,
         cache_digest: Some(Digest::of(c.cache.to_string().as_bytes()).to_string()),
         preprocessing: p.job.calibration.data.as_ref().map(|d| d.preprocess.describe()),
@@ -187,7 +191,7 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             min: all.min,
             max: all.max,
             amax: all.amax(),
-            amax_sample: None,
+            amax_sample: all.amax_sample.as_deref().map(String::from),
             flags: found.iter().map(|f| f.to_string()).collect(),
             thresholds: e.candidates.iter().map(|(m, c)| (m.clone(), c.range.amax())).collect(),
             method: chosen.map(|c| c.method.clone()).unwrap_or_default(),

@@ -13,10 +13,27 @@ use crate::eval::Drift;
 use crate::ir::Graph;
 use crate::quant;
 use crate::tune::{TimingCache, Tuner};
+use std::path::PathBuf;
 
 /// Signal to noise of an engine with float islands against the oracle, at least: f32 against f64 between 8-bit nodes
 /// moves a few integers by one.
 const LEAST_SQNR_DB: f64 = 30.0;
+
+/// Where a run keeps its timing cache: where it is told to, else beside the engine.
+pub fn timing_path(job: &Job) -> PathBuf {
+    job.build.timing_cache.clone().unwrap_or_else(|| job.output.dir.join("timing.cache"))
+}
+
+/// The timing cache to begin with. A damaged one is an error where the configuration names it, else it is made anew.
+pub fn timings(job: &Job, monitor: &dyn Monitor) -> Result<TimingCache> {
+    match TimingCache::load(&timing_path(job)) {
+        Err(e) if job.build.timing_cache.is_none() => {
+            monitor.note(&format!("tuning anew, the timing cache is of no use: {}", e.what));
+            Ok(TimingCache::default())
+        }
+        loaded => loaded,
+    }
+}
 
 /// The graph with scales.
 pub fn annotated(net: &Network, calibrated: &Calibrated) -> Graph {
@@ -59,7 +76,9 @@ pub fn build(
         probabilities: net.probabilities,
     };
     let engine = engine::build(graph, device, &mut tuner, settings, origin, monitor)?;
-    Ok((engine, tuner.into_cache()))
+    // a file of this run alone would otherwise grow with every calibration, as scales are part of its keys
+    let timings = if job.build.timing_cache.is_some() { tuner.into_cache() } else { tuner.into_used() };
+    Ok((engine, timings))
 }
 
 /// Runs the engine beside the oracle on `input` (one image): bit for bit where every node that computes is

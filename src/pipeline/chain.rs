@@ -56,10 +56,7 @@ struct Chain<'a> {
 impl<'a> Chain<'a> {
     fn new(job: &'a Job, options: &'a Options, monitor: &'a dyn Monitor) -> Result<Self> {
         let device = device(job)?;
-        let timings = match &job.build.timing_cache {
-            Some(path) => TimingCache::load(path)?,
-            None => TimingCache::default(),
-        };
+        let timings = building::timings(job, monitor)?;
         let report = Report::new(job.name.clone());
         Ok(Chain { job, options, monitor, device, timings, report, files: Vec::new(), notes: Vec::new() })
     }
@@ -171,10 +168,9 @@ impl<'a> Chain<'a> {
         let path = self.job.output.dir.join(format!("{}.engine", self.job.name));
         engine.save(&path)?;
         self.files.push(("engine", path));
-        if let Some(path) = &self.job.build.timing_cache {
-            self.timings.save(path)?;
-            self.files.push(("timing cache", path.clone()));
-        }
+        let path = building::timing_path(self.job);
+        self.timings.save(&path)?;
+        self.files.push(("timing cache", path));
         Ok(())
     }
 

@@ -159,10 +159,17 @@ impl Reader<'_> {
         match read.shape == self.shape {
             true => Ok(read.values),
             false => {
+                let help = match sample.numbers {
+                    true => "a float32 array is given to the engine as it is: save it in the engine's shape",
+                    false => {
+                        "give images of that size, or build the engine with a step `resize`, or `resize_short` and \
+                         `crop`, in `preprocess.steps`; `quantize inspect ENGINE` prints those it carries"
+                    }
+                };
                 Err(Diagnostic::new(data::SAMPLE_SHAPE, format!("the input has the shape {}", read.shape))
                     .at(sample.place())
                     .expected(format!("{}, as the engine was built for", self.shape))
-                    .help("`quantize inspect ENGINE` prints the preprocessing that the engine carries"))
+                    .help(help))
             }
         }
     }

@@ -12,9 +12,11 @@ use crate::device::Tap;
 use crate::engine::{Engine, Session};
 use crate::plan::BufferId;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a checkpoint is written.
+/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
+const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
 
 /// What the samples are and how they come.
@@ -41,7 +43,7 @@ pub fn observe(
 ) -> Result<Vec<Skipped>> {
     let mut watch = Watch::new(engine, cache);
     let mut skipped = Vec::new();
-    let mut saved = Instant::now();
+    let (mut saved, mut wait) = (Instant::now(), FIRST_CHECKPOINT);
     monitor.stage("calibrate", "images", samples.dataset.len());
     monitor.advance(cache.done as usize);
     let loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
@@ -52,7 +54,7 @@ pub fn observe(
         let batch = batch?;
         let n = batch.samples.len();
         watch.indices = batch.samples.iter().map(|s| s.index).collect();
-        watch.names = batch.samples.iter().map(|s| s.name.clone()).collect();
+        watch.names = batch.samples.iter().map(|s| s.name.as_str().into()).collect();
         if n > 0 {
             feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
             watch.inputs(engine, session, n);
@@ -61,12 +63,13 @@ pub fn observe(
             watch.check()?;
         }
         cache.done += (n + batch.skipped.len()) as u64;
+        cache.skipped += batch.skipped.len() as u64;
         monitor.advance(n + batch.skipped.len());
         skipped.extend(batch.skipped);
-        if monitor.cancelled() || (saved.elapsed() > CHECKPOINT && !cache.is_complete()) {
+        if monitor.cancelled() || (saved.elapsed() > wait && !cache.is_complete()) {
             watch.write_to(cache);
             cache.save(path)?;
-            saved = Instant::now();
+            (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
             monitor.check()?;
         }
     }
@@ -80,7 +83,7 @@ struct Watch {
     tensors: Vec<Option<Tensor>>,
     /// List positions and names of the images in the batch.
     indices: Vec<usize>,
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
     /// The first value that was not finite.
     fault: Option<Box<Diagnostic>>,
 }
@@ -136,7 +139,7 @@ impl Watch {
         let Some(t) = &mut self.tensors[id.index()] else { return };
         for (image, values) in bytes.chunks_exact(t.stride).enumerate() {
             let values: &[f32] = bytemuck::cast_slice(values);
-            t.stats.update(self.indices[image], values, t.inner);
+            t.stats.update_from(self.indices[image], &self.names[image], values, t.inner);
             if self.fault.is_none() && t.stats.parts.iter().any(|p| p.non_finite > 0) {
                 let bad = values.iter().find(|v| !v.is_finite()).copied().unwrap_or(f32::NAN);
                 let what = format!("tensor {} holds {bad} for sample {}", t.name, self.names[image]);

@@ -219,8 +219,8 @@ def page(ours, rows, n):
     return (f"# The demo model, beside ONNX Runtime\n\n"
             f"`configs/resnet.yaml` by each method and ONNX Runtime {ort.__version__}'s `quantize_static` (QDQ, S8S8, "
             f"per-channel weights, BatchNormalization folded), calibrated on the same 240 images and judged on the same "
-            f"{n:,} as equal arrays, each against its own FP32. Latency: one image, one thread, median, on a "
-            f"{doctor['processor']} (`cpu.isa` {doctor['cpu.isa_auto']}), not measured in turns.\n\n"
+            f"{n:,} as equal arrays, each against its own FP32. Latency: one image, one thread, median, not "
+            f"measured in turns. Processor: {doctor['processor']} (`cpu.isa` {doctor['cpu.isa_auto']}).\n\n"
             f"Made by `tests/peers/demo_vs_onnxruntime.py`.\n\n{table(rows)}")
 
 

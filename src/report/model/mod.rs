@@ -123,8 +123,12 @@ impl Report {
         Report { schema_version: SCHEMA_VERSION, model: model.into(), ..Report::default() }
     }
 
-    /// How many times faster the engine is than the reference, by median latency.
+    /// How many times faster the engine is than the reference, by median latency. `None` where that was not measured,
+    /// or the machine was too noisy to tell.
     pub fn speedup(&self) -> Option<f64> {
+        if !self.latency_ms.noise.is_empty() {
+            return None;
+        }
         let (r, e) = (self.latency_ms.reference.as_ref()?, self.latency_ms.engine.as_ref()?);
         (e.median > 0.0).then(|| r.median / e.median)
     }

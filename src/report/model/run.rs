@@ -10,6 +10,9 @@ pub struct Latencies {
     pub reference: Option<Percentiles>,
     /// Stable. The engine.
     pub engine: Option<Percentiles>,
+    /// Why the times are not to be trusted, a sentence each; the speed is then not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noise: Vec<String>,
 }
 
 /// A summary of times, all in the unit of the key that holds it.

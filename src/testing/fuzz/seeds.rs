@@ -96,7 +96,7 @@ fn calibration() -> Cache {
         samples: 4,
     });
     let mut stats = TensorStats::new(2);
-    (0..4).for_each(|i| stats.update(i, &[-1.5, 0.0, 0.25 * i as f32, 3.0], 2));
+    (0..4).for_each(|i| stats.update_from(i, &"a.png".into(), &[-1.5, 0.0, 0.25 * i as f32, 3.0], 2));
     let mut entry = Entry::new(stats);
     let range = Range { lo: -1.5, hi: 3.0 };
     entry.aliases = vec!["relu".into(), "a name: with blanks".into()];
@@ -105,7 +105,7 @@ fn calibration() -> Cache {
     cache.tensors.insert("conv".into(), entry);
     cache.tensors.insert("unseen".into(), Entry::new(TensorStats::new(1)));
     cache.done = 4;
-    cache.setting = Some(Setting { method: "minmax".into(), percentile: 99.99 });
+    cache.setting = Some(Setting { method: "minmax".into(), percentile: 99.99, readers: None });
     cache
 }
 
