@@ -114,15 +114,13 @@ impl Family for Depthwise {
     }
 }
 
-/// Most outputs that are computed at once.
-const MOST: usize = 4;
+/// Neighbouring outputs whose sums are stored at once.
+const MOST: usize = 8;
 
 /// A product of pixels by weights, channel by channel, in blocks of four registers of channels.
 trait Channelwise: Product {
-    /// Neighbouring outputs that are computed at once.
-    fn outputs(w: &Walk) -> usize;
-    /// The sums of so many outputs over the block of channels from `c`; those of integers begin with the block's
-    /// numbers at `start`.
+    /// The sums of [`MOST`] neighbouring outputs over the block of channels from `c`; those of integers begin with the
+    /// block's numbers at `start`.
     ///
     /// # Safety
     /// As for [`Simd`], inside of [`Simd::within`]; the first output's window starts at `x`, in lines of `line` bytes,
@@ -144,14 +142,19 @@ fn slack<S: Simd>(w: &Walk, pixel: usize) -> usize {
     (MOST * g.strides[1] + (g.kernel[1] + 4) * g.dilations[1]) * pixel + 4 * S::BYTES
 }
 
-/// Groups of four taps of a kernel line, for all outputs that are computed at once.
+/// Outputs that the same four pixels serve.
+fn sharing(w: &Walk) -> usize {
+    if w.g.strides[1] == 1 && w.g.dilations[1] == 1 { 2 } else { 1 }
+}
+
+/// Groups of four taps of a kernel line, for all outputs that share them.
 fn quads_each(w: &Walk) -> usize {
-    (w.g.kernel[1] + Int8::outputs(w) - 1).div_ceil(4)
+    (w.g.kernel[1] + sharing(w) - 1).div_ceil(4)
 }
 
 /// Weights `[block][kh][quad][output][4][lanes][4]`: for each output, taps where it has them and zeros elsewhere.
 fn interleaved(w: &[i8], walk: &Walk, lanes: usize) -> Vec<u8> {
-    let ([kh, kw], outputs, quads) = (walk.g.kernel, Int8::outputs(walk), quads_each(walk));
+    let ([kh, kw], outputs, quads) = (walk.g.kernel, sharing(walk), quads_each(walk));
     let block = 4 * lanes;
     let mut out = Vec::new();
     for first in (0..walk.outputs).step_by(block) {
@@ -172,10 +175,6 @@ fn interleaved(w: &[i8], walk: &Walk, lanes: usize) -> Vec<u8> {
 }
 
 impl Channelwise for Int8 {
-    fn outputs(w: &Walk) -> usize {
-        if w.g.strides[1] == 1 && w.g.dilations[1] == 1 { 2 } else { 1 }
-    }
-
     #[inline(always)]
     unsafe fn sums<S: Simd>(
         w: &Walk,
@@ -186,37 +185,62 @@ impl Channelwise for Int8 {
         start: *const u8,
         acc: &mut [[S::I; 4]; MOST],
     ) {
-        let (g, outputs, quads_each) = (&w.g, Self::outputs(w), quads_each(w));
-        let column = g.dilations[1] * w.inputs;
-        let len = g.kernel[0] * quads_each * outputs * 4 * S::BYTES;
-        let mut from = weights[c / (4 * S::LANES) * len..][..len].as_ptr().cast::<u8>();
-        // SAFETY: the caller's promise; weights were counted.
+        // SAFETY: the caller's promise.
         unsafe {
-            let mut sums = [[S::splat(0); 4]; 2];
+            match sharing(w) {
+                2 => quadwise::<S, 2>(w, x, line, weights, c, start, acc),
+                _ => quadwise::<S, 1>(w, x, line, weights, c, start, acc),
+            }
+        }
+    }
+}
+
+/// [`Channelwise::sums`] of integers, where `N` outputs share four pixels.
+///
+/// # Safety
+/// As for [`Channelwise::sums`].
+#[inline(always)]
+unsafe fn quadwise<S: Simd, const N: usize>(
+    w: &Walk,
+    x: *const u8,
+    line: usize,
+    weights: &[i8],
+    c: usize,
+    start: *const u8,
+    acc: &mut [[S::I; 4]; MOST],
+) {
+    let (g, quads_each) = (&w.g, quads_each(w));
+    let (stride, column) = (g.strides[1] * w.inputs, g.dilations[1] * w.inputs);
+    let len = g.kernel[0] * quads_each * N * 4 * S::BYTES;
+    let weights = weights[c / (4 * S::LANES) * len..][..len].as_ptr().cast::<u8>();
+    // SAFETY: the caller's promise; weights were counted.
+    unsafe {
+        let mut first = [S::splat(0); 4];
+        for (v, first) in first.iter_mut().enumerate() {
+            *first = S::load(start.add(v * S::BYTES));
+        }
+        for (pair, acc) in acc.chunks_exact_mut(N).enumerate() {
+            let (x, mut from) = (x.add(pair * N * stride + c), weights);
+            let mut sums = [[S::splat(0); 4]; N];
             for i in 0..g.kernel[0] {
-                for quad in 0..quads_each {
-                    let x = x.add(i * g.dilations[0] * line + 4 * quad * column + c);
-                    let [a, b, c, d] = [
-                        S::load(x),
-                        S::load(x.add(column)),
-                        S::load(x.add(2 * column)),
-                        S::load(x.add(3 * column)),
-                    ];
+                let mut x = x.add(i * g.dilations[0] * line);
+                for _ in 0..quads_each {
+                    let (a, b) = (S::load(x), S::load(x.add(column)));
+                    let (c, d) = (S::load(x.add(2 * column)), S::load(x.add(3 * column)));
                     let q = quads::<S>(a, b, c, d);
-                    for (o, sums) in sums.iter_mut().enumerate() {
-                        if o < outputs {
-                            for r in 0..4 {
-                                sums[r] = S::dot4(sums[r], q[r], S::load(from.add(r * S::BYTES)));
-                            }
-                            from = from.add(4 * S::BYTES);
+                    for sums in &mut sums {
+                        for r in 0..4 {
+                            sums[r] = S::dot4(sums[r], q[r], S::load(from.add(r * S::BYTES)));
                         }
+                        from = from.add(4 * S::BYTES);
                     }
+                    x = x.add(4 * column);
                 }
             }
             for (acc, sums) in acc.iter_mut().zip(sums) {
                 let sums = S::unquads(sums);
-                for (v, sum) in sums.into_iter().enumerate() {
-                    acc[v] = S::add(sum, S::load(start.add(v * S::BYTES)));
+                for v in 0..4 {
+                    acc[v] = S::add(sums[v], first[v]);
                 }
             }
         }
@@ -233,10 +257,6 @@ fn side_by_side(w: &[f32], walk: &Walk) -> Vec<u8> {
 }
 
 impl Channelwise for F32 {
-    fn outputs(_: &Walk) -> usize {
-        MOST
-    }
-
     #[inline(always)]
     unsafe fn sums<S: Simd>(
         w: &Walk,
@@ -316,19 +336,18 @@ impl<S: Simd, P: Channelwise, F: Finish<P>> SideBySide<S, P, F> {
     /// As for [`Channelwise::sums`]; no other task has this line.
     #[inline(always)]
     unsafe fn line(&self, to: Target, oh: usize, x: *const u8) {
-        let (w, at_once) = (&self.walk, P::outputs(&self.walk));
-        let width = w.g.output[1];
+        let w = &self.walk;
+        let (width, stride) = (w.g.output[1], w.g.strides[1] * w.inputs * size_of::<P::In>());
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [[S::splat(0); 4]; MOST];
             for c in (0..w.outputs).step_by(4 * S::LANES) {
                 let channels = (w.outputs - c).min(4 * S::LANES);
                 let start = self.finish.start(c);
-                for ow in (0..width).step_by(at_once) {
-                    let x = x.add(ow * w.g.strides[1] * w.inputs * size_of::<P::In>());
-                    P::sums::<S>(w, x, self.line, &self.weights, c, start, &mut acc);
+                for ow in (0..width).step_by(MOST) {
+                    P::sums::<S>(w, x.add(ow * stride), self.line, &self.weights, c, start, &mut acc);
                     let block = Block { at: (oh * width + ow) * w.outputs + c, channel: c, channels };
-                    self.finish.store::<S, 4>(to, block, &acc[..at_once.min(width - ow)]);
+                    self.finish.store::<S, 4>(to, block, &acc[..MOST.min(width - ow)]);
                 }
             }
         }

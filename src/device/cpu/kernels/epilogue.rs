@@ -191,28 +191,52 @@ impl IntFinish {
         residual: Option<*const u8>,
         store: impl Fn(usize, S::F, usize),
     ) {
-        let e = &self.epilogue;
+        for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
+            // whole registers apart from others: how many lanes they have is known to the compiler
+            // SAFETY: the caller's promise.
+            unsafe {
+                match block.channels - v * S::LANES {
+                    n if n < S::LANES => self.register::<S, V>(v, n, pitch, block, rows, residual, &store),
+                    _ => self.register::<S, V>(v, S::LANES, pitch, block, rows, residual, &store),
+                }
+            }
+        }
+    }
+
+    /// [`IntFinish::each`] for register `v` of each row, `n` lanes of it.
+    ///
+    /// # Safety
+    /// As for [`IntFinish::each`].
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // the caller's own, and a register
+    unsafe fn register<S: Simd, const V: usize>(
+        &self,
+        v: usize,
+        n: usize,
+        pitch: usize,
+        block: Block,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        store: &impl Fn(usize, S::F, usize),
+    ) {
+        let (e, first) = (&self.epilogue, v * S::LANES);
         let (scale, shift) = e.residual.map_or((0.0, 0), |(scale, zp)| (scale, -zp));
         let signed = self.residual == Some(DType::I8);
         // SAFETY: the caller's promise.
         unsafe {
             let (lo, hi) = (S::splat_f(e.lo), S::splat_f(e.hi));
             let (scale, shift) = (S::splat_f(scale), S::splat(shift));
-            for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
-                let first = v * S::LANES;
-                let n = S::LANES.min(block.channels - first);
-                let m = S::float(S::load(e.m.as_ptr().add(block.channel + first).cast()));
-                let b = S::float(S::load(e.b.as_ptr().add(block.channel + first).cast()));
-                for (r, row) in rows.iter().enumerate() {
-                    let at = r * pitch + first;
-                    let mut t = S::fma(S::to_float(row[v]), m, b);
-                    if let Some(residual) = residual {
-                        let r = residual.add(at);
-                        let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
-                        t = S::fma(S::to_float(S::add(r, shift)), scale, t);
-                    }
-                    store(at, S::min_f(hi, S::max_f(lo, t)), n);
+            let m = S::float(S::load(e.m.as_ptr().add(block.channel + first).cast()));
+            let b = S::float(S::load(e.b.as_ptr().add(block.channel + first).cast()));
+            for (r, row) in rows.iter().enumerate() {
+                let at = r * pitch + first;
+                let mut t = S::fma(S::to_float(row[v]), m, b);
+                if let Some(residual) = residual {
+                    let r = residual.add(at);
+                    let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
+                    t = S::fma(S::to_float(S::add(r, shift)), scale, t);
                 }
+                store(at, S::min_f(hi, S::max_f(lo, t)), n);
             }
         }
     }

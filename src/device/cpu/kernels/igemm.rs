@@ -210,6 +210,8 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         let width = walk.g.output[1];
         let pixels = lines.len() * width;
         let tile_rows = pixels.div_ceil(pixels.div_ceil(S::ROWS).max(1)).max(1);
+        // SAFETY: the caller's promise.
+        let (mut one, mut two) = unsafe { ([[S::splat(0)]; MR], [[S::splat(0); 2]; MR]) };
         let panel_len = self.taps.len() * self.groups * NR * P::PER_GROUP;
         for panel in panels {
             let (group, map) = (panel / each, panel % each * NR);
@@ -234,8 +236,8 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
                             start: self.finish.start(block.channel),
                         };
                         match channels > S::LANES {
-                            true => self.one::<2>(to, reach, rows, block),
-                            false => self.one::<1>(to, reach, rows, block),
+                            true => self.one(to, reach, rows, block, &mut two),
+                            false => self.one(to, reach, rows, block, &mut one),
                         }
                     }
                 }
@@ -246,11 +248,17 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
     /// # Safety
     /// As for [`tile`] and [`Finish::store`].
     #[inline(always)]
-    unsafe fn one<const V: usize>(&self, to: Target, reach: Reach, rows: &[usize], block: Block) {
+    unsafe fn one<const V: usize>(
+        &self,
+        to: Target,
+        reach: Reach,
+        rows: &[usize],
+        block: Block,
+        acc: &mut [[S::I; V]; MR],
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut acc = [[S::splat(0); V]; MR];
-            tile::<S, P, V>(reach, rows, &mut acc);
+            tile::<S, P, V>(reach, rows, acc);
             self.finish.store::<S, V>(to, block, &acc[..rows.len()]);
         }
     }

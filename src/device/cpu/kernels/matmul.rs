@@ -58,6 +58,8 @@ impl<S: Simd> Product<S> {
         // SAFETY: the caller's promise.
         let y = unsafe { io.output::<f32>(0, image, i * d.m * d.n..(i + 1) * d.m * d.n) };
         let zeros = [0f32; NR];
+        // SAFETY: the caller's promise.
+        let mut acc = unsafe { [[S::splat(0); 1]; MR] };
         for first in (0..d.n).step_by(NR) {
             let n = NR.min(d.n - first);
             for (to, from) in panel.chunks_exact_mut(NR).zip(b.chunks_exact(d.n)) {
@@ -78,7 +80,6 @@ impl<S: Simd> Product<S> {
                         panel: panel.as_ptr().cast::<u8>().add(c * GROUP),
                         start: zeros.as_ptr().cast(),
                     };
-                    let mut acc = [[S::splat(0); 1]; MR];
                     tile::<S, F32, 1>(reach, &rows[..count], &mut acc);
                     for (i, acc) in acc.iter().enumerate().take(count) {
                         S::store_n(y[(r + i) * d.n + first + c..].as_mut_ptr().cast(), acc[0], lanes);

@@ -48,6 +48,28 @@ pub fn dims(p: &Problem) -> (usize, Geometry) {
     (x[1], g)
 }
 
+/// The lines (or columns) of the input that a window covers: from, before, step.
+#[derive(Clone, Copy)]
+struct Covered(usize, usize, usize);
+
+impl Covered {
+    #[inline(always)]
+    fn of(g: &Geometry, axis: usize, o: usize) -> Covered {
+        let (step, before) = (g.dilations[axis], g.begin[axis]);
+        let first = o * g.strides[axis];
+        let end = (first + (g.kernel[axis] - 1) * step + 1).saturating_sub(before).min(g.input[axis]);
+        // the first tap that is not in the padding
+        let first = first + before.saturating_sub(first).next_multiple_of(step);
+        Covered(first - before, end, step)
+    }
+
+    #[inline(always)]
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let Covered(from, before, step) = self;
+        (0..before.saturating_sub(from).div_ceil(step)).map(move |i| from + i * step)
+    }
+}
+
 struct Max<T> {
     channels: usize,
     g: Geometry,
@@ -56,14 +78,14 @@ struct Max<T> {
 }
 
 impl<T: Pod + PartialOrd + Send + Sync> Max<T> {
-    /// The channels from `c` of an output pixel, as many as `y` has room for.
+    /// The channels from `c` of the output pixel whose window covers these input lines and columns, as many as `y` has
+    /// room for.
     #[inline(always)]
-    fn window(&self, x: &[T], at: [usize; 2], c: usize, y: &mut [T]) {
-        let g = &self.g;
+    fn window(&self, x: &[T], [lines, columns]: [Covered; 2], c: usize, y: &mut [T]) {
         y.fill(self.lowest);
-        for h in (0..g.kernel[0]).filter_map(|i| g.source(0, at[0], i)) {
-            for w in (0..g.kernel[1]).filter_map(|j| g.source(1, at[1], j)) {
-                let x = &x[(h * g.input[1] + w) * self.channels + c..][..y.len()];
+        for h in lines.iter() {
+            for w in columns.iter() {
+                let x = &x[(h * self.g.input[1] + w) * self.channels + c..][..y.len()];
                 // NaN wins and stays: whoever looks for it must find it
                 #[allow(clippy::eq_op)]
                 y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
@@ -73,7 +95,7 @@ impl<T: Pod + PartialOrd + Send + Sync> Max<T> {
 
     /// The same for `N` channels, a number that the compiler knows: they stay in registers.
     #[inline(always)]
-    fn block<const N: usize>(&self, x: &[T], at: [usize; 2], c: usize, y: &mut [T]) -> usize {
+    fn block<const N: usize>(&self, x: &[T], at: [Covered; 2], c: usize, y: &mut [T]) -> usize {
         let mut c = c;
         while c + N <= self.channels {
             let mut best = [self.lowest; N];
@@ -99,10 +121,12 @@ impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
             self.isa,
             #[inline(always)]
             || {
+                let lines = Covered::of(&self.g, 0, oh);
                 for (ow, y) in y.chunks_exact_mut(channels).enumerate() {
-                    let c = self.block::<64>(x, [oh, ow], 0, y);
-                    let c = self.block::<16>(x, [oh, ow], c, y);
-                    self.window(x, [oh, ow], c, &mut y[c..]);
+                    let at = [lines, Covered::of(&self.g, 1, ow)];
+                    let c = self.block::<64>(x, at, 0, y);
+                    let c = self.block::<16>(x, at, c, y);
+                    self.window(x, at, c, &mut y[c..]);
                 }
             },
         );

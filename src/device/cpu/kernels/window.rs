@@ -71,6 +71,11 @@ impl Walk {
         let g = &self.g;
         let pixel = self.inputs * size;
         let (width, row) = (g.input[1] * pixel, self.columns() * pixel);
+        if g.begin == [0, 0] && row == width && g.strides[0] == 1 {
+            // neighbouring lines, without padding between them
+            let from = &x[lines.start * row..][..self.lines(lines.len()) * row];
+            return flipped(from, flip, &mut to[..from.len()]);
+        }
         let left = (g.begin[1] * pixel).min(row);
         let middle = (row - left).min(width);
         for (i, to) in to.chunks_exact_mut(row.max(1)).take(self.lines(lines.len())).enumerate() {
@@ -80,13 +85,18 @@ impl Walk {
                 continue;
             };
             pad(&mut to[..left], fill, flip);
-            let from = &x[line * width..][..middle];
-            match flip {
-                0 => to[left..left + middle].copy_from_slice(from),
-                _ => to[left..left + middle].iter_mut().zip(from).for_each(|(to, &from)| *to = from ^ flip),
-            }
+            flipped(&x[line * width..][..middle], flip, &mut to[left..left + middle]);
             pad(&mut to[left + middle..], fill, flip);
         }
+    }
+}
+
+/// A copy, every byte flipped.
+#[inline(always)]
+fn flipped(from: &[u8], flip: u8, to: &mut [u8]) {
+    match flip {
+        0 => to.copy_from_slice(from),
+        _ => to.iter_mut().zip(from).for_each(|(to, &from)| *to = from ^ flip),
     }
 }
 
