@@ -89,7 +89,7 @@ unsafe fn hard<S: Simd>(x: S::F, alpha: f32, beta: f32) -> S::F {
     }
 }
 
-/// The error function within 1.5e-7: 7.1.26 of Abramowitz and Stegun.
+/// The error function: 7.1.26 of Abramowitz and Stegun, which is within 1.5e-7 but for rounding.
 ///
 /// # Safety
 /// As for [`apply`].
@@ -140,7 +140,8 @@ mod tests {
                     let want = f.apply(x.into());
                     let bound = match f {
                         Exp => 4e-7 * want + 1e-37, // relative
-                        _ => 3e-7 * (1.0 + f64::from(x.abs())),
+                        // 1.5e-7 of the error function's formula, and a few roundings
+                        _ => 4e-7 * (1.0 + f64::from(x.abs())),
                     };
                     let right =
                         (f64::from(y[0]) - want).abs() <= bound || f64::from(y[0]) == f64::from(want as f32);

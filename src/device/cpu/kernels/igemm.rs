@@ -2,6 +2,8 @@
 //! of a few lines with padding; weights are packed in panels at build time, and the epilogue is applied to each tile
 //! while it is in registers or in the nearest cache.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
 use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach, tile};
 use super::window::Walk;
@@ -42,28 +44,34 @@ impl Family for Igemm {
             Some(Op::Linear(_)) => p.inputs[1].constant && p.is_stored(Layout::Plain),
             _ => false,
         };
-        if fits && (p.is_int8() || p.inputs[0].dtype == DType::F32) {
-            vec![isa.min(Isa::Avx512Vnni).name()]
-        } else {
-            vec![]
+        match (fits, p.is_int8(), isa) {
+            (false, ..) => vec![],
+            (_, false, _) if p.inputs[0].dtype != DType::F32 => vec![],
+            (_, true, Isa::Amx) => vec![Isa::Amx.name(), Isa::Avx512Vnni.name()],
+            _ => vec![isa.min(Isa::Avx512Vnni).name()],
         }
     }
 
-    fn pack(&self, p: &Problem, _: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+    fn pack(&self, p: &Problem, variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let walk = Walk::of(p);
         if p.is_int8() {
+            let step = if variant == Isa::Amx.name() { amx::STEP } else { GROUP };
             let w = tensors[0].as_slice::<i8>().unwrap_or_default();
             let each = (w.len() / walk.outputs.max(1)).max(1);
             let sums: Vec<i32> = w.chunks(each).map(|r| r.iter().map(|&w| i32::from(w)).sum()).collect();
-            return Ok(vec![bytes(&panels::<Int8>(w, &walk)), bytes(&sums)]);
+            return Ok(vec![bytes(&panels::<Int8>(w, &walk, step)), bytes(&sums)]);
         }
         let w = tensors[0].as_slice::<f32>().unwrap_or_default();
         let rest = tensors[1..].iter().map(|t| t.bytes().to_vec());
-        Ok(std::iter::once(bytes(&panels::<F32>(w, &walk))).chain(rest).collect())
+        Ok(std::iter::once(bytes(&panels::<F32>(w, &walk, 1))).chain(rest).collect())
     }
 
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
+        #[cfg(target_arch = "x86_64")]
+        if step.tactic.variant == Isa::Amx.name() {
+            return amx::AmxGemm::load(step);
+        }
         let walk = Walk::of(p);
         match p.inputs[0].dtype {
             DType::F32 => {
@@ -86,15 +94,16 @@ impl Family for Igemm {
 }
 
 /// The taps of a window: pieces of an input line that are multiplied one after the other.
-struct Taps {
+pub struct Taps {
     /// Kernel lines, and pieces of a line: one, unless gaps or other groups' channels lie between its columns.
     shape: [usize; 2],
     /// Channels times columns of a piece.
-    len: usize,
+    pub len: usize,
 }
 
 impl Taps {
-    fn of(w: &Walk) -> Taps {
+    /// The taps of a walk.
+    pub fn of(w: &Walk) -> Taps {
         let [kh, kw] = w.g.kernel;
         match w.groups == 1 && w.g.dilations[1] == 1 {
             true => Taps { shape: [kh, 1], len: kw * w.inputs },
@@ -102,22 +111,30 @@ impl Taps {
         }
     }
 
-    fn count(&self) -> usize {
+    /// How many.
+    pub fn count(&self) -> usize {
         self.shape[0] * self.shape[1]
+    }
+
+    /// Where tap `t` starts, where lines and pixels are so many bytes apart.
+    pub fn offset(&self, w: &Walk, line: usize, pixel: usize, t: usize) -> usize {
+        let [_, pieces] = self.shape;
+        t / pieces * w.g.dilations[0] * line + t % pieces * w.g.dilations[1] * pixel
     }
 }
 
 /// Panels of one group of channels.
-fn panels_each(w: &Walk) -> usize {
+pub fn panels_each(w: &Walk) -> usize {
     w.maps().div_ceil(NR)
 }
 
-/// Weights `[outputs][depth][kh][kw]` as panels `[group][maps / NR][tap][len / PER_GROUP][NR][PER_GROUP]`.
-fn panels<P: Product>(w: &[P::Weight], walk: &Walk) -> Vec<P::Weight> {
+/// Weights `[outputs][depth][kh][kw]` as panels `[group][maps / NR][tap][len / PER_GROUP][NR][PER_GROUP]`; a tap has
+/// whole steps of so many numbers.
+fn panels<P: Product>(w: &[P::Weight], walk: &Walk, step: usize) -> Vec<P::Weight> {
     let taps = Taps::of(walk);
     let (per, positions) = (P::PER_GROUP, walk.g.kernel[0] * walk.g.kernel[1]);
     let (depth, maps) = (walk.depth(), walk.maps());
-    let groups = taps.len.div_ceil(per);
+    let groups = taps.len.next_multiple_of(step).div_ceil(per);
     let panel = taps.count() * groups * NR * per;
     let mut out = vec![bytemuck::Zeroable::zeroed(); walk.groups * panels_each(walk) * panel];
     for n in 0..walk.outputs {
@@ -170,12 +187,10 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         let in_place = !walk.is_padded() && flip == 0 && taps.len % P::PER_GROUP == 0;
         let pixel = walk.inputs * size;
         let line = pixel * if in_place { g.input[1] } else { walk.columns() };
-        let offset =
-            |t| t / taps.shape[1] * g.dilations[0] * line + t % taps.shape[1] * g.dilations[1] * pixel;
         let (band, span) = split(&walk, line, panels.len() * size_of::<P::Weight>());
         let row = |i| i / g.output[1] * g.strides[0] * line + i % g.output[1] * g.strides[1] * pixel;
         Implicit {
-            taps: (0..taps.count()).map(offset).collect(),
+            taps: (0..taps.count()).map(|t| taps.offset(&walk, line, pixel, t)).collect(),
             rows: (0..band * g.output[1]).map(row).collect(),
             simd: PhantomData,
             walk,
@@ -266,7 +281,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
 
 /// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
 /// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
-fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
+pub fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
     let g = &w.g;
     let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
     let panels = (w.groups * panels_each(w)).max(1);

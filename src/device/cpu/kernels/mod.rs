@@ -2,6 +2,8 @@
 
 use super::Family;
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod average;
 mod depthwise;
 mod direct;

@@ -26,13 +26,26 @@ impl Walk {
         match p.op() {
             Some(Op::Conv(c)) => {
                 let Ok(g) = c.geometry(x, w) else { unreachable!("a problem's shapes were inferred") };
-                let g = if g.pointwise() { lines(g.output[0] * g.output[1]) } else { g };
+                let g = if g.pointwise() { Walk::lines_of(g.output[0] * g.output[1]) } else { g };
                 Walk { g, inputs: x[1], outputs: w[0], groups: c.groups }
             }
             _ => {
                 let k = w[1];
-                Walk { g: lines(x.numel() / k.max(1)), inputs: k, outputs: w[0], groups: 1 }
+                Walk { g: Walk::lines_of(x.numel() / k.max(1)), inputs: k, outputs: w[0], groups: 1 }
             }
+        }
+    }
+
+    /// So many rows in neighbouring places: a line for each.
+    pub fn lines_of(n: usize) -> Geometry {
+        Geometry {
+            input: [n, 1],
+            output: [n, 1],
+            kernel: [1, 1],
+            strides: [1, 1],
+            dilations: [1, 1],
+            begin: [0, 0],
+            end: [0, 0],
         }
     }
 
@@ -106,18 +119,5 @@ fn pad(to: &mut [u8], fill: &[u8], flip: u8) {
     match fill {
         &[fill] => to.fill(fill ^ flip),
         fill => to.chunks_exact_mut(fill.len()).for_each(|to| to.copy_from_slice(fill)),
-    }
-}
-
-/// So many rows in neighbouring places.
-fn lines(n: usize) -> Geometry {
-    Geometry {
-        input: [n, 1],
-        output: [n, 1],
-        kernel: [1, 1],
-        strides: [1, 1],
-        dilations: [1, 1],
-        begin: [0, 0],
-        end: [0, 0],
     }
 }
