@@ -22,7 +22,9 @@ pub struct Array {
 }
 
 /// What plain loops need of a number: both kinds of [`Data`] have it.
-pub trait Number: Copy + PartialOrd + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
+pub trait Number:
+    Copy + Send + Sync + PartialOrd + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self>
+{
     /// 0.
     const ZERO: Self;
     /// Lower than every number.

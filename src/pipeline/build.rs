@@ -76,9 +76,7 @@ pub fn build(
         probabilities: net.probabilities,
     };
     let engine = engine::build(graph, device, &mut tuner, settings, origin, monitor)?;
-    // a file of this run alone would otherwise grow with every calibration, as scales are part of its keys
-    let timings = if job.build.timing_cache.is_some() { tuner.into_cache() } else { tuner.into_used() };
-    Ok((engine, timings))
+    Ok((engine, tuner.into_cache()))
 }
 
 /// Runs the engine beside the oracle on `input` (one image): bit for bit where every node that computes is

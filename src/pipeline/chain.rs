@@ -74,7 +74,9 @@ impl<'a> Chain<'a> {
         self.report.seconds.import = Some(lap());
 
         let batch = building::largest_batch(job);
-        let reference = fp32::engine(&net.graph, &self.device, batch, self.monitor)?;
+        let cache = std::mem::take(&mut self.timings);
+        let (reference, cache) = fp32::engine(&net.graph, &self.device, batch, cache, self.monitor)?;
+        self.timings = cache;
         let mut fp32 = Session::new(&reference, &self.device)?;
         self.report.seconds.reference = Some(lap());
 
@@ -83,6 +85,7 @@ impl<'a> Chain<'a> {
         self.save_caches(&calibrated)?;
         self.report.seconds.calibrate = Some(lap());
         if until == Until::Caches {
+            self.save_timings()?;
             return self.finish(Parts::new(job, options, &net, &calibrated));
         }
 
@@ -168,6 +171,10 @@ impl<'a> Chain<'a> {
         let path = self.job.output.dir.join(format!("{}.engine", self.job.name));
         engine.save(&path)?;
         self.files.push(("engine", path));
+        self.save_timings()
+    }
+
+    fn save_timings(&mut self) -> Result<()> {
         let path = building::timing_path(self.job);
         self.timings.save(&path)?;
         self.files.push(("timing cache", path));

@@ -14,13 +14,20 @@ fn float_graph(graph: &Graph) -> Graph {
     g
 }
 
-/// A float engine of `graph`. Its tactics are the device's first right ones, not the fastest measured: f32 kernels
-/// differ in their last bits, and two calibrations must see the same activations.
-pub fn engine(graph: &Graph, device: &dyn Device, max_batch: usize, monitor: &dyn Monitor) -> Result<Engine> {
-    let mut tuner = Tuner::new(device, TimingCache::default(), None).in_order();
+/// A float engine of `graph`, and what was learned. Its tactics are the device's first right ones, not the fastest
+/// measured: f32 kernels differ in their last bits, and two calibrations must see the same activations.
+pub fn engine(
+    graph: &Graph,
+    device: &dyn Device,
+    max_batch: usize,
+    cache: TimingCache,
+    monitor: &dyn Monitor,
+) -> Result<(Engine, TimingCache)> {
+    let mut tuner = Tuner::new(device, cache, None).in_order();
     let origin = Origin { model: graph.name.clone(), ..Origin::default() };
     let settings = engine::Settings { max_batch, stage: "build FP32 reference" };
-    engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)
+    let engine = engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)?;
+    Ok((engine, tuner.into_cache()))
 }
 
 /// A float engine of a few nodes, whose speed does not matter.

@@ -55,7 +55,9 @@ impl TimingCache {
     /// The choice among exactly these tactics. A cache that knows other tactics (another version's) is no help.
     pub fn find(&self, key: &str, tactics: &[Tactic]) -> Option<Choice> {
         let known = self.entries.get(key)?;
-        let same = known.len() == tactics.len() && known.iter().zip(tactics).all(|(c, t)| c.tactic == *t);
+        let decided = known.last().is_some_and(|c| c.verdict == Verdict::Only); // nothing after it was looked at
+        let same = (known.len() == tactics.len() || decided && known.len() < tactics.len())
+            && known.iter().zip(tactics).all(|(c, t)| c.tactic == *t);
         same.then(|| choose(known.clone()).ok()).flatten()
     }
 

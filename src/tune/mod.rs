@@ -62,8 +62,6 @@ pub struct Choice {
 pub struct Tuner<'d> {
     device: &'d dyn Device,
     cache: TimingCache,
-    /// Of the cache, what was asked for.
-    used: TimingCache,
     /// No candidate is timed after this moment; the first right one is taken.
     deadline: Option<Instant>,
     how: How,
@@ -80,6 +78,8 @@ enum How {
     First,
 }
 
+/// Ends the keys of choices that are made by the order alone.
+const IN_ORDER: &str = ", in order";
 /// How often each candidate is timed.
 const ROUNDS: usize = 7;
 /// A candidate this many times slower than the best at its first run is not timed again.
@@ -90,13 +90,7 @@ const WINDOW: Duration = Duration::from_micros(300);
 impl<'d> Tuner<'d> {
     /// A tuner with what earlier builds learned and, where given, so long to time candidates.
     pub fn new(device: &'d dyn Device, cache: TimingCache, budget: Option<Duration>) -> Self {
-        Tuner {
-            device,
-            cache,
-            used: TimingCache::default(),
-            deadline: budget.map(|b| Instant::now() + b),
-            how: How::Fastest,
-        }
+        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), how: How::Fastest }
     }
 
     /// Takes the device's first tactic for every problem without a look: for engines that compute a node or two to be
@@ -114,22 +108,19 @@ impl<'d> Tuner<'d> {
         self
     }
 
-    /// What was learned and was known before, to be kept for other builds.
+    /// What was learned and was known before, to be kept for the next build.
     pub fn into_cache(self) -> TimingCache {
         self.cache
-    }
-
-    /// What this tuner was asked for, to be kept for the next build of the same engine.
-    pub fn into_used(self) -> TimingCache {
-        self.used
     }
 
     /// The fastest right tactic of a problem. `tensors` are its constants, `numerics` its scales.
     pub fn best(&mut self, p: &Problem, numerics: &Numerics, tensors: &[Tensor]) -> Result<Choice> {
         let tactics = self.device.tactics(p);
-        let key = cache::key(&self.device.id(), p, numerics);
-        if let Some(choice) = self.cache.find(&key, &tactics) {
-            self.used.insert(key, &choice);
+        let mut key = cache::key(&self.device.id(), p, numerics);
+        if self.how == How::FirstRight {
+            key.push_str(IN_ORDER); // what is fastest is another question
+        }
+        if let Some(choice) = self.cache.find(&key, &tactics).filter(|_| self.how != How::First) {
             return Ok(choice);
         }
         if tactics.is_empty() {
@@ -139,17 +130,15 @@ impl<'d> Tuner<'d> {
             )
             .help("keep the node in float with a row of `precision.rules`, or report the operator"));
         }
-        match self.how {
-            How::Fastest => {}
-            How::FirstRight => return self.first_right(p, numerics, tensors, &tactics),
+        let choice = match self.how {
+            How::Fastest => self.measure(p, numerics, tensors, tactics)?,
+            How::FirstRight => self.first_right(p, numerics, tensors, &tactics)?,
             How::First => {
                 let candidates = vec![Candidate { tactic: tactics[0].clone(), verdict: Verdict::Only }];
                 return Ok(Choice { tactic: tactics[0].clone(), candidates });
             }
-        }
-        let choice = self.measure(p, numerics, tensors, tactics)?;
+        };
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
-        self.used.insert(key.clone(), &choice);
         self.cache.insert(key, &choice);
         Ok(choice)
     }

@@ -9,6 +9,7 @@ use crate::ir::array::{Array, Data, Number};
 use crate::ir::attrs::{Attr, Attrs, Check};
 use crate::ir::graph::Fact;
 use crate::ir::ops::Geometry;
+use rayon::prelude::*;
 
 /// Convolution, with what is fused into it.
 #[derive(Clone, PartialEq, Debug)]
@@ -97,31 +98,38 @@ impl Operator for Conv {
     }
 }
 
-/// The sums alone, without bias.
+/// The sums alone, without bias. Each output map is the sum of its channels' shifted planes, one tap after the other:
+/// every output adds up its products in the order channel, line, column.
 fn convolve<T: Number>(x: &[T], w: &[T], xs: &Shape, ws: &Shape, groups: usize, g: &Geometry) -> Vec<T> {
-    let (channels, height, width) = (xs[1], xs[2], xs[3]);
-    let (maps, depth, kh, kw) = (ws[0], ws[1], ws[2], ws[3]);
-    let mut y = Vec::with_capacity(xs[0] * maps * g.output[0] * g.output[1]);
-    for n in 0..xs[0] {
-        for m in 0..maps {
-            let first = m / (maps / groups) * depth;
-            for oh in 0..g.output[0] {
-                for ow in 0..g.output[1] {
-                    let mut sum = T::ZERO;
-                    for c in 0..depth {
-                        for i in 0..kh {
-                            let Some(h) = g.source(0, oh, i) else { continue };
-                            for j in 0..kw {
-                                let Some(v) = g.source(1, ow, j) else { continue };
-                                let a = x[((n * channels + first + c) * height + h) * width + v];
-                                sum = sum + a * w[((m * depth + c) * kh + i) * kw + j];
-                            }
-                        }
-                    }
-                    y.push(sum);
-                }
+    let (channels, plane) = (xs[1], xs[2] * xs[3]);
+    let (maps, depth, taps) = (ws[0], ws[1], ws[2] * ws[3]);
+    let area = g.output[0] * g.output[1];
+    let mut y = vec![T::ZERO; xs[0] * maps * area];
+    y.par_chunks_mut(area.max(1)).enumerate().for_each(|(map, y)| {
+        let (n, m) = (map / maps, map % maps);
+        let first = n * channels + m / (maps / groups) * depth;
+        for c in 0..depth {
+            let x = &x[(first + c) * plane..][..plane];
+            for tap in 0..taps {
+                add_plane(y, x, w[(m * depth + c) * taps + tap], [tap / ws[3], tap % ws[3]], g);
             }
         }
-    }
+    });
     y
+}
+
+/// Adds `x` times `w` to an output plane, where `x` lies under it at kernel position `tap`.
+fn add_plane<T: Number>(y: &mut [T], x: &[T], w: T, tap: [usize; 2], g: &Geometry) {
+    let columns: Vec<usize> = (0..g.output[1]).filter(|&o| g.source(1, o, tap[1]).is_some()).collect();
+    let (Some(&from), Some(&to)) = (columns.first(), columns.last()) else { return };
+    let Some(left) = g.source(1, from, tap[1]) else { return };
+    for (o, y) in y.chunks_exact_mut(g.output[1]).enumerate() {
+        let Some(line) = g.source(0, o, tap[0]) else { continue };
+        let x = &x[line * g.input[1] + left..(line + 1) * g.input[1]];
+        let y = &mut y[from..=to];
+        match g.strides[1] {
+            1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y = *y + x * w),
+            stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y = *y + x * w),
+        }
+    }
 }

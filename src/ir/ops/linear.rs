@@ -8,6 +8,7 @@ use super::{Fused, Operator, Role};
 use crate::ir::array::{Array, Data, Number};
 use crate::ir::attrs::{Attrs, Check};
 use crate::ir::graph::Fact;
+use rayon::prelude::*;
 
 /// Product with a constant matrix, with what is fused into it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -75,6 +76,6 @@ impl Operator for Linear {
 /// `x [rows, k]` times the transpose of `w [n, k]`.
 fn multiply<T: Number>(x: &[T], w: &[T], n: usize, k: usize) -> Vec<T> {
     let dot = |a: &[T], b: &[T]| a.iter().zip(b).fold(T::ZERO, |s, (&a, &b)| s + a * b);
-    let rows = x.chunks_exact(k.max(1));
-    rows.flat_map(|row| (0..n).map(move |j| dot(row, &w[j * k..(j + 1) * k]))).collect()
+    let rows = x.par_chunks_exact(k.max(1));
+    rows.flat_map_iter(|row| (0..n).map(move |j| dot(row, &w[j * k..(j + 1) * k]))).collect()
 }
