@@ -91,6 +91,7 @@ pub fn calibrate(
                 &method_options,
                 (engine, session),
                 data,
+                net.probabilities,
                 monitor,
             )?
         }

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod drift;
 pub mod evaluate;
 pub mod feed;
+pub mod finals;
 pub mod fp32;
 pub mod import;
 pub mod infer;

@@ -1,6 +1,8 @@
 //! `auto`: for each tensor the method whose threshold costs least at the outputs of the nodes that read it, measured
-//! on held-out calibration samples (every fifth, left out of the statistics that the thresholds come from here).
+//! on held-out calibration samples (every fifth, left out of the statistics that the thresholds come from here). The
+//! mixture then competes with each method used throughout, in [`super::finals`].
 
+use super::finals::Finals;
 use super::fp32::small_engine;
 use super::ranges::{Winners, range_of};
 use super::taps::Collect;
@@ -41,6 +43,7 @@ pub fn select(
     options: &Options,
     (engine, session): (&Engine, &mut Session),
     (dataset, preprocess): (&Dataset, &Preprocess),
+    probabilities: bool,
     monitor: &dyn Monitor,
 ) -> Result<Winners> {
     let mut contests = contests(g, codings, cache, options);
@@ -58,7 +61,9 @@ pub fn select(
         contests.par_iter_mut().try_for_each(|c| c.add(g, &values, &engines))?;
         monitor.advance(1);
     }
-    Ok(contests.into_iter().map(|c| c.finish(g, cache)).collect())
+    let mixed: Winners = contests.into_iter().map(|c| c.finish(g, cache)).collect();
+    let finals = Finals { graph: g, codings, cache, options, probabilities };
+    finals.best(mixed, session, (dataset, preprocess), &held_out, monitor)
 }
 
 /// The values that have something to choose: how each is coded, and the nodes that read it in 8 bits.
@@ -77,7 +82,7 @@ fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec
 /// Digest of everything about a graph, beside the model and the statistics, that the contest depends on: a cache with
 /// another one has winners of another contest.
 pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
-    let mut text = String::new();
+    let mut text = String::from("tensor by tensor, then whole networks\n");
     for m in METHODS {
         text += &format!("method {}\n", m.name());
     }

@@ -12,7 +12,7 @@ pub enum Coding {
     Signed,
     /// u8 from 0: the tensor cannot be negative.
     Unsigned,
-    /// u8 with a zero point: the negative side is short, and every reader is unpadded.
+    /// u8 with a zero point: the range need not be symmetric, as every reader can take the zero point away for nothing.
     Shifted,
 }
 
@@ -27,12 +27,16 @@ pub fn codings(g: &Graph, settings: &Settings) -> Vec<Option<Coding>> {
         if value.constant.is_some() || value.fact.dtype != DType::F32 {
             continue;
         }
-        let readers: Vec<&Node> = consumers[v.index()].iter().map(|&n| g.node(n)).collect();
-        let short = producers[v.index()].is_some_and(|p| short_negative_side(&g.node(p).op));
+        let readers = &consumers[v.index()];
+        // what only moves has the scale of what it moves
+        let moved =
+            producers[v.index()].is_some_and(|p| matches!(g.node(p).op.role(), Role::Move | Role::Concat));
+        let shiftable =
+            !moved && !readers.is_empty() && readers.iter().all(|&n| takes_zero_points(g, g.node(n), v));
         codings[v.index()] = Some(match () {
             () if !settings.unsigned => Coding::Signed,
             () if non_negative[v.index()] => Coding::Unsigned,
-            () if short && !readers.is_empty() && readers.iter().all(|n| unpadded(g, n)) => Coding::Shifted,
+            () if shiftable => Coding::Shifted,
             () => Coding::Signed,
         });
     }
@@ -69,19 +73,19 @@ fn constant_non_negative(g: &Graph, v: ValueId) -> bool {
     g.value(v).constant.as_ref().is_some_and(|t| t.to_f64().iter().all(|&x| x >= 0.0))
 }
 
-/// Functions with a short negative side: below about -0.4 they never go.
-fn short_negative_side(op: &Op) -> bool {
-    matches!(op, Op::Unary(u) if matches!(u.f, UnaryFn::Gelu | UnaryFn::Silu | UnaryFn::HardSwish))
-}
-
-/// Does this node multiply without padding, so that a zero point costs nothing but a constant?
-fn unpadded(g: &Graph, n: &Node) -> bool {
+/// Does a zero point of `v` cost this reader nothing but a constant? What multiplies starts its sums at it, unless
+/// padding makes them differ from pixel to pixel; what adds takes it away where it widens to f32.
+fn takes_zero_points(g: &Graph, n: &Node, v: ValueId) -> bool {
+    let multiplied = n.inputs.first() == Some(&v);
     match &n.op {
         Op::Linear(_) => true,
         Op::Conv(c) => {
             let facts = g.input_facts(n);
-            !n.op.fused().residual && c.geometry(&facts[0].shape, &facts[1].shape).is_ok_and(|w| !w.padded())
+            // a network's first convolution is padded with the zero point, which no kernel for few channels minds
+            let unpadded = c.geometry(&facts[0].shape, &facts[1].shape).is_ok_and(|w| !w.padded());
+            !multiplied || unpadded || g.inputs.contains(&v)
         }
-        _ => false,
+        Op::Binary(b) => matches!(b.f, BinaryFn::Add | BinaryFn::Mul),
+        op => op.role() == Role::Average,
     }
 }
