@@ -188,13 +188,15 @@ impl Resolver<'_> {
             }
             return Ok(None);
         };
-        let drop = self.s.gate.max_drop.and_then(|_| self.d.spot("gate.max_drop"));
+        let gate = &self.s.gate;
+        let of_labels = [("gate.max_drop", gate.max_drop), ("gate.min_top1", gate.min_top1)];
+        let judged = of_labels.into_iter().find(|(_, limit)| limit.is_some()).map(|(key, _)| key);
         Ok(Some(job::Evaluation {
             data: self.data("evaluation.data", data, model, e.label_offset)?,
             samples: e.samples,
             metrics: e.metrics.clone(),
             batch: e.batch,
-            labels_needed_at: drop.map(|spot| self.d.place(spot)),
+            labels_needed: judged.and_then(|key| Some((key, self.d.place(self.d.spot(key)?)))),
         }))
     }
 
@@ -222,13 +224,17 @@ impl Resolver<'_> {
     }
 
     fn gate(&self) -> Result<()> {
-        let gates =
-            [("gate.max_drop", self.s.gate.max_drop), ("gate.min_agreement", self.s.gate.min_agreement)];
-        for (key, value) in gates {
+        let gate = &self.s.gate;
+        let gates = [
+            ("gate.max_drop", gate.max_drop, "percentage points"),
+            ("gate.min_top1", gate.min_top1, "percent"),
+            ("gate.min_agreement", gate.min_agreement, "percent"),
+        ];
+        for (key, value, unit) in gates {
             let Some(value) = value else { continue };
             if !(0.0..=100.0).contains(&value) {
                 let d = self.d.error(OUT_OF_RANGE, key, format!("`{key}` is {value}"));
-                return Err(d.expected("0 to 100, in percentage points"));
+                return Err(d.expected(format!("0 to 100, in {unit}")));
             }
             if self.s.evaluation.data.is_none() {
                 return Err(self

@@ -257,5 +257,6 @@ impl fmt::Display for Step {
     }
 }
 
+mod doubt;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::Options;
 use super::calibrate::Calibrated;
 use super::chain::shown;
+use super::doubts;
 use super::drift::LayerDrift;
 use super::evaluate::Evaluated;
 use super::import::Network;
@@ -66,11 +67,23 @@ impl<'a> Parts<'a> {
     }
 }
 
+impl Parts<'_> {
+    /// What was asked for.
+    pub fn job(&self) -> &Job {
+        self.job
+    }
+}
+
 /// Fills a report.
 pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Result<()> {
-    let gate = Gate { max_drop_top1: p.job.gate.max_drop, min_agreement_top1: p.job.gate.min_agreement };
+    let gate = Gate {
+        max_drop_top1: p.job.gate.max_drop,
+        min_top1: p.job.gate.min_top1,
+        min_agreement_top1: p.job.gate.min_agreement,
+    };
     r.gate = (gate != Gate::default()).then_some(gate);
     r.warnings = p.net.warnings.clone();
+    r.warnings.extend(doubts::doubts(&p));
     r.rewrites = rewrites(p.net);
     r.calibration = Some(calibration(&p));
     r.tensors = tensors(&p);

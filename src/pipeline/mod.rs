@@ -9,6 +9,7 @@ pub mod bench;
 pub mod build;
 pub mod calibrate;
 pub mod chain;
+pub mod doubts;
 pub mod drift;
 pub mod evaluate;
 pub mod fp32;

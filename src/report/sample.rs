@@ -43,7 +43,7 @@ pub fn regressor() -> Report {
 
 fn classifier_of(blocks: usize) -> Report {
     let mut r = Report::new("resnet-eurosat");
-    r.gate = Some(Gate { max_drop_top1: Some(0.5), min_agreement_top1: None });
+    r.gate = Some(Gate { max_drop_top1: Some(0.5), ..Gate::default() });
     r.accuracy = Some(accuracy());
     r.layers = layers(blocks);
     r.tensors = tensors(&r.layers);

@@ -75,12 +75,15 @@ pub struct Report {
     pub files: Vec<OutputFile>,
 }
 
-/// The largest tolerated loss.
+/// What the engine must keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gate {
     /// Largest `accuracy.drop_top1` that passes, in percentage points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_drop_top1: Option<f64>,
+    /// Smallest `accuracy.engine.top1` that passes, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_top1: Option<f64>,
     /// Smallest share of samples, in percent, whose class must be FP32's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_agreement_top1: Option<f64>,
