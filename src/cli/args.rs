@@ -84,7 +84,7 @@ pub enum Command {
     Bench(Bench),
     /// Say what is in a file: model, calibration cache, timing cache, engine, graph text, report
     #[command(
-        after_help = "Examples:\n  quantize inspect model.onnx\n  quantize inspect resnet.engine --json | jq .layers"
+        after_help = "Examples:\n  quantize inspect model.onnx\n  quantize inspect model.onnx --nodes\n  quantize inspect resnet.engine --json | jq .layers"
     )]
     Inspect(Inspect),
     /// List what there is: operators, methods, rewrites, tactics, metrics, codes
@@ -178,6 +178,9 @@ pub struct Bench {
 pub struct Inspect {
     /// The file; its content says what it is
     pub file: PathBuf,
+    /// Of a model: list its nodes too, whose names `precision.rules` match
+    #[arg(long)]
+    pub nodes: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -143,6 +143,8 @@ pub struct Precision {
 /// An exception.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    /// Where the configuration says so.
+    pub place: Option<Place>,
     /// Which nodes.
     pub nodes: Nodes,
     /// What they compute in.

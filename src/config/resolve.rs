@@ -213,7 +213,8 @@ impl Resolver<'_> {
                     return Err(self.d.error(WRONG_TYPE, &key, what).expected("exactly one of name and op"));
                 }
             };
-            rules.push(job::Rule { nodes, precision: rule.precision });
+            let place = self.d.spot(&format!("precision.rules[{i}]")).map(|spot| self.d.place(spot));
+            rules.push(job::Rule { place, nodes, precision: rule.precision });
         }
         let mut fallback = p.fallback;
         if fallback == Fallback::Fp16 && self.s.target == Target::Cpu {

@@ -3,7 +3,7 @@
 use super::assemble::{self, Parts};
 use super::calibrate::{self as calibration, Calibrated};
 use super::import;
-use super::{Options, Outcome, build as building, drift, evaluate, fp32, latency};
+use super::{Options, Outcome, build as building, drift, evaluate, fp32, latency, rules};
 use crate::base::codes::machine;
 use crate::base::digest::Digest;
 use crate::base::{Diagnostic, Monitor, Result, files};
@@ -72,6 +72,10 @@ impl<'a> Chain<'a> {
         self.monitor.stage("import", "model", 1);
         let mut net = import::import(&job.model)?;
         self.monitor.advance(1);
+        for warning in rules::check(&net.graph, &job.precision)? {
+            self.monitor.note(&warning);
+            net.warnings.push(warning);
+        }
         self.report.seconds.import = Some(lap());
 
         let batch = building::largest_batch(job);

@@ -18,6 +18,7 @@ pub mod infer;
 pub mod latency;
 pub mod observe;
 pub mod ranges;
+pub mod rules;
 pub mod select;
 pub mod taps;
 

@@ -30,8 +30,27 @@ pub fn onnx(path: &Path, page: &mut Page) -> Result<()> {
     Ok(())
 }
 
+/// Lists the nodes of an ONNX model by the names that `precision.rules` match.
+pub fn onnx_nodes(path: &Path, page: &mut Page) -> Result<()> {
+    page.table(nodes(&import(path, &ImportOptions::default())?.graph));
+    Ok(())
+}
+
+/// Lists the nodes of a graph in text form.
+pub fn graph_text_nodes(path: &Path, page: &mut Page) -> Result<()> {
+    page.table(nodes(&parsed(path)?));
+    Ok(())
+}
+
 /// Describes a graph in text form.
 pub fn graph_text(path: &Path, page: &mut Page) -> Result<()> {
+    let g = parsed(path)?;
+    page.fact("name", g.name.as_str());
+    graph(&g, page);
+    Ok(())
+}
+
+fn parsed(path: &Path) -> Result<Graph> {
     let g = Graph::parse(&files::read_text(path)?).map_err(|mut e| {
         // the parser knows the line, not the file
         if let Some(Place::File { path: p, .. }) = &mut e.place {
@@ -43,9 +62,7 @@ pub fn graph_text(path: &Path, page: &mut Page) -> Result<()> {
         let e = Diagnostic::new(MALFORMED, "the graph contradicts itself").at(Place::file(path));
         violations.into_iter().take(10).fold(e, |e, v| e.detail(v.to_string()))
     })?;
-    page.fact("name", g.name.as_str());
-    graph(&g, page);
-    Ok(())
+    Ok(g)
 }
 
 fn graph(g: &Graph, page: &mut Page) {
@@ -86,6 +103,23 @@ fn operators(g: &Graph) -> Table {
     let mut t = Table::new("operators", &["operator", "nodes", "macs"]);
     for (kind, (count, macs)) in kinds {
         t.row([kind.into(), Cell::count(count), Cell::new(large(macs as f64), macs)]);
+    }
+    t
+}
+
+fn nodes(g: &Graph) -> Table {
+    let mut t = Table::new("nodes", &["operator", "macs", "output", "name"]);
+    for (_, n) in g.nodes() {
+        let shape = n.outputs.first().map(|v| &g.value(*v).fact.shape);
+        t.row([
+            n.op.kind().into(),
+            Cell::new(large(g.macs(n) as f64), g.macs(n)),
+            Cell::new(
+                shape.map(|s| s.to_string()).unwrap_or_default(),
+                shape.map(|s| s.0.clone()).unwrap_or_default(),
+            ),
+            n.name.as_str().into(),
+        ]);
     }
     t
 }
