@@ -15,6 +15,7 @@ use crate::base::digest::Digest;
 use crate::calib::flags::clipped_share;
 use crate::calib::histogram::BINS;
 use crate::calib::methods;
+use crate::calib::noise::Noise;
 use crate::config::Job;
 use crate::device::Device;
 use crate::device::cpu::Cpu;
@@ -43,8 +44,8 @@ pub struct Parts<'a> {
     pub reference: Option<&'a Engine>,
     /// Accuracy.
     pub evaluated: Option<Evaluated>,
-    /// Drift by node.
-    pub drift: BTreeMap<String, LayerDrift>,
+    /// Drift by node, and how many samples it is of.
+    pub drift: (BTreeMap<String, LayerDrift>, u64),
     /// Latencies and profiles.
     pub timed: Option<Timed>,
 }
@@ -61,7 +62,7 @@ impl<'a> Parts<'a> {
             graph: None,
             reference: None,
             evaluated: None,
-            drift: BTreeMap::new(),
+            drift: (BTreeMap::new(), 0),
             timed: None,
         }
     }
@@ -91,6 +92,7 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
     r.size_bytes = SizeBytes { model: Some(p.net.bytes), engine: None };
     if let Some(e) = p.engine {
         r.layers = layers(&p, e);
+        r.drift_samples = (p.drift.1 > 0).then_some(p.drift.1);
         r.coverage = Coverage::of(&r.layers);
         r.memory_bytes.arena = Some(e.plan.arena as u64);
         r.memory_bytes.activations_sum = Some(e.plan.buffers_sum() as u64);
@@ -187,6 +189,7 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
     let options = methods::Options { percentile: p.job.calibration.percentile };
     let mut flags = ranges::flags(&p.calibrated.cache, &options);
     let consumers = consumers(p);
+    let mut sharing = ranges::sharing(&p.net.graph, &p.calibrated.cache);
     // in the order of the graph, which is that of execution
     let order: Vec<String> =
         p.net.graph.live_values().into_iter().map(|v| p.net.graph.value(v).name.clone()).collect();
@@ -215,6 +218,8 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             scale: chosen.map(|c| c.params.scale.get()),
             zero_point: chosen.map(|c| c.params.zero_point),
             clipped: chosen.map(|c| clipped_share(&all, c.range)),
+            sqnr_db: chosen.and_then(|c| Noise::of(&all, c.range).sqnr_db()),
+            shared_with: sharing.remove(name),
             zero_code: chosen.map(|c| zero_code(&all, c.params.scale.get())),
             half_spread: spread,
             histogram: (all.count > all.zeros)
@@ -251,7 +256,7 @@ fn layer(
     reference: Option<f64>,
 ) -> Layer {
     let buffer = e.plan.buffer(s.outputs[0]);
-    let drift = p.drift.get(&s.name).cloned().unwrap_or_default();
+    let drift = p.drift.0.get(&s.name).cloned().unwrap_or_default();
     let reason = s.precision.as_ref().map(|p| &p.reason);
     let tensor = p.calibrated.cache.tensors.get(&buffer.value);
     let clipped = buffer.quant.and(tensor).and_then(|t| {

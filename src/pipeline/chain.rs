@@ -129,7 +129,7 @@ impl<'a> Chain<'a> {
         self.finish(parts)
     }
 
-    /// What drift is measured on: the first evaluation samples, or calibration samples where there are none.
+    /// What drift is measured on: the evaluation samples, or the calibration samples where there are none.
     fn samples(&self, c: &Calibrated) -> Result<Option<(crate::data::Dataset, crate::data::Preprocess)>> {
         if let Some(e) = &self.job.evaluation {
             return Ok(Some((e.dataset()?, e.data.preprocess.clone())));

@@ -109,9 +109,11 @@ fn worst_layers(report: &Report) -> Option<String> {
     if layers.is_empty() {
         return None;
     }
-    let mut text = String::from(
-        "Layers with the largest error of their own:\n\n| layer | op | local SQNR, dB | cumulative, dB | time, µs |\n\
-         |---|---|---:|---:|---:|\n",
+    let on =
+        report.drift_samples.map(|n| format!(" (on {})", words::plural(n, "sample"))).unwrap_or_default();
+    let mut text = format!(
+        "Layers with the largest error of their own{on}:\n\n\
+         | layer | op | local SQNR, dB | cumulative, dB | time, µs |\n|---|---|---:|---:|---:|\n",
     );
     for l in layers.iter().take(WORST) {
         let (local, cumulative) = (words::decibels(l.local_sqnr_db), words::decibels(l.sqnr_db));
@@ -143,9 +145,9 @@ fn some_names(names: &[&str]) -> String {
 }
 
 fn flags(report: &Report) -> Option<String> {
-    let flagged = report.tensors.iter().filter(|t| !t.flags.is_empty());
-    let items = flagged.map(|t| format!("`{}`: {}", code(&t.name), escape(&t.flags.join("; "))));
-    Some(format!("Tensors to look at:\n\n{}", list(items)?))
+    let items =
+        report.flagged().into_iter().map(|t| format!("`{}`: {}", code(&t.name), escape(&t.flags.join("; "))));
+    Some(format!("Tensors to look at, worst first:\n\n{}", list(items)?))
 }
 
 fn files(report: &Report) -> Option<String> {

@@ -33,16 +33,18 @@ pub fn body(report: &Report) -> Option<Markup> {
     })
 }
 
-/// The tensors that deserve a look, worst first, and the others in their own order. Flags count first, then the
-/// local error of the layer that writes the tensor.
+/// The tensors that deserve a look, worst first, and the others in their own order. Flagged ones come first, then
+/// what the range leaves of the tensor counts, or the local error of the layer that writes it where that is unknown.
 fn by_concern(report: &Report) -> (Vec<&TensorReport>, Vec<&TensorReport>) {
     let errors: HashMap<&str, f64> =
         report.layers.iter().filter_map(|l| Some((l.output.as_str(), l.local_sqnr_db?))).collect();
-    let error = |t: &TensorReport| errors.get(t.name.as_str()).copied().unwrap_or(f64::INFINITY);
+    let error = |t: &TensorReport| {
+        t.sqnr_db.or_else(|| errors.get(t.name.as_str()).copied()).unwrap_or(f64::INFINITY)
+    };
     let mut order: Vec<usize> = (0..report.tensors.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (&report.tensors[a], &report.tensors[b]);
-        b.flags.len().cmp(&a.flags.len()).then(error(a).total_cmp(&error(b)))
+        a.flags.is_empty().cmp(&b.flags.is_empty()).then(error(a).total_cmp(&error(b)))
     });
     let (worst, rest) = order.split_at(OPEN.min(order.len()));
     let mut rest = rest.to_vec();
@@ -53,15 +55,17 @@ fn by_concern(report: &Report) -> (Vec<&TensorReport>, Vec<&TensorReport>) {
 fn card(t: &TensorReport) -> Markup {
     let spread = t.half_spread.map(|s| format!("halves differ by {}", words::share(Some(s))));
     let clipped = t.clipped.map(|c| format!("{} clipped", words::share(Some(c))));
+    let left = t.sqnr_db.map(|db| format!("{} dB by its range", words::decibels(Some(db))));
     let zeros = t.zero_code.map(|z| format!("{} become zero", words::share(Some(z))));
     let step = t.scale.map(|s| format!("step {}", words::short(s.into())));
     let zero_point = t.zero_point.filter(|z| *z != 0).map(|z| format!("zero point {z}"));
     let seen = format!("seen {} to {}", words::short(t.min.into()), words::short(t.max.into()));
-    let facts: Vec<String> = [Some(t.dtype.clone()), step, zero_point, Some(seen), clipped, zeros, spread]
-        .into_iter()
-        .flatten()
-        .filter(|f| !f.is_empty())
-        .collect();
+    let facts: Vec<String> =
+        [Some(t.dtype.clone()), step, zero_point, Some(seen), clipped, zeros, left, spread]
+            .into_iter()
+            .flatten()
+            .filter(|f| !f.is_empty())
+            .collect();
     html! {
         article.tensor {
             h3 { code { (t.name) } }

@@ -52,6 +52,9 @@ pub struct Report {
     pub memory_bytes: MemoryBytes,
     /// Stable. Wall-clock seconds of each stage.
     pub seconds: Seconds,
+    /// How many samples the drift of the layers was measured on, spread evenly over the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_samples: Option<u64>,
     /// The calibrated activation tensors in execution order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<TensorReport>,
@@ -124,6 +127,14 @@ impl Report {
     /// An empty report of `model`, of this version.
     pub fn new(model: impl Into<String>) -> Self {
         Report { schema_version: SCHEMA_VERSION, model: model.into(), ..Report::default() }
+    }
+
+    /// The flagged tensors, those first of which their range leaves least.
+    pub fn flagged(&self) -> Vec<&TensorReport> {
+        let mut flagged: Vec<&TensorReport> = self.tensors.iter().filter(|t| !t.flags.is_empty()).collect();
+        let left = |t: &TensorReport| t.sqnr_db.unwrap_or(f64::INFINITY);
+        flagged.sort_by(|a, b| left(a).total_cmp(&left(b)));
+        flagged
     }
 
     /// How many times faster the engine is than the reference, by median latency.
