@@ -16,6 +16,7 @@ pub mod nearest;
 pub mod quant;
 pub mod shape;
 pub mod tensor;
+pub mod threads;
 
 pub use aligned::Aligned;
 pub use codes::Code;

@@ -1,5 +1,6 @@
 //! What can be typed: the arguments as they are, before anything is opened.
 
+use crate::base::threads;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -141,7 +142,7 @@ pub struct Run {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
     /// Threads [default: as many as the machine has cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
     /// Print JSON
     #[arg(long)]
@@ -157,7 +158,7 @@ pub struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     pub batch: usize,
     /// Threads [default: as many as the machine has cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
     /// How long to measure
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "5", value_parser = seconds)]
@@ -271,6 +272,18 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of threads that the machine can make some use of.
+fn thread_count(text: &str) -> Result<usize, String> {
+    match positive(text)? {
+        n if n > threads::most() => Err(format!(
+            "this machine has {}; at most {} can be asked for",
+            threads::machine(),
+            threads::most()
+        )),
+        n => Ok(n),
+    }
+}
+
 /// Seconds as people write them: `5`, `0.25`.
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
@@ -300,6 +313,7 @@ mod tests {
             "x",
             "run e",
             "bench e --batch 0",
+            "bench e --threads 99999",
             "bench e --duration -1",
             "bench e --duration NaN",
             "-q -v doctor",

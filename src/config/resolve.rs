@@ -6,7 +6,7 @@ use super::paths::{Want, path};
 use super::schema;
 use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
 use crate::base::codes::data::PREPROCESS;
-use crate::base::{Result, Shape, nearest};
+use crate::base::{Result, Shape, nearest, threads};
 use crate::data::{Form, Preprocess, Source, source::read_classes};
 use std::path::PathBuf;
 
@@ -39,6 +39,8 @@ impl Resolver<'_> {
         let calibration = self.calibration(&model)?;
         let evaluation = self.evaluation(&model)?;
         let precision = self.precision()?;
+        let cpu =
+            schema::Cpu { threads: self.threads("cpu.threads", self.s.cpu.threads), ..self.s.cpu.clone() };
         self.gate()?;
         self.trt_cache()?;
         Ok(Job {
@@ -46,7 +48,7 @@ impl Resolver<'_> {
             name,
             target: self.s.target,
             device: self.s.device,
-            cpu: self.s.cpu.clone(),
+            cpu,
             model,
             preprocess,
             calibration,
@@ -139,12 +141,15 @@ impl Resolver<'_> {
     fn calibration(&mut self, model: &job::Model) -> Result<job::Calibration> {
         let c = &self.s.calibration;
         self.known("calibration.method", &c.method, self.names.methods)?;
-        if !(c.percentile > 0.0 && c.percentile <= 100.0) {
+        if !(50.0..=100.0).contains(&c.percentile) {
             let what = format!("`calibration.percentile` is {}", c.percentile);
-            return Err(self
-                .d
-                .error(OUT_OF_RANGE, "calibration.percentile", what)
-                .expected("a share in percent, above 0 and at most 100, such as 99.99"));
+            let d = self.d.error(OUT_OF_RANGE, "calibration.percentile", what);
+            let d = d.expected("the share of values that the range holds, in percent, from 50 to 100");
+            return Err(match c.percentile > 0.5 && c.percentile <= 1.0 {
+                // at most six decimals: 0.9999 times 100 is not 99.99 in binary
+                true => d.help(format!("for this share write {}", (c.percentile * 1e8).round() / 1e6)),
+                false => d.help("usual are 99.9 to 99.999"),
+            });
         }
         self.positive("calibration.samples", c.samples)?;
         self.positive("calibration.batch", Some(c.batch))?;
@@ -170,7 +175,7 @@ impl Resolver<'_> {
             shuffle: c.shuffle,
             seed: c.seed,
             batch: c.batch,
-            threads: c.threads,
+            threads: self.threads("calibration.threads", c.threads),
             cache: self.optional("calibration.cache", &c.cache, Want::File)?,
         })
     }
@@ -282,6 +287,16 @@ impl Resolver<'_> {
             Some(name) => d.help(format!("did you mean `{name}`?")),
             None => d,
         })
+    }
+
+    /// A number of threads, less where it is far more than the machine has: a configuration may come from a larger one.
+    fn threads(&mut self, key: &str, asked: usize) -> usize {
+        let most = threads::most();
+        if asked > most {
+            let machine = threads::machine();
+            self.notes.push(format!("`{key}` is {asked}; {most} are taken, as the machine has {machine}"));
+        }
+        asked.min(most)
     }
 
     fn positive(&self, key: &str, value: Option<usize>) -> Result<()> {

@@ -73,6 +73,11 @@ impl Parts<'_> {
     pub fn job(&self) -> &Job {
         self.job
     }
+
+    /// What the calibration left.
+    pub fn calibrated(&self) -> &Calibrated {
+        self.calibrated
+    }
 }
 
 /// Fills a report.

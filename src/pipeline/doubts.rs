@@ -4,9 +4,10 @@
 use super::assemble::Parts;
 use crate::eval::significance::wilson95;
 use crate::report::model::Accuracy;
+use crate::report::words;
 
 /// Every check.
-static CHECKS: &[fn(&Parts) -> Option<String>] = &[mixed_units, near_chance];
+static CHECKS: &[fn(&Parts) -> Option<String>] = &[mixed_units, same_samples, near_chance];
 
 /// What is doubtful about a run.
 pub fn doubts(p: &Parts) -> Vec<String> {
@@ -19,6 +20,19 @@ fn mixed_units(p: &Parts) -> Option<String> {
     let calibration = job.calibration.data.as_ref();
     let evaluation = job.evaluation.as_ref().map(|e| &e.data);
     calibration.into_iter().chain(evaluation).find_map(|data| data.preprocess.doubt())
+}
+
+/// An evaluation on what the ranges were fitted to.
+fn same_samples(p: &Parts) -> Option<String> {
+    let evaluated = p.job().evaluation.as_ref()?.dataset().ok()?;
+    let same = evaluated.overlap(p.calibrated().dataset.as_ref()?);
+    (same > 0).then(|| {
+        format!(
+            "{} of the {} evaluation samples were calibrated on too: the engine is judged on what it was fitted to",
+            words::count(same as u64),
+            words::count(evaluated.len() as u64)
+        )
+    })
 }
 
 /// FP32 that guesses: an engine that guesses as well has lost nothing.

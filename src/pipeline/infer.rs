@@ -170,6 +170,12 @@ impl Reader<'_> {
         let unused = Preprocess::default();
         let preprocess = if sample.numbers { &unused } else { self.preprocess_for(sample)? };
         let read = sample.dataset.load(sample.index, preprocess)?;
+        if let Some(odd) = read.values.iter().find(|v| !v.is_finite()) {
+            let what = format!("the input holds {odd}, which no engine can compute with");
+            return Err(Diagnostic::new(codes::BAD_INPUT, what)
+                .at(sample.place())
+                .expected("finite numbers"));
+        }
         match read.shape == self.shape {
             true => Ok(read.values),
             false => {

@@ -286,6 +286,8 @@ fn tensor(i: usize, l: &Layer, layers: &[Layer]) -> TensorReport {
         scale: l.scale,
         zero_point: l.zero_point,
         clipped: l.clipped,
+        sqnr_db: l.local_sqnr_db,
+        shared_with: None,
         zero_code: Some(0.31),
         half_spread: Some(if weak { 0.14 } else { 0.013 }),
         histogram: Some(histogram(amax)),
