@@ -82,14 +82,27 @@ fn labelled(a: &Accuracy) -> Option<String> {
 fn gate(report: &Report) -> Option<String> {
     let Gate { max_drop_top1, min_top1, min_agreement_top1 } = report.gate?;
     let unmeasured = |known: bool| if known { "" } else { " but top-1 was not measured" };
-    let drop =
-        max_drop_top1.map(|most| format!("gate {most:.2} pp{}", unmeasured(drop_top1(report).is_some())));
+    let drop = max_drop_top1.map(|most| {
+        let open = if inconclusive(report, most) { doubt(report) } else { String::new() };
+        format!("gate {most:.2} pp{}{open}", unmeasured(drop_top1(report).is_some()))
+    });
     let top1 =
         min_top1.map(|least| format!("gate {least:.2} % top-1{}", unmeasured(engine_top1(report).is_some())));
     let agreement = min_agreement_top1
         .map(|least| format!("gate {least:.2} % same top-1{}", unmeasured(agreement(report).is_some())));
     let gates: Vec<String> = drop.into_iter().chain(top1).chain(agreement).collect();
     (!gates.is_empty()).then(|| gates.join(", "))
+}
+
+/// Does the interval of the drop reach to both sides of the gate? Then chance decided.
+fn inconclusive(report: &Report, most: f64) -> bool {
+    let interval = report.accuracy.as_ref().and_then(|a| a.drop_ci95);
+    interval.is_some_and(|[low, high]| low < most && most < high)
+}
+
+fn doubt(report: &Report) -> String {
+    let n = report.accuracy.as_ref().map_or(0, |a| a.n);
+    format!(" (inconclusive: n={n} cannot tell, the interval holds the gate)")
 }
 
 fn coverage(report: &Report) -> Option<String> {
@@ -162,6 +175,13 @@ mod tests {
             said(r),
             "FAIL: same top-1 as FP32 on 99.50 % (n=9), gate 1.00 pp but top-1 was not measured"
         );
+    }
+
+    #[test]
+    fn an_interval_that_holds_the_gate_is_inconclusive() {
+        let open = |drop, gate| said(report(drop, Some(gate))).contains("inconclusive: n=5000"); // the interval: +-0.2
+        assert!(open(0.4, 0.5) && open(0.6, 0.5));
+        assert!(!open(0.1, 0.5) && !open(0.9, 0.5));
     }
 
     #[test]
