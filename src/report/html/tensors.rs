@@ -22,7 +22,8 @@ pub fn body(report: &Report) -> Option<Markup> {
     let (worst, others) = by_concern(report);
     Some(html! {
         (lead("Magnitudes on a logarithmic count, zeros left out. Lines are the thresholds that each method gives; the \
-               bold one was taken, and values beyond it are clipped."))
+               bold one was taken, and values beyond it are clipped. Where tensors must share a scale, the one taken \
+               may be another tensor's."))
         div.tensors { @for t in &worst { (card(t)) } }
         @if !others.is_empty() {
             details.more {
@@ -71,6 +72,9 @@ fn card(t: &TensorReport) -> Markup {
             h3 { code { (t.name) } }
             @for flag in &t.flags { p.flag { (flag) } }
             p.muted { (facts.join(" · ")) }
+            @if let Some(other) = &t.shared_with {
+                p.muted { "threshold shared with " code { (other) } ": both have one scale" }
+            }
             @if let Some(h) = t.histogram.as_ref().filter(|h| !h.counts.is_empty()) { (histogram(t, h)) }
             @if !t.consumers.is_empty() || t.amax_sample.is_some() {
                 p.muted {
@@ -131,13 +135,29 @@ fn marks(t: &TensorReport) -> Vec<Mark> {
                 if let Some(own) = own {
                     own.chosen = false;
                 }
-                marks.push(Mark { label: "taken".into(), value: taken, chosen: true });
+                let label = if t.shared_with.is_some() { "shared" } else { "taken" };
+                marks.push(Mark { label: label.into(), value: taken, chosen: true });
             }
         }
     }
     marks.retain(|m| m.value.is_finite());
     marks.sort_by(|a, b| a.value.total_cmp(&b.value));
-    marks
+    merged(marks)
+}
+
+/// Methods that agree have one line with all their names.
+fn merged(marks: Vec<Mark>) -> Vec<Mark> {
+    let mut out: Vec<Mark> = Vec::new();
+    for m in marks {
+        match out.last_mut() {
+            Some(last) if (m.value - last.value).abs() <= 1e-6 * m.value.abs() => {
+                last.label = format!("{}, {}", last.label, m.label);
+                last.chosen |= m.chosen;
+            }
+            _ => out.push(m),
+        }
+    }
+    out
 }
 
 /// A label above the plot: on the right of its line, or on the left where the picture ends too soon.
