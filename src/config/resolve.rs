@@ -19,6 +19,18 @@ pub struct Names<'a> {
     pub metrics: &'a [&'a str],
 }
 
+/// What other tools call a method or a metric.
+const ALIASES: &[(&str, &str)] = &[
+    ("kl", "entropy"),
+    ("kld", "entropy"),
+    ("kl_divergence", "entropy"),
+    ("max", "minmax"),
+    ("absmax", "minmax"),
+    ("amax", "minmax"),
+    ("min_max", "minmax"),
+    ("accuracy", "top1"),
+];
+
 /// Fills in defaults, makes paths whole and checks that files exist and that the keys fit together.
 pub fn resolve(document: &Document, names: &Names) -> Result<Job> {
     Resolver { d: document, s: &document.schema, names, notes: Vec::new() }.job()
@@ -283,7 +295,10 @@ impl Resolver<'_> {
         }
         let d = self.d.error(UNKNOWN_VALUE, key, format!("`{key}` is `{found}`"));
         let d = d.expected(format!("one of {}", names.join(", ")));
-        Err(match nearest::nearest(found, names.iter().copied()) {
+        let usual =
+            ALIASES.iter().find(|(alias, _)| found.eq_ignore_ascii_case(alias)).map(|(_, name)| *name);
+        let usual = usual.filter(|name| names.contains(name));
+        Err(match usual.or_else(|| nearest::nearest(found, names.iter().copied())) {
             Some(name) => d.help(format!("did you mean `{name}`?")),
             None => d,
         })
