@@ -182,7 +182,10 @@ fn start(
     }
     let differing = differences(&cache.provenance, provenance);
     match (differing.is_empty(), options.trust_cache) {
-        (true, _) if cache.is_complete() => Ok((cache, CalibrationSource::Cache)),
+        (true, _) if cache.is_complete() => {
+            monitor.note(&format!("the calibration of an earlier run fits and is used: {}", own.display()));
+            Ok((cache, CalibrationSource::Cache))
+        }
         (true, _) => {
             monitor.note(&format!("going on from a checkpoint after {} images", cache.done));
             Ok((cache, CalibrationSource::Fresh))

@@ -3,7 +3,7 @@
 use super::assemble::{self, Parts};
 use super::calibrate::{self as calibration, Calibrated};
 use super::import;
-use super::{Options, Outcome, build as building, drift, evaluate, fp32, latency, rules};
+use super::{Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules};
 use crate::base::codes::machine;
 use crate::base::digest::Digest;
 use crate::base::{Diagnostic, Monitor, Result, files};
@@ -64,8 +64,10 @@ impl<'a> Chain<'a> {
 
     fn run(mut self, until: Until) -> Result<Outcome> {
         let (job, options) = (self.job, self.options);
-        for note in &job.notes {
-            self.monitor.note(note);
+        job.notes.iter().for_each(|note| self.monitor.note(note));
+        let _held = preflight::check(job, until == Until::Report)?;
+        if let Some(doubt) = doubts::of_preprocessing(job) {
+            self.monitor.note(&doubt);
         }
         let mut clock = Instant::now();
         let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
@@ -104,6 +106,7 @@ impl<'a> Chain<'a> {
         parts.engine = Some(&engine);
         parts.graph = Some(&graph);
         if until == Until::Engine {
+            self.note_old_report(&engine)?;
             return self.finish(parts);
         }
 
@@ -176,6 +179,21 @@ impl<'a> Chain<'a> {
         if let Some(path) = &self.job.build.timing_cache {
             self.timings.save(path)?;
             self.files.push(path.clone());
+        }
+        Ok(())
+    }
+
+    /// A report in the folder that is of another engine than the one just written there.
+    fn note_old_report(&self, engine: &Engine) -> Result<()> {
+        let path = self.job.output.dir.join("report.json");
+        let Some(old) = files::read_text(&path).ok().and_then(|text| report::from_json(&text).ok()) else {
+            return Ok(());
+        };
+        let now = Digest::of(&engine.to_bytes()?).to_string();
+        if old.provenance.engine_digest.is_some_and(|d| d != now) {
+            let dir = self.job.output.dir.display();
+            self.monitor
+                .note(&format!("report.* in {dir} are of an earlier engine, not of the one just written"));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! function in [`CHECKS`].
 
 use super::assemble::Parts;
+use crate::config::Job;
 use crate::eval::significance::wilson95;
 use crate::report::model::Accuracy;
 use crate::report::words;
@@ -14,9 +15,12 @@ pub fn doubts(p: &Parts) -> Vec<String> {
     CHECKS.iter().filter_map(|check| check(p)).collect()
 }
 
-/// A preprocessing that looks like units mixed up.
 fn mixed_units(p: &Parts) -> Option<String> {
-    let job = p.job();
+    of_preprocessing(p.job())
+}
+
+/// A preprocessing that looks like units mixed up: known before anything runs.
+pub fn of_preprocessing(job: &Job) -> Option<String> {
     let calibration = job.calibration.data.as_ref();
     let evaluation = job.evaluation.as_ref().map(|e| &e.data);
     calibration.into_iter().chain(evaluation).find_map(|data| data.preprocess.doubt())

@@ -17,6 +17,7 @@ pub mod import;
 pub mod infer;
 pub mod latency;
 pub mod observe;
+pub mod preflight;
 pub mod ranges;
 pub mod rules;
 pub mod select;
