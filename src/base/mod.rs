@@ -11,12 +11,12 @@ pub mod digest;
 pub mod dtype;
 pub mod files;
 pub mod index;
+pub mod machine;
 pub mod monitor;
 pub mod nearest;
 pub mod quant;
 pub mod shape;
 pub mod tensor;
-pub mod threads;
 
 pub use aligned::Aligned;
 pub use codes::Code;

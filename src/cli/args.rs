@@ -1,6 +1,6 @@
 //! What can be typed: the arguments as they are, before anything is opened.
 
-use crate::base::threads;
+use crate::base::machine;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -275,10 +275,10 @@ fn positive(text: &str) -> Result<usize, String> {
 /// A number of threads that the machine can make some use of.
 fn thread_count(text: &str) -> Result<usize, String> {
     match positive(text)? {
-        n if n > threads::most() => Err(format!(
+        n if n > machine::most_threads() => Err(format!(
             "this machine has {}; at most {} can be asked for",
-            threads::machine(),
-            threads::most()
+            machine::threads(),
+            machine::most_threads()
         )),
         n => Ok(n),
     }

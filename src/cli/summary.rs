@@ -29,6 +29,7 @@ pub fn of(report: &Report, files: &[PathBuf]) -> String {
     }
     let width = rows.iter().map(|(k, _)| k.len()).max().unwrap_or(0);
     let mut text: String = rows.iter().map(|(k, v)| format!("{k:width$}  {v}\n")).collect();
+    text = text.replace('−', "-"); // as in the verdict, and as terminals can be searched for
     if !report.verdict.is_empty() {
         text += &format!("{}{}\n", if text.is_empty() { "" } else { "\n" }, report.verdict);
     }

@@ -47,6 +47,8 @@ pub struct Model {
     pub path: PathBuf,
     /// The shapes of inputs that the configuration names, batch included.
     pub inputs: Vec<(String, Shape)>,
+    /// Where it does, or would.
+    pub inputs_at: Option<Place>,
     /// The names of the outputs, where there is a labels file.
     pub classes: Option<Vec<String>>,
 }

@@ -6,7 +6,7 @@ use super::paths::{Want, path};
 use super::schema;
 use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
 use crate::base::codes::data::PREPROCESS;
-use crate::base::{Result, Shape, nearest, threads};
+use crate::base::{Result, Shape, machine, nearest};
 use crate::data::{Form, Preprocess, Source, source::read_classes};
 use std::path::PathBuf;
 
@@ -108,6 +108,7 @@ impl Resolver<'_> {
         Ok(job::Model {
             path: path(self.d, "model.path", &m.path, Want::File)?,
             inputs,
+            inputs_at: self.d.spot("model.inputs").map(|spot| self.d.place(spot)),
             classes: labels.map(|p| read_classes(&p)).transpose()?,
         })
     }
@@ -306,10 +307,10 @@ impl Resolver<'_> {
 
     /// A number of threads, less where it is far more than the machine has: a configuration may come from a larger one.
     fn threads(&mut self, key: &str, asked: usize) -> usize {
-        let most = threads::most();
+        let most = machine::most_threads();
         if asked > most {
-            let machine = threads::machine();
-            self.notes.push(format!("`{key}` is {asked}; {most} are taken, as the machine has {machine}"));
+            let has = machine::threads();
+            self.notes.push(format!("`{key}` is {asked}; {most} are taken, as the machine has {has}"));
         }
         asked.min(most)
     }

@@ -10,8 +10,8 @@ use super::import::Network;
 use super::latency::Timed;
 use super::ranges;
 use super::taps::{Profile, nodes};
-use crate::base::Result;
 use crate::base::digest::Digest;
+use crate::base::{Result, machine};
 use crate::calib::flags::clipped_share;
 use crate::calib::histogram::BINS;
 use crate::calib::methods;
@@ -341,14 +341,18 @@ fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
     Ok(Provenance {
         version: env!("CARGO_PKG_VERSION").into(),
         command: p.options.command.clone(),
-        created: None,
+        created: Some(machine::now()),
         model_path: shown(&p.job.model.path),
         model_digest: p.net.digest.to_string(),
         engine_digest: None,
         config_digest: Digest::of(p.options.config_text.as_bytes()).to_string(),
         config: p.options.config_text.clone(),
         datasets,
-        machine: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
+        machine: [format!("{} {}", std::env::consts::ARCH, std::env::consts::OS)]
+            .into_iter()
+            .chain(machine::processor())
+            .collect::<Vec<_>>()
+            .join(", "),
         device: id.kind,
         isa: id.arch,
         threads: Some(id.width as u64),

@@ -240,9 +240,18 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// A path for people.
+/// A path for people: `a/b/../c` is `a/c`.
 pub fn shown(path: &Path) -> String {
-    path.display().to_string()
+    use std::path::Component;
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match (part, tidy.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(tidy.pop()),
+            (Component::CurDir, _) => {}
+            (part, _) => tidy.push(part),
+        }
+    }
+    tidy.display().to_string()
 }
 
 /// The device that the configuration asks for.
@@ -264,4 +273,21 @@ fn device(job: &Job) -> Result<Cpu> {
     };
     let threads = (job.cpu.threads > 0).then_some(job.cpu.threads);
     Cpu::new(isa, threads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_shown_without_detours() {
+        for (path, want) in [
+            ("configs/../calib_data/x", "calib_data/x"),
+            ("a/b/../../../c", "../c"),
+            ("/a/../b", "/b"),
+            ("./a", "a"),
+        ] {
+            assert_eq!(shown(Path::new(path)), want);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::base::codes::{data, engine as codes};
 use crate::base::{DType, Diagnostic, Monitor, Place, Result, Shape};
 use crate::data::array::Array;
-use crate::data::{Dataset, Form, Preprocess, Source};
+use crate::data::{Dataset, Form, Preprocess, Source, layout_hint};
 use crate::engine::{Engine, Session, session};
 use crate::eval::metrics::arg_max;
 use rayon::prelude::*;
@@ -182,7 +182,9 @@ impl Reader<'_> {
                 Err(Diagnostic::new(data::SAMPLE_SHAPE, format!("the input has the shape {}", read.shape))
                     .at(sample.place())
                     .expected(format!("{}, as the engine was built for", self.shape))
-                    .help("`quantize inspect ENGINE` prints the preprocessing that the engine carries"))
+                    .help(layout_hint(&read.shape, &self.shape).unwrap_or(
+                        "`quantize inspect ENGINE` prints the preprocessing that the engine carries",
+                    )))
             }
         }
     }

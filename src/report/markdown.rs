@@ -11,7 +11,8 @@ const WORST: usize = 5;
 
 /// The page, in GitHub's Markdown.
 pub fn render(report: &Report) -> String {
-    let mut page = format!("## {}\n\n**{}**\n", escape(&report.model), escape(&report.verdict));
+    let mut page =
+        format!("## {}\n\n**{}**\n", escape(&report.model), escape(&words::typeset(&report.verdict)));
     let sections: [fn(&Report) -> Option<String>; 8] =
         [warnings, accuracy, metrics, cost, worst_layers, stayed_float, flags, files];
     for section in sections {
@@ -70,11 +71,11 @@ fn details(a: &Accuracy) -> String {
 }
 
 fn metrics(report: &Report) -> Option<String> {
-    if report.metrics.is_empty() {
+    if report.further_metrics().is_empty() {
         return None;
     }
     let mut text = String::from("| metric | FP32 | engine |\n|---|---:|---:|\n");
-    for m in &report.metrics {
+    for m in report.further_metrics() {
         let unit = if m.unit.is_empty() { String::new() } else { format!(", {}", m.unit) };
         let (reference, engine) = (words::short_or_none(m.reference), words::short_or_none(m.engine));
         let _ = writeln!(text, "| {}{unit} | {reference} | {engine} |", escape(&m.metric));

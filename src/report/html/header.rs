@@ -21,7 +21,7 @@ pub fn header(report: &Report) -> Markup {
                 button #theme type="button" aria-label="Switch between light and dark" { "◐" }
             }
             h1 { (report.model) }
-            p.verdict { span class={ "badge " (class) } { (outcome.word()) } span.sentence { (sentence) } }
+            p.verdict { span class={ "badge " (class) } { (outcome.word()) } span.sentence { (words::typeset(sentence)) } }
             @if !report.warnings.is_empty() {
                 div.warnings role="note" {
                     @for warning in &report.warnings { p { (warning) } }

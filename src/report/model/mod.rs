@@ -137,6 +137,12 @@ impl Report {
         flagged
     }
 
+    /// The metrics that are not told elsewhere on a page: with an accuracy, its own.
+    pub fn further_metrics(&self) -> Vec<&Score> {
+        let told = |m: &Score| ["top1", "top5", "agreement_top1", "mean_kl"].contains(&m.metric.as_str());
+        self.metrics.iter().filter(|m| self.accuracy.is_none() || !told(m)).collect()
+    }
+
     /// How many times faster the engine is than the reference, by median latency.
     pub fn speedup(&self) -> Option<f64> {
         let (r, e) = (self.latency_ms.reference.as_ref()?, self.latency_ms.engine.as_ref()?);
