@@ -101,7 +101,7 @@ fn size(report: &Report) -> Option<Tile> {
     let (model, engine) = (s.model?, s.engine?);
     Some(Tile {
         label: "Size",
-        figure: words::fixed(100.0 * engine as f64 / model.max(1) as f64, 0),
+        figure: words::fixed(100.0 * engine as f64 / model.max(1) as f64, 1),
         unit: "%",
         note: format!("{} of {}", words::bytes(s.engine), words::bytes(s.model)),
     })
