@@ -12,9 +12,9 @@ const CLIPPED: f64 = 0.01;
 /// Halves of the data whose thresholds differ by more than this share are odd.
 const UNSTABLE: f64 = 0.1;
 
-/// A range by which less than this is left of a tensor, in decibels, is odd where clipping is the reason: rounding
-/// alone gives 30 dB and more to all but tensors of a few large values, which no other range would serve better.
-const NOISY_DB: f64 = 30.0;
+/// A range by which less than this is left of a tensor, in decibels, is odd where clipping is the reason: good
+/// ranges of real networks leave 28 dB and more, and a 25th decibel lost at one tensor is seen in the outputs.
+const NOISY_DB: f64 = 25.0;
 
 /// What the checks look at.
 pub struct Subject<'a> {
@@ -103,7 +103,7 @@ pub static CHECKS: &[Check] = &[
     Check { name: "clipped", doc: "more than 1 % of the values lie outside the range", run: clipped },
     Check {
         name: "noisy",
-        doc: "the range leaves the tensor less than 30 dB, mostly by clipping, however few values that hits",
+        doc: "the range leaves the tensor less than 25 dB, mostly by clipping, however few values that hits",
         run: noisy,
     },
     Check {

@@ -10,9 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Without a terminal, a line is printed after so long, or after a tenth of the stage.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+const LINE_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
-const LINE_AT_MOST: Duration = Duration::from_secs(1);
+const LINE_AT_MOST: Duration = Duration::from_secs(5);
 
 /// How often Ctrl-C was pressed.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
@@ -250,10 +250,10 @@ mod tests {
         stage.done = 50;
         assert_eq!(stage.line(at(2)), None, "not yet a tenth");
         stage.done = 100;
-        assert_eq!(stage.line(at(4)).unwrap(), "calibrate: 100/1,000 images (10 %), 25/s, 36.0 s left");
+        assert_eq!(stage.line(at(5)).unwrap(), "calibrate: 100/1,000 images (10 %), 20/s, 45.0 s left");
         stage.done = 101;
-        assert_eq!(stage.line(at(5)), None);
-        assert!(stage.line(at(10)).is_some(), "silent for too long");
+        assert_eq!(stage.line(at(9)), None);
+        assert!(stage.line(at(35)).is_some(), "silent for too long");
         stage.done = 1000;
         assert_eq!(stage.line(at(60)), None, "the end has its own line");
         stage.total = 0;

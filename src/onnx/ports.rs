@@ -47,3 +47,21 @@ fn port(v: &ValueInfoProto) -> Port {
         example: example(sizes.as_deref()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{model, node};
+    use super::*;
+
+    #[test]
+    fn open_sizes_have_their_names_and_an_example() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.onnx");
+        let m = model(&[-1, 3, -1, 96], vec![node("Relu", "x", "y")], Vec::new());
+        std::fs::write(&path, m.encode_to_vec()).unwrap();
+        let (inputs, outputs) = ports(&path).unwrap();
+        assert_eq!(inputs[0].shape, "[d0,3,d2,96]");
+        assert_eq!((inputs[0].dtype.as_str(), inputs[0].example.as_str()), ("f32", "[1, 3, 224, 96]"));
+        assert_eq!((outputs[0].name.as_str(), outputs[0].shape.as_str()), ("y", "?"));
+    }
+}
