@@ -109,10 +109,8 @@ fn flagged(report: &Report, rows: &mut Vec<(&str, String)>) {
     let names = flagged.iter().take(NAMES).map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
     let more = if flagged.len() > NAMES { ", ..." } else { "" };
     let count = plural(flagged.len() as u64, "tensor");
-    rows.push((
-        "flags",
-        format!("{count} to look at, worst first: {names}{more} (why: report.md, report.html)"),
-    ));
+    let order = if flagged.len() > 1 { ", worst first" } else { "" };
+    rows.push(("flags", format!("{count} to look at{order}: {names}{more} (why: report.md, report.html)")));
 }
 
 fn cost(report: &Report, rows: &mut Vec<(&str, String)>) {

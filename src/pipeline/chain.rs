@@ -74,6 +74,7 @@ impl<'a> Chain<'a> {
         self.monitor.stage("import", "model", 1);
         let mut net = import::import(&job.model)?;
         self.monitor.advance(1);
+        preflight::check_shapes(job, &net.graph, until == Until::Report)?;
         for warning in rules::check(&net.graph, &job.precision)? {
             self.monitor.note(&warning);
             net.warnings.push(warning);

@@ -1,8 +1,10 @@
 //! What would fail late, tried before anything takes long: the data sets, and the output folder.
 
 use crate::base::codes::machine::BUSY;
-use crate::base::{Diagnostic, Place, Result, files};
+use crate::base::{Diagnostic, Place, Result, Shape, files};
 use crate::config::Job;
+use crate::data::loader::Loader;
+use crate::ir::Graph;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
@@ -24,6 +26,24 @@ pub fn check(job: &Job, evaluates: bool) -> Result<Held> {
     Ok(held)
 }
 
+/// Does the first sample of each data set that the run reads fit the model's input?
+pub fn check_shapes(job: &Job, graph: &Graph, evaluates: bool) -> Result<()> {
+    let Some(&input) = graph.inputs.first() else { return Ok(()) };
+    let shape = Shape::new(graph.value(input).fact.shape.get(1..).unwrap_or_default());
+    let calibrates = job.calibration.data.as_ref().filter(|_| job.calibration.cache.is_none());
+    let calibration = calibrates.zip(job.calibration.dataset()?);
+    let evaluation = job.evaluation.as_ref().filter(|_| evaluates);
+    let evaluation = evaluation.map(|e| e.dataset().map(|d| (&e.data, d))).transpose()?;
+    for (data, dataset) in calibration.into_iter().chain(evaluation) {
+        let first = dataset.take(1);
+        Loader::new(&first, &data.preprocess, 1)
+            .threads(1)
+            .expect_shape(shape.clone())
+            .try_for_each(|b| b.map(drop))?;
+    }
+    Ok(())
+}
+
 /// A lock on the folder itself leaves no file behind. Where a system has no such locks, there is none.
 fn hold(dir: &Path) -> Result<Held> {
     let Ok(folder) = File::open(dir) else { return Ok(Held(None)) };
@@ -37,10 +57,12 @@ fn hold(dir: &Path) -> Result<Held> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_folder_has_one_run_at_a_time() {
         let dir = tempfile::tempdir().unwrap();

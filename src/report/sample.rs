@@ -43,6 +43,7 @@ pub fn regressor() -> Report {
 
 fn classifier_of(blocks: usize) -> Report {
     let mut r = Report::new("resnet-eurosat");
+    r.drift_samples = Some(8);
     r.gate = Some(Gate { max_drop_top1: Some(0.5), ..Gate::default() });
     r.accuracy = Some(accuracy());
     r.layers = layers(blocks);

@@ -113,9 +113,12 @@ fn histogram(t: &TensorReport, h: &Bars) -> Markup {
         path.hist d=(bars(bottom, |i| x.at(i as f64 * h.width()), &tops)) {}
         (line("axis", (LEFT, bottom), (RIGHT, bottom)))
         (x_labels(&x, &x.ticks(6), bottom + 16.0, words::tick))
-        @for ((m, l), row) in marks.iter().zip(&labels).zip(&rows) {
-            (threshold(m, l, x.at(m.value), 14.0 + 15.0 * *row as f64, bottom))
+        // labels over all lines: where one lies across a line, its halo parts them
+        @for (m, row) in marks.iter().zip(&rows) {
+            @let at = x.at(m.value);
+            (line(m.class(), (at, height(*row) - 9.0), (at, bottom)))
         }
+        @for ((m, l), row) in marks.iter().zip(&labels).zip(&rows) { (label_text(m, l, height(*row))) }
     };
     let description = format!("Histogram of {} with the thresholds of each method", t.name);
     html! { figure { (picture(WIDTH, bottom + 24.0, &description, drawing)) } }
@@ -160,6 +163,12 @@ fn merged(marks: Vec<Mark>) -> Vec<Mark> {
     out
 }
 
+impl Mark {
+    fn class(&self) -> &'static str {
+        if self.chosen { "threshold chosen" } else { "threshold" }
+    }
+}
+
 /// A label above the plot: on the right of its line, or on the left where the picture ends too soon.
 struct Label {
     words: String,
@@ -194,11 +203,12 @@ fn label_rows(labels: &[Label]) -> Vec<usize> {
     rows
 }
 
-fn threshold(m: &Mark, l: &Label, x: f64, row: f64, bottom: f64) -> Markup {
-    let class = if m.chosen { "threshold chosen" } else { "threshold" };
+/// Where the words of a row stand.
+fn height(row: usize) -> f64 {
+    14.0 + 15.0 * row as f64
+}
+
+fn label_text(m: &Mark, l: &Label, height: f64) -> Markup {
     let (at, anchor) = if l.leftward { (l.right, "end") } else { (l.left, "start") };
-    html! {
-        (line(class, (x, row - 9.0), (x, bottom)))
-        (text(class, (at, row), anchor, &l.words))
-    }
+    text(m.class(), (at, height), anchor, &l.words)
 }
