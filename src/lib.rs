@@ -115,3 +115,8 @@ pub mod rewrite;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tune;
+
+/// The examples of README.md, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -76,16 +76,6 @@ impl Tensor {
         self.shape.numel()
     }
 
-    /// The same numbers in another shape of as many elements.
-    ///
-    /// # Panics
-    /// Where the number of elements differs.
-    pub fn reshaped(&self, shape: impl Into<Shape>) -> Self {
-        let shape = shape.into();
-        assert_eq!(shape.numel(), self.numel(), "reshape of {} to {shape}", self.shape);
-        Tensor { shape, ..self.clone() }
-    }
-
     /// The data as bytes, little endian.
     pub fn bytes(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.numel() * self.dtype.size()]

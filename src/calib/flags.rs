@@ -5,6 +5,7 @@ use super::shards::TensorStats;
 use super::stats::Stats;
 use crate::base::quant::Range;
 use std::fmt;
+use std::sync::Arc;
 
 /// Clipping more than this share of the values is odd.
 const CLIPPED: f64 = 0.01;
@@ -33,7 +34,7 @@ pub fn halves(stats: &TensorStats, range_of: impl Fn(&Stats) -> Range) -> Option
 }
 
 /// Something odd, with the numbers that say so. Printed as a sentence without the tensor's name.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Flag {
     /// No value but 0 was seen.
     AllZero {
@@ -65,6 +66,8 @@ pub enum Flag {
         range: Range,
         /// Smallest and largest value seen.
         seen: (f32, f32),
+        /// The sample with the largest magnitude.
+        largest: Option<Arc<str>>,
     },
     /// Few values lie outside the range, but so far that they make most of the error.
     Noisy {
@@ -81,6 +84,8 @@ pub enum Flag {
         thresholds: [f32; 2],
         /// Their difference as a share of the larger.
         difference: f64,
+        /// The sample with the largest magnitude.
+        largest: Option<Arc<str>>,
     },
 }
 
@@ -141,7 +146,8 @@ fn tiny_scale(s: &Subject) -> Option<Flag> {
 fn clipped(s: &Subject) -> Option<Flag> {
     let share = clipped_share(s.stats, s.range);
     let seen = (s.stats.min, s.stats.max);
-    (share > CLIPPED).then_some(Flag::Clipped { share, range: s.range, seen })
+    let largest = s.stats.amax_sample.clone();
+    (share > CLIPPED).then_some(Flag::Clipped { share, range: s.range, seen, largest })
 }
 
 fn noisy(s: &Subject) -> Option<Flag> {
@@ -160,7 +166,8 @@ fn unstable(s: &Subject) -> Option<Flag> {
     let thresholds = s.halves?.map(Range::amax);
     let larger = f64::from(thresholds[0].max(thresholds[1]));
     let difference = f64::from((thresholds[0] - thresholds[1]).abs()) / larger;
-    (difference > UNSTABLE).then_some(Flag::Unstable { thresholds, difference })
+    let largest = s.stats.amax_sample.clone();
+    (difference > UNSTABLE).then_some(Flag::Unstable { thresholds, difference, largest })
 }
 
 /// The share of the finite values that lie outside `range`, 0 to 1, to within the values of one bin a side (exact
@@ -199,14 +206,15 @@ impl fmt::Display for Flag {
                     "the largest magnitude {amax:?} is too small for a scale, so that everything becomes 0"
                 )
             }
-            Flag::Clipped { share, range, seen } => write!(
+            Flag::Clipped { share, range, seen, largest } => write!(
                 f,
-                "{:.1} % of the values are clipped: the range is {:?} to {:?}, the values reach from {:?} to {:?}",
+                "{:.1} % of the values are clipped: the range is {:?} to {:?}, the values reach from {:?} to {:?}{}",
                 share * 100.0,
                 range.lo,
                 range.hi,
                 seen.0,
-                seen.1
+                seen.1,
+                largest_in(largest)
             ),
             Flag::Noisy { sqnr_db, clipping, share } => write!(
                 f,
@@ -214,14 +222,19 @@ impl fmt::Display for Flag {
                 share * 100.0,
                 clipping * 100.0
             ),
-            Flag::Unstable { thresholds: [a, b], difference } => write!(
+            Flag::Unstable { thresholds: [a, b], difference, largest } => write!(
                 f,
-                "the threshold is {a:?} by one half of the samples and {b:?} by the other, {:.0} % apart: calibrate \
+                "the threshold is {a:?} by one half of the samples and {b:?} by the other, {:.0} % apart{}: calibrate \
                  with more samples",
-                difference * 100.0
+                difference * 100.0,
+                largest_in(largest)
             ),
         }
     }
+}
+
+fn largest_in(sample: &Option<Arc<str>>) -> String {
+    sample.as_ref().map(|s| format!(" (the largest magnitude is in {s})")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -250,7 +263,7 @@ mod tests {
     fn clipping_counts_both_sides() {
         let mut values = vec![0.5; 96];
         values.extend([4.0, -4.0, -4.0, 1.0]);
-        let Some(Flag::Clipped { share, .. }) = flags(&values, Range::symmetric(2.0)).first().copied() else {
+        let Some(Flag::Clipped { share, .. }) = flags(&values, Range::symmetric(2.0)).first().cloned() else {
             panic!("not flagged")
         };
         assert_eq!(share, 0.03);
@@ -279,10 +292,13 @@ mod tests {
         let mut t = TensorStats::new(1);
         t.update(0, &[1.0, 0.5], 1);
         assert_eq!(halves(&t, |s| Range::symmetric(s.amax())), None);
-        t.update(1, &[1.25], 1);
+        t.update_from(1, &"b.png".into(), &[1.25], 1);
         let halves = halves(&t, |s| Range::symmetric(s.amax()));
         let flags = examine(&Subject { stats: &t.all(), range: Range::symmetric(1.25), halves });
-        assert_eq!(flags, [Flag::Unstable { thresholds: [1.0, 1.25], difference: 0.2 }]);
-        assert!(flags[0].to_string().contains("20 % apart"));
+        assert_eq!(
+            flags,
+            [Flag::Unstable { thresholds: [1.0, 1.25], difference: 0.2, largest: Some("b.png".into()) }]
+        );
+        assert!(flags[0].to_string().contains("20 % apart (the largest magnitude is in b.png): "));
     }
 }

@@ -1,6 +1,7 @@
 //! One tensor's statistics in four parts, so that thresholds can be judged on samples that did not make them.
 
 use super::stats::Stats;
+use std::sync::Arc;
 
 /// Every fifth sample is held out while `auto` chooses a method.
 const HELD_OUT_EVERY: usize = 5;
@@ -35,8 +36,16 @@ impl TensorStats {
 
     /// Takes in one sample's values; `sample` is its place in the calibration list, from 0. See [`Stats::update`].
     pub fn update(&mut self, sample: usize, values: &[f32], inner: usize) {
-        let part = sample % 2 + if is_held_out(sample) { 2 } else { 0 };
-        self.parts[part].update(values, inner);
+        self.part(sample).update(values, inner);
+    }
+
+    /// Likewise of a sample with a name. See [`Stats::update_from`].
+    pub fn update_from(&mut self, sample: usize, name: &Arc<str>, values: &[f32], inner: usize) {
+        self.part(sample).update_from(name, values, inner);
+    }
+
+    fn part(&mut self, sample: usize) -> &mut Stats {
+        &mut self.parts[sample % 2 + if is_held_out(sample) { 2 } else { 0 }]
     }
 
     /// Adds what `other` has seen.
@@ -84,5 +93,31 @@ mod tests {
         let mut whole = Stats::new(1);
         (0..10).rev().for_each(|i| whole.update(&[i as f32 + 1.0], 1));
         assert_eq!(t.all(), whole);
+    }
+
+    /// In any order, and merged from any two workers: the sample of the largest magnitude, the first by name of equals.
+    #[test]
+    fn the_sample_of_the_maximum_has_a_name() {
+        let samples: [(&str, &[f32]); 5] =
+            [("d", &[1.0]), ("c", &[-7.0, 2.0]), ("a", &[6.5, f32::NAN]), ("b", &[7.0]), ("e", &[0.0])];
+        let seen = |order: &[usize]| {
+            let mut t = TensorStats::new(1);
+            order.iter().for_each(|&i| t.update_from(i, &samples[i].0.into(), samples[i].1, 1));
+            t
+        };
+        let all = seen(&[0, 1, 2, 3, 4]);
+        assert_eq!(all.all().amax_sample.as_deref(), Some("b"));
+        assert_eq!(
+            (all.half(0).amax_sample.as_deref(), all.half(1).amax_sample.as_deref()),
+            (Some("a"), Some("b"))
+        );
+        for (a, b) in
+            [(&[4usize, 3, 2][..], &[1usize, 0][..]), (&[1], &[0, 4, 2, 3]), (&[], &[3, 1, 0, 2, 4])]
+        {
+            let (mut one, other) = (seen(a), seen(b));
+            one.merge(&other);
+            assert_eq!(one, all);
+        }
+        assert_eq!(seen(&[4]).all().amax_sample, None, "zeros have no largest");
     }
 }

@@ -3,11 +3,12 @@
 use super::histogram::{BINS, Histogram, bin_factor, bin_of, exponent};
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Values handled between two looks at the maximum: small enough to stay in the first-level cache.
 const BLOCK: usize = 2048;
 
-/// Statistics of one tensor over any number of samples, in fixed memory ([`Stats::bytes`]).
+/// Statistics of one tensor over any number of samples, in fixed memory ([`Stats::bytes`], and one name).
 ///
 /// The state depends only on which values were seen: order, batches, threads and merging leave no trace.
 /// NaN and infinities are counted and otherwise ignored; -0 counts as 0.
@@ -29,6 +30,8 @@ pub struct Stats {
     pub negative: Histogram,
     /// Largest magnitude per channel; empty where channels are not told apart.
     pub channel_amax: Vec<f32>,
+    /// The sample with the largest magnitude, the first by name of several; where samples have names.
+    pub amax_sample: Option<Arc<str>>,
 }
 
 impl Stats {
@@ -43,6 +46,7 @@ impl Stats {
             positive: Histogram::new(),
             negative: Histogram::new(),
             channel_amax: if channels > 1 { vec![0.0; channels] } else { Vec::new() },
+            amax_sample: None,
         }
     }
 
@@ -60,17 +64,31 @@ impl Stats {
     /// Takes in the values of whole samples. The channel of value `i` is `(i / inner) % channels`: `inner` is the
     /// number of values between two channels (`H*W` for NCHW, 1 where channels are last).
     pub fn update(&mut self, values: &[f32], inner: usize) {
+        self.take_in(values, inner);
+    }
+
+    /// Likewise the values of one sample, which is remembered where it has the largest magnitude.
+    pub fn update_from(&mut self, sample: &Arc<str>, values: &[f32], inner: usize) {
+        let before = self.amax();
+        let amax = self.take_in(values, inner);
+        self.name_largest(before, amax, Some(sample));
+    }
+
+    /// Takes in values; returns their largest finite magnitude.
+    fn take_in(&mut self, values: &[f32], inner: usize) -> f32 {
         self.update_channels(values, inner.max(1));
+        let mut amax = 0.0f32;
         for block in values.chunks(BLOCK) {
             let seen = Extremes::of(block);
-            if seen.finite() {
-                self.absorb(block, &seen);
+            amax = amax.max(if seen.finite() {
+                self.absorb(block, &seen)
             } else {
                 let finite: Vec<f32> = block.iter().copied().filter(|x| x.is_finite()).collect();
                 self.non_finite += (block.len() - finite.len()) as u64;
-                self.absorb(&finite, &Extremes::of(&finite));
-            }
+                self.absorb(&finite, &Extremes::of(&finite))
+            });
         }
+        amax
     }
 
     /// Adds what `other` has seen.
@@ -79,6 +97,7 @@ impl Stats {
     /// Where the numbers of channels differ: a mistake of the caller.
     pub fn merge(&mut self, other: &Stats) {
         assert_eq!(self.channels(), other.channels(), "statistics of tensors with other channels");
+        self.name_largest(self.amax(), other.amax(), other.amax_sample.as_ref());
         self.count += other.count;
         self.zeros += other.zeros;
         self.non_finite += other.non_finite;
@@ -123,9 +142,20 @@ impl Stats {
         Magnitudes::new(Cow::Borrowed(&self.negative), self.count, (-self.min).max(0.0))
     }
 
-    fn absorb(&mut self, block: &[f32], seen: &Extremes) {
+    /// `sample` has the magnitude `amax`, beside `before` of all others. Of equals the first by name is kept, so that
+    /// order leaves no trace.
+    fn name_largest(&mut self, before: f32, amax: f32, sample: Option<&Arc<str>>) {
+        if amax > before {
+            self.amax_sample = sample.cloned();
+        } else if amax == before && amax > 0.0 {
+            self.amax_sample = self.amax_sample.iter().chain(sample).min().cloned();
+        }
+    }
+
+    /// Counts finite values; returns their largest magnitude.
+    fn absorb(&mut self, block: &[f32], seen: &Extremes) -> f32 {
         if block.is_empty() {
-            return;
+            return 0.0;
         }
         let zeros = block.iter().filter(|&&x| x == 0.0).count() as u64;
         let (min, max) = seen.range();
@@ -141,6 +171,7 @@ impl Stats {
                 count_both_sides(&mut self.positive, &mut self.negative, block, min..max, zeros);
             }
         }
+        max.max(-min)
     }
 
     fn update_channels(&mut self, values: &[f32], inner: usize) {

@@ -18,12 +18,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-/// The version written unless the configuration says another: TensorRT 10.3.0.
-pub const DEFAULT_VERSION: u32 = 100_300;
-
-/// The algorithm written unless the configuration says another.
-pub const DEFAULT_ALGORITHM: &str = "EntropyCalibration2";
-
 /// A TensorRT calibration cache.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TrtCache {

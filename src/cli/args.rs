@@ -1,6 +1,8 @@
 //! What can be typed: the arguments as they are, before anything is opened.
 
 use crate::base::machine;
+use crate::report::{FORMATS, Format};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -241,20 +243,11 @@ pub struct Report {
     /// A report.json of an earlier run
     pub file: PathBuf,
     /// What to make of it
-    #[arg(long, value_enum, default_value = "md")]
-    pub format: ReportFormat,
+    #[arg(long, value_parser = format(), default_value = "md")]
+    pub format: &'static Format,
     /// Write a file instead of printing
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-}
-
-/// Renderings of a report: the extensions of their files.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the names say it
-pub enum ReportFormat {
-    Html,
-    Json,
-    Md,
 }
 
 /// Arguments of `completions`.
@@ -262,6 +255,12 @@ pub enum ReportFormat {
 pub struct Completions {
     /// The shell
     pub shell: Shell,
+}
+
+/// The name of a rendering of the report.
+fn format() -> impl TypedValueParser<Value = &'static Format> {
+    PossibleValuesParser::new(FORMATS.iter().map(|f| PossibleValue::new(f.name).help(f.doc)))
+        .try_map(|name| FORMATS.iter().find(|f| f.name == name).ok_or("no rendering has this name"))
 }
 
 /// A number of 1 and more.

@@ -1,4 +1,4 @@
-//! Progress on standard error: a bar on a terminal, plain lines elsewhere; and Ctrl-C.
+//! Progress on standard error: a bar on a terminal, plain lines elsewhere; and Ctrl-C, SIGTERM and SIGHUP.
 
 use super::eprintln_quietly;
 use crate::base::Monitor;
@@ -14,7 +14,7 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
 const LINE_AT_MOST: Duration = Duration::from_secs(5);
 
-/// How often Ctrl-C was pressed.
+/// How often Ctrl-C was pressed, or the process asked to end (SIGTERM, SIGHUP).
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
 /// The bar on the screen. Whatever else is printed goes above it.
@@ -54,14 +54,15 @@ struct Stage {
 }
 
 impl Progress {
-    /// Progress for a command; `quiet` leaves only notes. From here on Ctrl-C asks stages to stop.
+    /// Progress for a command; `quiet` leaves only notes. From here on Ctrl-C, SIGTERM and SIGHUP ask
+    /// stages to stop.
     pub fn new(quiet: bool) -> Self {
         let how = match (quiet, stderr().is_terminal()) {
             (true, _) => How::Silent,
             (false, true) => How::Bars,
             (false, false) => How::Lines,
         };
-        // without a handler Ctrl-C ends the process at once, which is no worse than the second one
+        // without a handler they end the process at once, which is no worse than the second one
         let _ = ctrlc::set_handler(interrupted);
         Progress { how, stage: Mutex::new(None) }
     }
@@ -217,7 +218,7 @@ fn take_bar() {
     }
 }
 
-/// Ctrl-C: the first time stages are asked to stop, the second time the process ends.
+/// Ctrl-C or a signal: the first time stages are asked to stop, the second time the process ends.
 fn interrupted() {
     if INTERRUPTS.fetch_add(1, Ordering::Relaxed) > 0 {
         std::process::exit(i32::from(super::exit::INTERRUPTED));

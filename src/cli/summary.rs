@@ -2,7 +2,7 @@
 
 use crate::report::Report;
 use crate::report::model::{Accuracy, Precision};
-use crate::report::words::{bytes, decibels, fixed, plural, seconds, share, short, signed};
+use crate::report::words::{bytes, decibels, fixed, noisy, plural, seconds, share, short, signed};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -120,8 +120,9 @@ fn cost(report: &Report, rows: &mut Vec<(&str, String)>) {
         rows.push(("size", format!("model {}, engine {} ({ratio})", bytes(model), bytes(engine))));
     }
     if let (Some(r), Some(e)) = (&report.latency_ms.reference, &report.latency_ms.engine) {
-        let speedup =
-            report.speedup().map(|x| format!(", {} times as fast", fixed(x, 2))).unwrap_or_default();
+        let ratio = report.speedup().map(|x| format!(", {} times as fast", fixed(x, 2)));
+        let noise = noisy(&report.latency_ms).map(|w| format!("; {w}"));
+        let speedup = ratio.or(noise).unwrap_or_default();
         rows.push((
             "latency",
             format!("FP32 {} ms, engine {} ms (median, batch 1){speedup}", short(r.median), short(e.median)),
@@ -153,6 +154,15 @@ mod tests {
     #[test]
     fn the_sample_report_in_words() {
         insta::assert_snapshot!("summary", of(&sample::classifier(), &["missing/report.html".into()]));
+    }
+
+    #[test]
+    fn a_noisy_machine_gives_no_ratio() {
+        let mut report = sample::classifier();
+        report.latency_ms.noise = vec!["latency of FP32: the machine was noisy".into()];
+        let text = of(&report, &[]);
+        assert!(text.contains("(median, batch 1); speed not judged: the machine was noisy\n"), "{text}");
+        assert!(!text.contains("times as fast"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ pub use super::schema::{Activations, Arithmetic, Cpu, Fallback, Gate, Isa, Targe
 use crate::base::codes::config::CONTRADICTION;
 use crate::base::{Diagnostic, Place, Result, Shape};
 use crate::data::{Dataset, Preprocess, Source};
-use crate::quant::policy::glob_matches;
+use crate::quant::Rule;
 use std::path::PathBuf;
 
 /// A run, ready to be carried out.
@@ -140,40 +140,6 @@ pub struct Precision {
     pub fallback: Fallback,
     /// Exceptions; the last that matches counts.
     pub rules: Vec<Rule>,
-}
-
-/// An exception.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Where the configuration says so.
-    pub place: Option<Place>,
-    /// Which nodes.
-    pub nodes: Nodes,
-    /// What they compute in.
-    pub precision: Arithmetic,
-}
-
-/// Which nodes a rule is for.
-#[derive(Clone, Debug)]
-pub enum Nodes {
-    /// Those whose names match the pattern.
-    Named(String),
-    /// Those of this ONNX operator.
-    OfType(String),
-}
-
-impl Precision {
-    /// What a node computes in, and the number (from 0) of the rule that said so.
-    pub fn of(&self, name: &str, op: &str) -> (Arithmetic, Option<usize>) {
-        let matches = |r: &Rule| match &r.nodes {
-            Nodes::Named(pattern) => glob_matches(pattern, name),
-            Nodes::OfType(t) => t == op,
-        };
-        match self.rules.iter().rposition(matches) {
-            Some(i) => (self.rules[i].precision, Some(i)),
-            None => (self.default, None),
-        }
-    }
 }
 
 /// How the engine is built.

@@ -1,8 +1,8 @@
 //! The configuration: YAML text to a [`Job`].
 //!
 //! 1. [`tree`]: text to a tree in which every key and value knows its line; `--set` replaces parts of it.
-//! 2. [`schema`]: the tree to plain structs, whose doc comments are the documentation of every key ([`reference`]).
-//! 3. [`resolve`]: paths made whole, defaults filled in, combinations checked.
+//! 2. [`schema`]: the tree to plain structs, whose doc comments are the documentation of every key ([`mod@reference`]).
+//! 3. [`mod@resolve`]: paths made whole, defaults filled in, combinations checked.
 //!
 //! What must hold: whatever is wrong is one error with the line, what was found, what was expected, and the
 //! nearest valid name.

@@ -1,13 +1,14 @@
 //! From a document to a [`Job`].
 
 use super::document::Document;
-use super::job::{self, Fallback, Job, Nodes, Target};
+use super::job::{self, Arithmetic, Fallback, Job, Target};
 use super::paths::{Want, path};
 use super::schema;
 use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
 use crate::base::codes::data::PREPROCESS;
 use crate::base::{Result, Shape, machine, nearest};
 use crate::data::{Form, Preprocess, Source, source::read_classes};
+use crate::quant::{Pattern, Rule};
 use std::path::PathBuf;
 
 /// Names that other rooms give: what `calibration.method` and `evaluation.metrics` may be.
@@ -222,9 +223,9 @@ impl Resolver<'_> {
         let p = &self.s.precision;
         let mut rules = Vec::new();
         for (i, rule) in p.rules.iter().enumerate() {
-            let nodes = match (&rule.name, &rule.op) {
-                (Some(pattern), None) => Nodes::Named(pattern.clone()),
-                (None, Some(op)) => Nodes::OfType(op.clone()),
+            let pattern = match (&rule.name, &rule.op) {
+                (Some(glob), None) => Pattern::Name(glob.clone()),
+                (None, Some(op)) => Pattern::Op(op.clone()),
                 _ => {
                     let key = format!("precision.rules[{i}]");
                     let what = format!("`{key}` must say which nodes it is for");
@@ -232,7 +233,7 @@ impl Resolver<'_> {
                 }
             };
             let place = self.d.spot(&format!("precision.rules[{i}]")).map(|spot| self.d.place(spot));
-            rules.push(job::Rule { place, nodes, precision: rule.precision });
+            rules.push(Rule { pattern, int8: rule.precision == Arithmetic::Int8, place });
         }
         let mut fallback = p.fallback;
         if fallback == Fallback::Fp16 && self.s.target == Target::Cpu {

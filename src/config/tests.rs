@@ -1,6 +1,7 @@
 use super::*;
 use crate::base::files;
 use crate::data::{Channels, Form, OnError, Preprocess, Size, Step};
+use crate::quant::Pattern;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -144,12 +145,14 @@ fn every_key_arrives() {
     assert_eq!((job.trt_cache.version, job.output.dir), (100_100, dir.path().join("out")));
     // fp16 on the CPU is fp32, and that is said
     assert_eq!((job.precision.fallback, job.notes.len()), (job::Fallback::Fp32, 1));
-    use job::Arithmetic::{Float, Int8};
-    let of = |name, op| job.precision.of(name, op);
-    assert_eq!(of("fc", "Gemm"), (Float, Some(0)));
-    assert_eq!(of("stage4.1.conv1", "Conv"), (Float, Some(1)));
-    assert_eq!(of("stage4.0.conv1", "Conv"), (Int8, Some(2)));
-    assert_eq!(of("stem", "Conv"), (Int8, None));
+    assert_eq!(job.precision.default, job::Arithmetic::Int8);
+    let rules = [
+        (Pattern::Op("Gemm".into()), false),
+        (Pattern::Name("stage4.*".into()), false),
+        (Pattern::Name("stage4.0.*".into()), true),
+    ];
+    let found = job.precision.rules.into_iter();
+    assert_eq!(found.map(|r| (r.pattern, r.int8)).collect::<Vec<_>>(), rules);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use crate::base::codes::{data::ARRAY, machine::IO};
 use crate::base::{DType, Diagnostic, Place, Result, Shape, files};
 use bytes::Bytes;
-use ndarray::{ArrayViewD, Ix1, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError, ReadNpzError, ReadableElement};
-use std::io::Cursor;
+use ndarray::{ArrayViewD, IxDyn};
+use ndarray_npy::NpzWriter;
+use std::io::{Cursor, Read};
 use std::path::Path;
+use zip::ZipArchive;
 
 mod header;
 
@@ -25,7 +26,8 @@ impl Array {
     /// Opens a `.npy` (mapped into memory) or `.npz` file (read), whichever the content says it is.
     pub fn open(path: &Path) -> Result<Array> {
         let bytes = files::map(path)?;
-        let array = if bytes.starts_with(b"PK") { read_npz(bytes) } else { view_npy(&bytes) };
+        let array =
+            if bytes.starts_with(b"PK") { read_npz(bytes) } else { View::of(&bytes).and_then(View::samples) };
         array.and_then(Array::checked).map_err(|e| e.at(Place::file(path)))
     }
 
@@ -79,28 +81,60 @@ pub fn image_axes(shape: &Shape) -> Option<(usize, usize, usize, bool)> {
     .filter(|&(h, w, _, _)| h > 0 && w > 0)
 }
 
-fn view_npy(bytes: &Bytes) -> Result<Array> {
-    let h = header::parse(bytes)?;
-    let dtype = match h.descr.as_str() {
-        "<f4" => DType::F32,
-        "|u1" => DType::U8,
-        other => return Err(wrong_type(other)),
-    };
-    if h.fortran && h.shape.rank() > 1 {
-        return Err(Diagnostic::new(ARRAY, "the array is in Fortran order")
-            .expected("row-major (C) order")
-            .help("save it with `np.save(path, np.ascontiguousarray(a))`"));
+/// An array's element type as NumPy spells it, its shape, and its values in row-major order.
+struct View {
+    descr: String,
+    shape: Shape,
+    data: Bytes,
+}
+
+impl View {
+    /// The array in a whole `.npy` file. Nothing is allocated on the word of its header.
+    fn of(bytes: &Bytes) -> Result<View> {
+        let h = header::parse(bytes)?;
+        if h.fortran && h.shape.rank() > 1 {
+            return Err(Diagnostic::new(ARRAY, "the array is in Fortran order")
+                .expected("row-major (C) order")
+                .help("save it with `np.save(path, np.ascontiguousarray(a))`"));
+        }
+        Ok(View { descr: h.descr, shape: h.shape, data: bytes.slice(h.len..) })
     }
-    let want = h.shape.checked_numel().and_then(|n| n.checked_mul(dtype.size()));
-    let data = bytes.slice(h.len..);
-    if want != Some(data.len()) {
-        return Err(Diagnostic::new(
-            ARRAY,
-            format!("the header promises {dtype} {}, but {} bytes follow", h.shape, data.len()),
-        )
-        .expected(want.map_or("an array of possible size".into(), |n| format!("{n} bytes"))));
+
+    /// The values, where there are as many as the header promises elements of so many bytes.
+    fn data(&self, size: usize) -> Result<Bytes> {
+        let want = self.shape.checked_numel().and_then(|n| n.checked_mul(size));
+        if want == Some(self.data.len()) {
+            return Ok(self.data.clone());
+        }
+        let (descr, shape, got) = (&self.descr, &self.shape, self.data.len());
+        let what = format!("the header promises `{descr}` {shape}, but {got} bytes follow");
+        Err(Diagnostic::new(ARRAY, what)
+            .expected(want.map_or("an array of possible size".into(), |n| format!("{n} bytes"))))
     }
-    Ok(Array { dtype, shape: h.shape, labels: None, data })
+
+    /// Samples, without labels.
+    fn samples(self) -> Result<Array> {
+        let dtype = match self.descr.as_str() {
+            "<f4" => DType::F32,
+            "|u1" => DType::U8,
+            other => return Err(wrong_type(other)),
+        };
+        let data = self.data(dtype.size())?;
+        Ok(Array { dtype, shape: self.shape, labels: None, data })
+    }
+
+    /// Integers of one dimension.
+    fn labels(&self) -> Result<Vec<i64>> {
+        let wide = |b: &[u8]| b.try_into().map_or(0, i64::from_le_bytes);
+        let narrow = |b: &[u8]| b.try_into().map_or(0, i32::from_le_bytes).into();
+        match (self.shape.rank(), self.descr.as_str()) {
+            (1, "<i8") => Ok(self.data(8)?.chunks_exact(8).map(wide).collect()),
+            (1, "<i4") => Ok(self.data(4)?.chunks_exact(4).map(narrow).collect()),
+            (1, "|u1") => Ok(self.data(1)?.iter().map(|&b| b.into()).collect()),
+            _ => Err(Diagnostic::new(ARRAY, "the array `labels` is no list of integers")
+                .expected("one dimension of int64, int32 or uint8")),
+        }
+    }
 }
 
 fn wrong_type(descr: &str) -> Box<Diagnostic> {
@@ -114,55 +148,35 @@ fn wrong_type(descr: &str) -> Box<Diagnostic> {
     }
 }
 
+/// An `.npz` file is a ZIP archive with one `.npy` file an array.
 fn read_npz(bytes: Bytes) -> Result<Array> {
-    let mut npz = NpzReader::new(Cursor::new(bytes)).map_err(unreadable)?;
-    let names = npz.names().map_err(unreadable)?;
-    let labels = match names.iter().any(|n| n == "labels") {
-        true => Some(read_labels(&mut npz)?),
-        false => None,
-    };
-    let others: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != "labels").collect();
-    let [name] = others[..] else {
-        return Err(Diagnostic::new(
-            ARRAY,
-            format!("the file holds {} arrays beside `labels`: {}", others.len(), others.join(", ")),
-        )
-        .expected("exactly one array of samples"));
-    };
-    let (dtype, shape, data) = match npz.by_name::<OwnedRepr<f32>, IxDyn>(name) {
-        Ok(a) => (DType::F32, Shape::new(a.shape()), a.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => read_images(&mut npz, name)?,
-        Err(e) => return Err(unreadable(e)),
-    };
-    Ok(Array { dtype, shape, labels, data: Bytes::from(data) })
-}
-
-fn read_images(npz: &mut Npz, name: &str) -> Result<(DType, Shape, Vec<u8>)> {
-    match npz.by_name::<OwnedRepr<u8>, IxDyn>(name) {
-        Ok(a) => Ok((DType::U8, Shape::new(a.shape()), a.iter().copied().collect())),
-        Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(d))) => {
-            Err(wrong_type(d.to_string().trim_matches('\'')))
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| unreadable(&e))?;
+    let mut samples: Vec<(String, View)> = Vec::new();
+    let mut labels = None;
+    for i in 0..zip.len() {
+        let mut member = zip.by_index(i).map_err(|e| unreadable(&e))?;
+        let name = member.name().trim_end_matches(".npy").to_string();
+        let mut content = Vec::new(); // grows with what is there: the archive's word on its size is not taken
+        member.read_to_end(&mut content).map_err(|e| unreadable(&e))?;
+        let view = View::of(&content.into()).map_err(|e| e.detail(format!("the array `{name}`")))?;
+        match name.as_str() {
+            "labels" => labels = Some(view.labels()?),
+            _ => samples.push((name, view)),
         }
-        Err(e) => Err(unreadable(e)),
+    }
+    match <[_; 1]>::try_from(samples) {
+        Ok([(_, view)]) => Ok(Array { labels, ..view.samples()? }),
+        Err(several) => {
+            let names: Vec<String> = several.into_iter().map(|(name, _)| name).collect();
+            let what = format!("the file holds {} arrays beside `labels`: {}", names.len(), names.join(", "));
+            Err(Diagnostic::new(ARRAY, what).expected("exactly one array of samples"))
+        }
     }
 }
 
-fn unreadable(e: ReadNpzError) -> Box<Diagnostic> {
+fn unreadable(e: &dyn std::fmt::Display) -> Box<Diagnostic> {
     Diagnostic::new(ARRAY, format!("the array file is damaged or none: {e}"))
         .expected("a whole `.npy` or `.npz` file")
-}
-
-type Npz = NpzReader<Cursor<Bytes>>;
-
-fn read_labels(npz: &mut Npz) -> Result<Vec<i64>> {
-    fn typed<T: ReadableElement + Copy + Into<i64>>(npz: &mut Npz) -> Option<Vec<i64>> {
-        let labels = npz.by_name::<OwnedRepr<T>, Ix1>("labels").ok()?;
-        Some(labels.iter().map(|&v| v.into()).collect())
-    }
-    typed::<i64>(npz).or_else(|| typed::<i32>(npz)).or_else(|| typed::<u8>(npz)).ok_or_else(|| {
-        Diagnostic::new(ARRAY, "the array `labels` is no list of integers")
-            .expected("one dimension of int64, int32 or uint8")
-    })
 }
 
 /// Writes named f32 arrays as an uncompressed `.npz`, whole or not at all.

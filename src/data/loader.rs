@@ -41,11 +41,6 @@ impl Batch {
         let values: Vec<f32> = self.samples.iter().flat_map(|s| s.values.iter().copied()).collect();
         Tensor::new(shape, &values)
     }
-
-    /// The samples' labels.
-    pub fn labels(&self) -> Vec<Option<usize>> {
-        self.samples.iter().map(|s| s.label).collect()
-    }
 }
 
 /// An iterator over the batches of a dataset. What it yields depends on neither the batch's size (but for its
@@ -97,11 +92,6 @@ impl Loader {
     pub fn expect_shape(mut self, shape: Shape) -> Self {
         self.shape = Some(shape);
         self
-    }
-
-    /// Number of batches it yields, if nothing fails.
-    pub fn batches(&self) -> usize {
-        self.dataset.len().div_ceil(self.batch)
     }
 
     /// Sends as many samples to be decoded as may be in memory.

@@ -2,7 +2,7 @@
 //! and in the order stated here, so that 8-bit results are equal to the last bit everywhere.
 
 use crate::base::DType;
-use crate::base::quant::{Activation, Epilogue, QuantParams, rint};
+use crate::base::quant::{Activation, Epilogue, QuantParams};
 use crate::ir::ops::UnaryFn;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,19 @@ impl Output {
         t.max(self.lo).min(self.hi)
     }
 
+    /// The bounds of the activation and, for 8 bits, of the type without its zero point: what a number may be clamped
+    /// to before it is rounded (the type's bounds are integers, so that rounding first makes no difference).
+    pub fn bounds(&self) -> (f32, f32) {
+        match self.quant {
+            None => (self.lo, self.hi),
+            Some(q) => {
+                let (lo, hi) = q.limits();
+                let (lo, hi) = ((lo - q.zero_point) as f32, (hi - q.zero_point) as f32);
+                (self.lo.max(lo).min(hi), self.hi.min(hi).max(lo))
+            }
+        }
+    }
+
     /// The stored integer: `sat(rint(clamp(t)) + zero_point)`.
     #[inline(always)]
     pub fn store(&self, t: f32) -> i32 {
@@ -102,6 +115,27 @@ fn ratio(from: QuantParams, to: Option<QuantParams>) -> f64 {
 }
 
 impl Numerics {
+    /// What a kernel's time may depend on, in words: which arithmetic, and whether there are zero points, a residual,
+    /// an output in 8 bits. Scales are no part of it.
+    pub fn form(&self) -> String {
+        let (name, parts): (_, &[(&str, bool)]) = match self {
+            Numerics::Float => ("float", &[]),
+            Numerics::Integers => ("integers", &[]),
+            Numerics::Multiply { zero_point, epilogue } => {
+                let residual = epilogue.residual.is_some();
+                ("multiply", &[("zero point", *zero_point != 0), ("residual", residual)])
+            }
+            Numerics::Average { zero_point, .. } => ("average", &[("zero point", *zero_point != 0)]),
+            Numerics::Add { zero_points, .. } => ("add", &[("zero points", *zero_points != [0, 0])]),
+            Numerics::Mul { zero_points, .. } => ("mul", &[("zero points", *zero_points != [0, 0])]),
+            Numerics::Table(_) => ("table", &[]),
+            Numerics::Rescale { .. } => ("rescale", &[]),
+            Numerics::Quantize(_) => ("quantize", &[]),
+        };
+        let parts = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!(" + {part}"));
+        std::iter::once(name.to_string()).chain(parts).collect()
+    }
+
     /// An average of 8-bit numbers.
     pub fn average(x: QuantParams, y: Option<QuantParams>) -> Self {
         Numerics::Average {
@@ -157,10 +191,4 @@ impl Numerics {
     pub fn add_one(m: [f32; 2], zero_points: [i32; 2], a: i32, b: i32) -> f32 {
         ((b - zero_points[1]) as f32).mul_add(m[1], (a - zero_points[0]) as f32 * m[0])
     }
-}
-
-/// Quantizes `x`; for kernels, with the parameters unpacked.
-#[inline(always)]
-pub fn quantize(x: f32, scale: f32, zero_point: i32, lo: i32, hi: i32) -> i32 {
-    rint(x / scale).clamp((lo - zero_point) as f32, (hi - zero_point) as f32) as i32 + zero_point
 }

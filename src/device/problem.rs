@@ -116,11 +116,6 @@ impl Problem {
     pub fn is_stored(&self, layout: Layout) -> bool {
         self.activations().chain(&self.outputs).all(|o| o.layout == layout.canonical(&o.shape))
     }
-
-    /// Bytes that one image reads and writes, constants included.
-    pub fn traffic(&self) -> usize {
-        self.inputs.iter().chain(&self.outputs).map(Operand::bytes).sum()
-    }
 }
 
 impl fmt::Display for Operand {

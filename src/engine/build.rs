@@ -2,11 +2,11 @@
 
 use super::{Engine, Origin};
 use crate::base::codes::engine;
-use crate::base::{Aligned, Diagnostic, Monitor, Result};
+use crate::base::{Aligned, Diagnostic, Monitor, Result, Silent};
 use crate::device::Device;
 use crate::ir::Graph;
 use crate::plan::{Plan, Step, check, lower, memory};
-use crate::tune::Tuner;
+use crate::tune::{TimingCache, Tuner};
 
 /// How an engine is built.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,9 @@ pub struct Settings {
 }
 
 /// Builds an engine of `graph` for `device`, with tactics from `tuner`.
+///
+/// # Errors
+/// `BAD_GRAPH` where `graph` breaks an invariant ([`Graph::verify`]): everything below relies on them.
 pub fn build(
     graph: &Graph,
     device: &dyn Device,
@@ -26,6 +29,10 @@ pub fn build(
     origin: Origin,
     monitor: &dyn Monitor,
 ) -> Result<Engine> {
+    graph.verify().map_err(|all| {
+        let e = Diagnostic::new(engine::BAD_GRAPH, format!("the graph {} does not fit together", graph.name));
+        all.into_iter().take(10).fold(e, |e, v| e.detail(v))
+    })?;
     let mut lowered = lower(graph)?;
     let arena = memory::place(&mut lowered, settings.max_batch);
     monitor.stage(settings.stage, "steps", lowered.drafts.len());
@@ -68,4 +75,12 @@ pub fn build(
         all.into_iter().take(10).fold(e, |e, v| e.detail(v))
     })?;
     Ok(Engine::new(origin, plan, Aligned::copy(&weights).into()))
+}
+
+/// Builds an engine for one image with the device's first tactic for every problem, neither checked nor timed: what
+/// the oracle or a single node computes, to be compared with something else.
+pub fn build_unchecked(graph: &Graph, device: &dyn Device) -> Result<Engine> {
+    let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
+    let settings = Settings { max_batch: 1, stage: "" };
+    build(graph, device, &mut tuner, settings, Origin::default(), &Silent)
 }

@@ -18,7 +18,7 @@ pub mod build;
 pub mod file;
 pub mod session;
 
-pub use build::{Settings, build};
+pub use build::{Settings, build, build_unchecked};
 pub use session::Session;
 
 use crate::base::codes::engine;

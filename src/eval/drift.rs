@@ -3,7 +3,6 @@
 //! The same sums serve both curves of the report. *Local* drift of a layer: the layer alone is quantized and fed
 //! the reference's inputs. *Cumulative* drift: the whole engine runs, and is compared at the layer's output.
 
-use crate::base::quant::Range;
 use crate::report::model::EXACT_DB;
 
 /// Sums of squares over everything seen of one tensor, in f64.
@@ -21,14 +20,10 @@ pub struct Drift {
     pub signal: f64,
     /// `Σ (x - x̂)²`.
     pub noise: f64,
-    /// The part of the noise that a range cannot help: `Σ (|x| - T)²` over the values beyond it.
-    pub clip_noise: f64,
     /// Largest `|x - x̂|`; infinite once either side is not finite.
     pub max_abs_error: f64,
     /// How many values.
     pub count: u64,
-    /// How many of them lie beyond the range.
-    pub clipped: u64,
 }
 
 impl Drift {
@@ -44,24 +39,12 @@ impl Drift {
         }
     }
 
-    /// As [`Drift::update`], and counts what of the reference lies beyond `range`.
-    pub fn update_within(&mut self, reference: &[f32], candidate: &[f32], range: Range) {
-        self.update(reference, candidate);
-        for &x in reference.iter().filter(|&&x| x < range.lo || x > range.hi) {
-            let beyond = f64::from(x) - f64::from(x.clamp(range.lo, range.hi));
-            self.clip_noise += beyond * beyond;
-            self.clipped += 1;
-        }
-    }
-
     /// Adds what another saw of the same tensor.
     pub fn merge(&mut self, other: &Drift) {
         self.signal += other.signal;
         self.noise += other.noise;
-        self.clip_noise += other.clip_noise;
         self.max_abs_error = self.max_abs_error.max(other.max_abs_error);
         self.count += other.count;
-        self.clipped += other.clipped;
     }
 
     /// Signal to quantization noise, `10 log10(Σx² / Σ(x-x̂)²)` in dB, kept within ±[`EXACT_DB`]: bit-equal
@@ -89,11 +72,6 @@ impl Drift {
     pub fn rmse_over_scale(&self, scale: f32) -> Option<f64> {
         self.mse().map(|mse| mse.sqrt() / f64::from(scale))
     }
-
-    /// Share of the values beyond the range, 0 to 1.
-    pub fn clipped_share(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.clipped as f64 / self.count as f64)
-    }
 }
 
 #[cfg(test)]
@@ -117,13 +95,12 @@ mod tests {
     fn merging_equals_one_pass() {
         let (x, y): (Vec<f32>, Vec<f32>) = (0..64).map(|i| (i as f32, i as f32 + 0.5)).unzip();
         let (mut one, mut a, mut b) = (Drift::default(), Drift::default(), Drift::default());
-        let range = Range { lo: 0.0, hi: 60.0 };
-        one.update_within(&x, &y, range);
-        a.update_within(&x[..20], &y[..20], range);
-        b.update_within(&x[20..], &y[20..], range);
+        one.update(&x, &y);
+        a.update(&x[..20], &y[..20]);
+        b.update(&x[20..], &y[20..]);
         a.merge(&b);
         assert_eq!(a, one);
-        assert_eq!((one.clipped, one.clip_noise), (3, 1.0 + 4.0 + 9.0));
+        assert_eq!((one.count, one.noise), (64, 64.0 * 0.25));
     }
 
     #[test]

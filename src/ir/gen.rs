@@ -4,12 +4,13 @@ use super::graph::{Fact, Graph, Node, Value, ValueId};
 use super::ops::{
     Binary, BinaryFn, Concat, Conv, Fused, Linear, Op, Pads, Pool, PoolFn, Reshape, Unary, UnaryFn, Window,
 };
+use crate::base::random::SplitMix64;
 use crate::base::{Shape, Tensor};
 
 /// A random graph, the same for the same seed: an image, two to eight operators over it, and often a head of
 /// pooling, flattening and a product. [`Graph::verify`] accepts it.
 pub fn random(seed: u64) -> Graph {
-    let mut b = Builder { g: Graph::new(format!("random {seed}")), state: seed };
+    let mut b = Builder { g: Graph::new(format!("random {seed}")), random: SplitMix64::new(seed) };
     let size = 3 + b.below(4);
     let image = Shape::from([1, 1 + b.below(4), size, size + b.below(2)]);
     let mut live = vec![b.g.add_input("image", Fact::f32(image))];
@@ -34,16 +35,12 @@ pub fn graph() -> impl proptest::strategy::Strategy<Value = Graph> {
 
 struct Builder {
     g: Graph,
-    state: u64,
+    random: SplitMix64,
 }
 
 impl Builder {
-    /// The next random number below `n`, by SplitMix64 (Steele, Lea and Flood, 2014).
     fn below(&mut self, n: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
+        self.random.below(n)
     }
 
     fn pick<T: Clone>(&mut self, from: &[T]) -> T {

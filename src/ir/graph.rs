@@ -91,6 +91,11 @@ impl Node {
         let name = name.into();
         Node { origin: vec![name.clone()], name, op, inputs, outputs, precision: None }
     }
+
+    /// Does it compute in 8 bits? False until it is planned.
+    pub fn is_int8(&self) -> bool {
+        self.precision.as_ref().is_some_and(|p| p.int8)
+    }
 }
 
 /// A network: nodes in topological order over values. Describes one image.
@@ -239,10 +244,11 @@ impl Graph {
             known.push((*v, new));
             *v = new;
         }
-        let mut inputs: Vec<ValueId> = node.inputs.clone();
-        inputs.retain(|&v| g.value(v).constant.is_none());
-        inputs.dedup();
-        g.inputs = inputs;
+        for &v in &node.inputs {
+            if g.value(v).constant.is_none() && !g.inputs.contains(&v) {
+                g.inputs.push(v);
+            }
+        }
         for &v in &node.outputs {
             g.add_output(v);
         }

@@ -47,11 +47,6 @@ impl Patch {
         self.replace.push((old, new));
         self
     }
-
-    /// The names of the new nodes, for the record.
-    pub fn added(&self) -> impl Iterator<Item = &str> {
-        self.add.iter().map(|n| n.name.as_str())
-    }
 }
 
 impl Graph {

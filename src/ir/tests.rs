@@ -85,6 +85,17 @@ fn content(g: &Graph) -> impl PartialEq + std::fmt::Debug + use<> {
     (g.name.clone(), nodes, named(&g.inputs), named(&g.outputs), g.output_names.clone())
 }
 
+#[test]
+fn a_node_alone_takes_each_activation_once() {
+    let text = "graph g\ninput %x: f32[1,2]\ninput %y: f32[1,2]\nconst %c: f32[1,1] = [5.0]\n\
+                %z: f32[1,7] = Concat(%x, %c, %y, %x) {axis=1}  # join\noutput %z\n";
+    let g = Graph::parse(text).unwrap();
+    let alone = g.only(g.order()[0]);
+    assert_eq!(alone.verify(), Ok(()));
+    let inputs: Vec<&str> = alone.inputs.iter().map(|&v| alone.value(v).name.as_str()).collect();
+    assert_eq!((inputs, alone.node(alone.order()[0]).inputs.len()), (vec!["x", "y"], 4));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -53,8 +53,6 @@ pub struct Imported {
     pub opset: i64,
     /// Who wrote the file: `pytorch 2.5.1`; may be empty.
     pub producer: String,
-    /// The file's own keys and values.
-    pub metadata: BTreeMap<String, String>,
     /// Files of external data that were read, relative to the model's folder: they belong to the model.
     pub data_files: Vec<String>,
     /// Number of nodes in the file.
@@ -79,16 +77,20 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
     Ok(imported)
 }
 
+/// What to do about a file that is no whole model.
+const CUT: &str =
+    "copy or export the model again, and compare the sizes; large models keep weights in files beside it";
+
 /// Imports a model from memory; `folder` is where external data may lie.
 pub fn import_bytes(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<Imported> {
     if bytes.is_empty() {
-        return Err(malformed("the file is empty").expected("an ONNX model"));
+        return Err(malformed("the file is empty").expected("an ONNX model").help(CUT));
     }
     let model = ModelProto::decode(bytes).map_err(|e| {
-        malformed(format!("the file is no ONNX model, or is cut short ({})", e.to_string().trim()))
+        malformed(format!("the file is no ONNX model, or is cut short ({})", e.to_string().trim())).help(CUT)
     })?;
     let opset = opset(&model)?;
-    let file = model.graph.as_ref().ok_or_else(|| malformed("the file holds no graph"))?;
+    let file = model.graph.as_ref().ok_or_else(|| malformed("the file holds no graph").help(CUT))?;
     refuse_sparse(file)?;
     let order = order::order(file)?;
     let (inputs, batch) = inputs::read(file, options)?;
@@ -114,7 +116,9 @@ fn opset(model: &ModelProto) -> Result<i64> {
         Some(v) => Err(Diagnostic::new(OPSET, format!("the model is of opset {v}"))
             .expected(format!("opset {} or newer", OPSETS.start()))
             .help("convert it with `onnx.version_converter.convert_version(model, 13)`")),
-        None if model.graph.is_none() => Err(malformed("the file is no ONNX model: it holds no graph")),
+        None if model.graph.is_none() => {
+            Err(malformed("the file is no ONNX model: it holds no graph").help(CUT))
+        }
         None => Err(Diagnostic::new(OPSET, "the model does not state which operator set it uses")
             .expected(format!("`opset_import` with the standard operators, {} or newer", OPSETS.start()))),
     }
@@ -167,13 +171,11 @@ fn finish(
         let e = Diagnostic::new(INTERNAL, "the imported graph does not hold together");
         return Err(broken.into_iter().fold(e, |e, line| e.detail(line)));
     }
-    let entries = model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone()));
     Ok(Imported {
         graph: b.graph,
         batch,
         opset,
         producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_string(),
-        metadata: entries.collect(),
         data_files: b.external.files(),
         file_nodes: file.node.len(),
         folded_nodes: b.folded,

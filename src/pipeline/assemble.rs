@@ -80,8 +80,8 @@ impl Parts<'_> {
     }
 }
 
-/// Fills a report.
-pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Result<()> {
+/// Fills a report. `files` are those written so far, with what they are.
+pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)]) -> Result<()> {
     let gate = Gate {
         max_drop_top1: p.job.gate.max_drop,
         min_top1: p.job.gate.min_top1,
@@ -90,6 +90,7 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
     r.gate = (gate != Gate::default()).then_some(gate);
     r.warnings = p.net.warnings.clone();
     r.warnings.extend(doubts::doubts(&p));
+    r.warnings.extend(left_out("calibration", p.calibrated.cache.skipped));
     r.rewrites = rewrites(p.net);
     r.calibration = Some(calibration(&p));
     r.tensors = tensors(&p);
@@ -109,32 +110,29 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[PathBuf]) -> Re
     if let Some(e) = p.evaluated.take() {
         r.accuracy = e.accuracy;
         r.metrics = e.scores;
-        if !e.skipped.is_empty() {
-            r.warnings.push(format!(
-                "{} evaluation samples could not be decoded and were left out",
-                e.skipped.len()
-            ));
-        }
+        r.warnings.extend(left_out("evaluation", e.skipped.len() as u64));
     }
     if let Some(t) = &p.timed {
         let [a, b] = &t.millis;
-        r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b) };
-        r.warnings.extend(noisy(b).map(|w| format!("latency: {w}")));
+        let noise = [("FP32", a), ("the engine", b)].into_iter();
+        let noise: Vec<String> = noise
+            .filter_map(|(whose, times)| Some(format!("latency of {whose}: {}", noisy(times)?)))
+            .collect();
+        r.warnings.extend(noise.iter().cloned());
+        r.latency_ms = Latencies { reference: summarize(a), engine: summarize(b), noise };
     }
-    r.files = files.iter().map(|f| file(f)).collect();
+    r.files = files.iter().map(file).collect();
     r.not_checked = not_checked(&p);
     Ok(())
 }
 
-fn file(path: &std::path::Path) -> OutputFile {
-    let what = match path.extension().and_then(|e| e.to_str()) {
-        Some("engine") => "engine",
-        Some("cache") if path.to_string_lossy().ends_with(".trt.cache") => "TensorRT calibration cache",
-        Some("cache") => "calibration cache",
-        _ => "timing cache",
-    };
+fn left_out(role: &str, samples: u64) -> Option<String> {
+    (samples > 0).then(|| format!("{samples} {role} samples could not be decoded and were left out"))
+}
+
+fn file((what, path): &(&str, PathBuf)) -> OutputFile {
     let bytes = std::fs::metadata(path).ok().map(|m| m.len());
-    OutputFile { what: what.into(), path: shown(path), bytes }
+    OutputFile { what: what.to_string(), path: shown(path), bytes }
 }
 
 fn not_checked(p: &Parts) -> Vec<String> {
@@ -175,7 +173,7 @@ fn calibration(p: &Parts) -> CalibrationInfo {
     CalibrationInfo {
         method: p.job.calibration.method.clone(),
         samples: c.cache.done,
-        skipped: c.skipped.len() as u64,
+        skipped: c.cache.skipped,
         source: c.source,
         cache_digest: Some(Digest::of(c.cache.to_string().as_bytes()).to_string()),
         preprocessing: p.job.calibration.data.as_ref().map(|d| d.preprocess.describe()),
@@ -214,7 +212,7 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             min: all.min,
             max: all.max,
             amax: all.amax(),
-            amax_sample: None,
+            amax_sample: all.amax_sample.as_deref().map(String::from),
             flags: found.iter().map(|f| f.to_string()).collect(),
             thresholds: e.candidates.iter().map(|(m, c)| (m.clone(), c.range.amax())).collect(),
             method: chosen.map(|c| c.method.clone()).unwrap_or_default(),

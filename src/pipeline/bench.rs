@@ -1,6 +1,7 @@
 //! Measuring an engine.
 
 use crate::base::codes::engine::BAD_INPUT;
+use crate::base::random::SplitMix64;
 use crate::base::{Diagnostic, Monitor, Result};
 use crate::device::Tap;
 use crate::engine::{Engine, Session, session};
@@ -117,12 +118,8 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
 
 /// Numbers between -1 and 1, the same every time: all zeros would be faster than real images are.
 fn fill(values: &mut [f32], seed: u64) {
-    let mut state = seed;
-    for v in values {
-        // the multiplier of Knuth's MMIX generator
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        *v = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
-    }
+    let mut random = SplitMix64::new(seed);
+    values.iter_mut().for_each(|v| *v = random.signed_unit());
 }
 
 /// Runs for so long; the milliseconds of each, and the time of all.

@@ -9,13 +9,31 @@ use crate::config::Job;
 use crate::device::Device;
 use crate::device::interp::Interp;
 use crate::engine::{self, Engine, Origin, Session};
+use crate::eval::Drift;
 use crate::ir::Graph;
 use crate::quant;
 use crate::tune::{TimingCache, Tuner};
+use std::path::PathBuf;
 
 /// Signal to noise of an engine with float islands against the oracle, at least: f32 against f64 between 8-bit nodes
 /// moves a few integers by one.
 const LEAST_SQNR_DB: f64 = 30.0;
+
+/// Where a run keeps its timing cache: where it is told to, else beside the engine.
+pub fn timing_path(job: &Job) -> PathBuf {
+    job.build.timing_cache.clone().unwrap_or_else(|| job.output.dir.join("timing.cache"))
+}
+
+/// The timing cache to begin with. A damaged one is an error where the configuration names it, else it is made anew.
+pub fn timings(job: &Job, monitor: &dyn Monitor) -> Result<TimingCache> {
+    match TimingCache::load(&timing_path(job)) {
+        Err(e) if job.build.timing_cache.is_none() => {
+            monitor.note(&format!("tuning anew, the timing cache is of no use: {}", e.what));
+            Ok(TimingCache::default())
+        }
+        loaded => loaded,
+    }
+}
 
 /// The graph with scales.
 pub fn annotated(net: &Network, calibrated: &Calibrated) -> Graph {
@@ -58,16 +76,15 @@ pub fn build(
         probabilities: net.probabilities,
     };
     let engine = engine::build(graph, device, &mut tuner, settings, origin, monitor)?;
-    Ok((engine, tuner.into_cache()))
+    // a file of this run alone would otherwise grow with every calibration, as scales are part of its keys
+    let timings = if job.build.timing_cache.is_some() { tuner.into_cache() } else { tuner.into_used() };
+    Ok((engine, timings))
 }
 
-/// Runs the engine beside the oracle on `inputs` (one image each): bit for bit where every node that computes is
+/// Runs the engine beside the oracle on `input` (one image): bit for bit where every node that computes is
 /// 8-bit, within rounding where there are float islands. Returns a sentence on what was found equal.
 pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[f32]) -> Result<String> {
-    let mut oracle_tuner = Tuner::new(&Interp, TimingCache::default(), None).unchecked();
-    let settings = engine::Settings { max_batch: 1, stage: "" };
-    let oracle =
-        engine::build(graph, &Interp, &mut oracle_tuner, settings, Origin::default(), &crate::base::Silent)?;
+    let oracle = engine::build_unchecked(graph, &Interp)?;
     let (mut fast, mut slow) = (Session::new(engine, device)?, Session::new(&oracle, &Interp)?);
     for s in [&mut fast, &mut slow] {
         s.input_mut(0, 1).copy_from_slice(input);
@@ -76,13 +93,16 @@ pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[
     let islands = engine.plan.steps.iter().any(|s| s.problem.op().is_some() && !s.is_int8());
     for (i, p) in engine.plan.outputs.iter().enumerate() {
         let (a, b) = (slow.output_slice(i, 1), fast.output_slice(i, 1));
-        let mut drift = crate::eval::drift::Drift::default();
+        let mut drift = Drift::default();
         drift.update(a, b);
         let equal = a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
         let sqnr = drift.sqnr_db().unwrap_or(f64::INFINITY);
         if !equal && (!islands || sqnr < LEAST_SQNR_DB) {
             let what = format!("output {} differs from the reference arithmetic ({sqnr:.1} dB)", p.name);
-            let want = if islands { "at least 30 dB" } else { "equality to the last bit" };
+            let want = match islands {
+                true => format!("at least {LEAST_SQNR_DB:.0} dB"),
+                false => "equality to the last bit".into(),
+            };
             return Err(Diagnostic::new(codes::SELF_CHECK, what).expected(want));
         }
     }

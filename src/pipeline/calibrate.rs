@@ -7,14 +7,13 @@ use super::{Options, select};
 use crate::base::codes::calibration;
 use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
-use crate::base::{Diagnostic, Monitor, Place, Result, files};
+use crate::base::{Diagnostic, Monitor, Place, Result, files, machine};
 use crate::calib::cache::{self, Activations, Cache, Chosen, Entry, Provenance, Setting, differences};
 use crate::calib::methods::{self, MethodName};
 use crate::calib::shards::TensorStats;
 use crate::calib::trt::TrtCache;
 use crate::config::Job;
 use crate::data::Dataset;
-use crate::data::loader::Skipped;
 use crate::engine::{Engine, Session};
 use crate::ir::{Graph, ValueId};
 use crate::quant;
@@ -27,8 +26,6 @@ pub struct Calibrated {
     pub cache: Cache,
     /// Fresh, from a cache, imported.
     pub source: CalibrationSource,
-    /// What could not be decoded.
-    pub skipped: Vec<Skipped>,
     /// The samples, where there were any.
     pub dataset: Option<Dataset>,
 }
@@ -55,28 +52,34 @@ pub fn calibrate(
     if source == CalibrationSource::Tensorrt {
         decide(&mut net.graph, &settings, &cache);
         ranges::unify_imported(&net.graph, codings, &mut cache);
-        return Ok(Calibrated { cache, source, skipped: Vec::new(), dataset });
+        return Ok(Calibrated { cache, source, dataset });
     }
     let (engine, session) = reference;
-    let mut skipped = Vec::new();
     let data = job.calibration.data.as_ref().zip(dataset.as_ref());
     if !cache.is_complete() {
         let (data, dataset) = data.ok_or_else(no_data)?;
         let threads = threads(job);
         let samples =
             Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
-        skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
+        let skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
         for s in &skipped {
             monitor.note(&format!("calibration sample {} was left out: {}", s.name, s.why));
         }
         cache.provenance = provenance;
     }
     decide(&mut net.graph, &settings, &cache);
-    let setting = Setting { method: method.name().to_string(), percentile: job.calibration.percentile };
+    let setting = Setting {
+        method: method.name().to_string(),
+        percentile: job.calibration.percentile,
+        readers: matches!(method, MethodName::Auto).then(|| select::readers_digest(&net.graph, &codings)),
+    };
     let decided = cache.setting.as_ref() == Some(&setting) && matches!(method, MethodName::Auto);
+    if !decided {
+        cache.tensors.values_mut().for_each(|e| e.candidates.clear()); // with the errors of an earlier contest
+    }
     let method_options = methods::Options { percentile: job.calibration.percentile };
     let winners = match (method, data) {
-        // an equal setting over equal statistics: the contest would end the same way
+        // an equal setting over equal statistics, read by equal nodes: the contest would end the same way
         (MethodName::Auto, _) if decided => recorded(&cache),
         (MethodName::Auto, Some((data, dataset))) => {
             ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
@@ -91,13 +94,13 @@ pub fn calibrate(
                 monitor,
             )?
         }
-        (MethodName::Auto, None) => return Err(no_data()),
+        (MethodName::Auto, None) => return Err(cannot_choose(cache.setting.as_ref(), &setting)),
         (MethodName::One(_), _) => Winners::new(),
     };
     ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
     ranges::choose(&net.graph, codings, &mut cache, method, &winners);
     cache.setting = Some(setting);
-    Ok(Calibrated { cache, source, skipped, dataset })
+    Ok(Calibrated { cache, source, dataset })
 }
 
 /// The method of this name.
@@ -107,7 +110,7 @@ fn method(name: &str) -> Result<MethodName> {
 
 fn threads(job: &Job) -> usize {
     match job.calibration.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => machine::threads(),
         n => n,
     }
 }
@@ -115,6 +118,20 @@ fn threads(job: &Job) -> usize {
 fn no_data() -> Box<Diagnostic> {
     Diagnostic::new(calibration::NO_SAMPLES, "there are no calibration samples to gather statistics from")
         .help("set `calibration.data`")
+}
+
+/// `auto` has no samples to choose by, and the cache's choice is not one for this run.
+fn cannot_choose(cached: Option<&Setting>, wanted: &Setting) -> Box<Diagnostic> {
+    let same_but_readers = |c: &&Setting| (&c.method, c.percentile) == (&wanted.method, wanted.percentile);
+    match cached.filter(same_but_readers) {
+        None => no_data(),
+        Some(_) => Diagnostic::new(
+            calibration::STALE_CACHE,
+            "the cache's choice of methods is not for this run",
+        )
+        .detail("the nodes that read tensors in 8 bits differ (`precision`, or another version's rewrites)")
+        .help("set `calibration.data`, so that `auto` can choose again, or name one method"),
+    }
 }
 
 /// Precisions, where a value has a range if its tensor was seen or imported.

@@ -12,7 +12,8 @@ use crate::config::Job;
 use crate::config::schema::{Isa as IsaKey, Target};
 use crate::device::cpu::{Cpu, Isa};
 use crate::engine::{Engine, Session};
-use crate::report::{self, Report};
+use crate::report::model::OutputFile;
+use crate::report::{self, FORMATS, Format, Report};
 use crate::tune::TimingCache;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -47,17 +48,15 @@ struct Chain<'a> {
     device: Cpu,
     timings: TimingCache,
     report: Report,
-    files: Vec<PathBuf>,
+    /// What was written, with what it is.
+    files: Vec<(&'static str, PathBuf)>,
     notes: Vec<String>,
 }
 
 impl<'a> Chain<'a> {
     fn new(job: &'a Job, options: &'a Options, monitor: &'a dyn Monitor) -> Result<Self> {
         let device = device(job)?;
-        let timings = match &job.build.timing_cache {
-            Some(path) => TimingCache::load(path)?,
-            None => TimingCache::default(),
-        };
+        let timings = building::timings(job, monitor)?;
         let report = Report::new(job.name.clone());
         Ok(Chain { job, options, monitor, device, timings, report, files: Vec::new(), notes: Vec::new() })
     }
@@ -163,12 +162,12 @@ impl<'a> Chain<'a> {
     fn save_caches(&mut self, c: &Calibrated) -> Result<()> {
         let path = calibration::path(self.job);
         c.cache.save(&path)?;
-        self.files.push(path);
+        self.files.push(("calibration cache", path));
         if self.job.output.trt_cache {
             let path = self.job.output.dir.join("calibration.trt.cache");
             let t = &self.job.trt_cache;
             TrtCache::of(&c.cache, t.version, &t.algorithm).save(&path)?;
-            self.files.push(path);
+            self.files.push(("TensorRT calibration cache", path));
         }
         Ok(())
     }
@@ -176,11 +175,10 @@ impl<'a> Chain<'a> {
     fn save_engine(&mut self, engine: &Engine) -> Result<()> {
         let path = self.job.output.dir.join(format!("{}.engine", self.job.name));
         engine.save(&path)?;
-        self.files.push(path);
-        if let Some(path) = &self.job.build.timing_cache {
-            self.timings.save(path)?;
-            self.files.push(path.clone());
-        }
+        self.files.push(("engine", path));
+        let path = building::timing_path(self.job);
+        self.timings.save(&path)?;
+        self.files.push(("timing cache", path));
         Ok(())
     }
 
@@ -206,38 +204,33 @@ impl<'a> Chain<'a> {
         self.report.not_checked.extend(std::mem::take(&mut self.notes));
         self.report.seconds.report = Some(start.elapsed().as_secs_f64());
         if whole {
-            self.list_report_files();
-            report::conclude(&mut self.report);
-            for (name, text) in self.renderings() {
-                let path = self.job.output.dir.join(name);
-                files::write(&path, text.as_bytes())?;
-                self.files.push(path);
-            }
+            self.save_reports()?;
         }
-        Ok(Outcome { report: self.report, files: self.files })
+        let files = self.files.into_iter().map(|(_, path)| path).collect();
+        Ok(Outcome { report: self.report, files })
     }
 
-    fn list_report_files(&mut self) {
-        for name in self.report_names() {
-            let path = self.job.output.dir.join(name);
-            let what = "report".to_string();
-            self.report.files.push(report::model::OutputFile { what, path: shown(&path), bytes: None });
-        }
-    }
-
-    fn report_names(&self) -> Vec<&'static str> {
-        let o = &self.job.output;
-        let wanted = [("report.json", true), ("report.html", o.html), ("report.md", o.markdown)];
-        wanted.into_iter().filter(|(_, on)| *on).map(|(n, _)| n).collect()
-    }
-
-    fn renderings(&self) -> Vec<(&'static str, String)> {
-        let render = |name: &'static str| match name {
-            "report.json" => (name, report::to_json(&self.report)),
-            "report.html" => (name, report::to_html(&self.report)),
-            _ => (name, report::to_markdown(&self.report)),
+    /// Writes the renderings that the configuration wants; `report.json` it always gets.
+    fn save_reports(&mut self) -> Result<()> {
+        let output = &self.job.output;
+        let wanted = |f: &&Format| match f.name {
+            "html" => output.html,
+            "md" => output.markdown,
+            _ => true,
         };
-        self.report_names().into_iter().map(render).collect()
+        let formats: Vec<&Format> = FORMATS.iter().filter(wanted).collect();
+        for f in &formats {
+            // a report cannot know its own size
+            let path = shown(&output.dir.join(f.file()));
+            self.report.files.push(OutputFile { what: "report".into(), path, bytes: None });
+        }
+        report::conclude(&mut self.report);
+        for f in formats {
+            let path = output.dir.join(f.file());
+            files::write(&path, (f.render)(&self.report).as_bytes())?;
+            self.files.push(("report", path));
+        }
+        Ok(())
     }
 }
 

@@ -5,10 +5,10 @@ use super::taps::{Collect, nodes};
 use crate::base::{Monitor, Result};
 use crate::data::{Dataset, Preprocess};
 use crate::device::cpu::Cpu;
-use crate::engine::{self, Engine, Origin, Session};
+use crate::engine::{self, Engine, Session};
 use crate::eval::drift::Drift;
 use crate::ir::{Graph, NodeId};
-use crate::tune::{TimingCache, Tuner};
+use crate::plan::wants_int8;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -78,37 +78,30 @@ fn collect<'e>(
 /// Every 8-bit node as an engine of its own.
 struct Alone<'g> {
     graph: &'g Graph,
+    /// For each value: does the engine store it in 8 bits, where it has a scale?
+    stored_int8: Vec<bool>,
     nodes: Vec<(NodeId, Engine, Session)>,
 }
 
 impl<'g> Alone<'g> {
     fn of(graph: &'g Graph) -> Result<Self> {
         let device = Cpu { threads: 1, ..Cpu::host() };
-        let int8: Vec<NodeId> = graph
-            .nodes()
-            .filter(|(_, n)| n.precision.as_ref().is_some_and(|p| p.int8))
-            .map(|(id, _)| id)
-            .collect();
+        let int8: Vec<NodeId> = graph.nodes().filter(|(_, n)| n.is_int8()).map(|(id, _)| id).collect();
         let build = |&id: &NodeId| {
-            let mut tuner = Tuner::new(&device, TimingCache::default(), None).unchecked();
-            let settings = engine::Settings { max_batch: 1, stage: "" };
-            let e = engine::build(
-                &graph.only(id),
-                &device,
-                &mut tuner,
-                settings,
-                Origin::default(),
-                &crate::base::Silent,
-            )?;
+            let e = engine::build_unchecked(&graph.only(id), &device)?;
             let s = Session::new(&e, &device)?;
             Ok((id, e, s))
         };
-        Ok(Alone { graph, nodes: int8.par_iter().map(build).collect::<Result<_>>()? })
+        Ok(Alone {
+            graph,
+            stored_int8: wants_int8(graph),
+            nodes: int8.par_iter().map(build).collect::<Result<_>>()?,
+        })
     }
 
     /// One sample through every node; what the node would store is rounded as it would be.
     fn run(&mut self, exact: &HashMap<&str, Vec<f32>>) -> Result<Vec<(String, Drift)>> {
-        let graph = self.graph;
+        let (graph, stored_int8) = (self.graph, &self.stored_int8);
         let one = |(id, engine, session): &mut (NodeId, Engine, Session)| -> Result<(String, Drift)> {
             let node = graph.node(*id);
             let mut drift = Drift::default();
@@ -118,10 +111,7 @@ impl<'g> Alone<'g> {
             }
             session.step(1, None)?;
             let value = graph.value(node.outputs[0]);
-            let wanted = graph.nodes().any(|(_, n)| {
-                n.inputs.contains(&node.outputs[0]) && n.precision.as_ref().is_some_and(|p| p.int8)
-            });
-            let stored = value.quant.filter(|_| wanted);
+            let stored = value.quant.filter(|_| stored_int8[node.outputs[0].index()]);
             let y: Vec<f32> = session
                 .output_slice(0, 1)
                 .iter()

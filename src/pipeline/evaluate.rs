@@ -1,5 +1,6 @@
 //! FP32 against the engine, over the evaluation samples.
 
+use super::feed;
 use crate::base::{Monitor, Result};
 use crate::config::job::Evaluation;
 use crate::data::Dataset;
@@ -57,16 +58,14 @@ pub fn evaluate(
     let mut flips = FlipRecorder::new(FLIPS);
     let mut out = Evaluated::default();
     monitor.stage("evaluate", "images", dataset.len());
-    let shape = super::observe::input_shape(reference);
+    let shape = feed::input_shape(reference);
     for batch in Loader::new(&dataset, &job.data.preprocess, job.batch).expect_shape(shape) {
         monitor.check()?;
         let batch = batch?;
         let n = batch.samples.len();
         for session in [&mut *reference, &mut *engine] {
-            let each = session.inputs()[0].1.numel();
-            let to = session.input_mut(0, n);
-            to.chunks_exact_mut(each).zip(&batch.samples).for_each(|(to, s)| to.copy_from_slice(&s.values));
             if n > 0 {
+                feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
                 session.step(n, None)?;
             }
         }

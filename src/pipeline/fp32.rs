@@ -6,10 +6,9 @@ use crate::engine::{self, Engine, Origin};
 use crate::ir::Graph;
 use crate::quant::{self, Settings};
 use crate::tune::{TimingCache, Tuner};
-use std::time::Duration;
 
 /// The graph with every node in float.
-pub fn float_graph(graph: &Graph) -> Graph {
+fn float_graph(graph: &Graph) -> Graph {
     let mut g = graph.clone();
     quant::decide(&mut g, &Settings { int8: false, ..Settings::default() }, |_| false);
     g
@@ -24,10 +23,7 @@ pub fn engine(graph: &Graph, device: &dyn Device, max_batch: usize, monitor: &dy
     engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)
 }
 
-/// A float engine of a few nodes whose speed does not matter: the first right tactic is taken.
+/// A float engine of a few nodes, whose speed does not matter.
 pub fn small_engine(graph: &Graph, device: &dyn Device) -> Result<Engine> {
-    let mut tuner = Tuner::new(device, TimingCache::default(), Some(Duration::ZERO)).unchecked();
-    let origin = Origin::default();
-    let settings = engine::Settings { max_batch: 1, stage: "" };
-    engine::build(&float_graph(graph), device, &mut tuner, settings, origin, &crate::base::Silent)
+    engine::build_unchecked(&float_graph(graph), device)
 }

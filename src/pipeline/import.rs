@@ -8,6 +8,7 @@ use crate::ir::ops::{Cast, Role};
 use crate::ir::{Fact, Graph, Node, Op, Value, ValueId};
 use crate::onnx::{ImportOptions, Imported};
 use crate::rewrite::{RULES, Record};
+use std::path::Path;
 
 /// A model, imported and rewritten.
 #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct Network {
     pub warnings: Vec<String>,
     /// Of the file and every constant, wherever its data lies.
     pub digest: Digest,
-    /// Size of the model file.
+    /// Size of the model file and its external data.
     pub bytes: u64,
     /// Does it end in a softmax?
     pub probabilities: bool,
@@ -33,7 +34,7 @@ pub fn import(model: &Model) -> Result<Network> {
         options.input_shapes.insert(name.clone(), shape.to_vec());
     }
     let file = files::map(&model.path)?;
-    let Imported { mut graph, warnings, .. } =
+    let Imported { mut graph, warnings, data_files, .. } =
         crate::onnx::import(&model.path, &options).map_err(|e| with_line(e, model))?;
     one_f32_input(&graph).map_err(|e| e.at(Place::file(&model.path)))?;
     let digest = digest(&file, &graph);
@@ -46,7 +47,7 @@ pub fn import(model: &Model) -> Result<Network> {
         record,
         warnings,
         digest,
-        bytes: file.len() as u64,
+        bytes: file.len() as u64 + size_of_all(&model.path, &data_files),
     })
 }
 
@@ -58,6 +59,12 @@ fn with_line(e: Box<Diagnostic>, model: &Model) -> Box<Diagnostic> {
         }
         _ => e,
     }
+}
+
+/// Bytes of the files of external data, which lie beside the model.
+fn size_of_all(model: &Path, data_files: &[String]) -> u64 {
+    let folder = model.parent().unwrap_or(Path::new("."));
+    data_files.iter().filter_map(|f| std::fs::metadata(folder.join(f)).ok()).map(|m| m.len()).sum()
 }
 
 /// Is the first output a softmax, maybe moved about?

@@ -1,5 +1,6 @@
 //! Running an engine on files.
 
+use super::feed;
 use crate::base::codes::{data, engine as codes};
 use crate::base::{DType, Diagnostic, Monitor, Place, Result, Shape};
 use crate::data::array::Array;
@@ -39,7 +40,6 @@ pub fn infer(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Answer>> {
     let shape = only_input(engine)?;
-    float_outputs(engine)?;
     let batch = options.batch.unwrap_or(engine.plan.max_batch);
     if !(1..=engine.plan.max_batch).contains(&batch) {
         return Err(Diagnostic::new(codes::BAD_INPUT, format!("a batch of {batch} does not fit the engine"))
@@ -57,9 +57,7 @@ pub fn infer(
     for chunk in samples.chunks(batch) {
         monitor.check()?;
         let read: Vec<Vec<f32>> = chunk.par_iter().map(|s| reader.read(s)).collect::<Result<_>>()?;
-        let size = reader.shape.numel();
-        let to = session.input_mut(0, chunk.len());
-        read.iter().zip(to.chunks_exact_mut(size.max(1))).for_each(|(from, to)| to.copy_from_slice(from));
+        feed::fill(&mut session, read.iter().map(|values| &values[..]));
         session.step(chunk.len(), None)?;
         for (i, sample) in chunk.iter().enumerate() {
             let output =
@@ -108,18 +106,6 @@ fn only_input(engine: &Engine) -> Result<Shape> {
             )
             .expected("an engine of one input")
             .help("feed engines of several inputs through the library: `quantize::engine::Session`"))
-        }
-    }
-}
-
-/// Outputs of other types are no numbers to rank.
-fn float_outputs(engine: &Engine) -> Result<()> {
-    match engine.plan.outputs.iter().find(|p| engine.plan.buffer(p.buffer).operand.dtype != DType::F32) {
-        None => Ok(()),
-        Some(p) => {
-            let dtype = engine.plan.buffer(p.buffer).operand.dtype;
-            Err(Diagnostic::new(codes::BAD_INPUT, format!("output {} is {dtype}", p.name))
-                .expected("f32 outputs"))
         }
     }
 }
@@ -179,12 +165,17 @@ impl Reader<'_> {
         match read.shape == self.shape {
             true => Ok(read.values),
             false => {
+                let help = match sample.numbers {
+                    true => "a float32 array is given to the engine as it is: save it in the engine's shape",
+                    false => layout_hint(&read.shape, &self.shape).unwrap_or(
+                        "give images of that size, or build the engine with a step `resize`, or `resize_short` and \
+                         `crop`, in `preprocess.steps`; `quantize inspect ENGINE` prints those it carries",
+                    ),
+                };
                 Err(Diagnostic::new(data::SAMPLE_SHAPE, format!("the input has the shape {}", read.shape))
                     .at(sample.place())
                     .expected(format!("{}, as the engine was built for", self.shape))
-                    .help(layout_hint(&read.shape, &self.shape).unwrap_or(
-                        "`quantize inspect ENGINE` prints the preprocessing that the engine carries",
-                    )))
+                    .help(help))
             }
         }
     }

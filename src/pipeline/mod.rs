@@ -12,6 +12,7 @@ pub mod chain;
 pub mod doubts;
 pub mod drift;
 pub mod evaluate;
+pub mod feed;
 pub mod fp32;
 pub mod import;
 pub mod infer;
@@ -33,7 +34,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// Accept a calibration cache whose provenance differs.
     pub trust_cache: bool,
-    /// The configuration's text, for the record.
+    /// The configuration file's text, for the record.
     pub config_text: String,
     /// The command line, for the record.
     pub command: String,

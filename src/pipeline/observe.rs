@@ -1,5 +1,6 @@
 //! Statistics of every activation over the calibration samples: streaming, in fixed memory, resumable.
 
+use super::feed;
 use super::taps::{Writers, channels};
 use crate::base::codes::calibration::NOT_FINITE;
 use crate::base::{DType, Diagnostic, Monitor, Place, Result};
@@ -11,9 +12,11 @@ use crate::device::Tap;
 use crate::engine::{Engine, Session};
 use crate::plan::BufferId;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a checkpoint is written.
+/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
+const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
 
 /// What the samples are and how they come.
@@ -40,46 +43,38 @@ pub fn observe(
 ) -> Result<Vec<Skipped>> {
     let mut watch = Watch::new(engine, cache);
     let mut skipped = Vec::new();
-    let mut saved = Instant::now();
+    let (mut saved, mut wait) = (Instant::now(), FIRST_CHECKPOINT);
     monitor.stage("calibrate", "images", samples.dataset.len());
     monitor.advance(cache.done as usize);
     let loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
         .starting_at(cache.done as usize)
         .threads(samples.threads)
-        .expect_shape(input_shape(session));
+        .expect_shape(feed::input_shape(session));
     for batch in loader {
         let batch = batch?;
         let n = batch.samples.len();
         watch.indices = batch.samples.iter().map(|s| s.index).collect();
-        watch.names = batch.samples.iter().map(|s| s.name.clone()).collect();
+        watch.names = batch.samples.iter().map(|s| s.name.as_str().into()).collect();
         if n > 0 {
-            let each: usize = session.inputs()[0].1.numel();
-            let to = session.input_mut(0, n);
-            for (to, s) in to.chunks_exact_mut(each).zip(&batch.samples) {
-                to.copy_from_slice(&s.values);
-            }
+            feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
             watch.inputs(engine, session, n);
             watch.check()?;
             session.step(n, Some(&mut watch))?;
             watch.check()?;
         }
         cache.done += (n + batch.skipped.len()) as u64;
+        cache.skipped += batch.skipped.len() as u64;
         monitor.advance(n + batch.skipped.len());
         skipped.extend(batch.skipped);
-        if monitor.cancelled() || (saved.elapsed() > CHECKPOINT && !cache.is_complete()) {
+        if monitor.cancelled() || (saved.elapsed() > wait && !cache.is_complete()) {
             watch.write_to(cache);
             cache.save(path)?;
-            saved = Instant::now();
+            (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
             monitor.check()?;
         }
     }
     watch.write_to(cache);
     Ok(skipped)
-}
-
-/// The shape of one sample, without the batch axis.
-pub fn input_shape(session: &Session) -> crate::base::Shape {
-    crate::base::Shape::new(&session.inputs()[0].1[1..])
 }
 
 /// A tap that counts.
@@ -88,7 +83,7 @@ struct Watch {
     tensors: Vec<Option<Tensor>>,
     /// List positions and names of the images in the batch.
     indices: Vec<usize>,
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
     /// The first value that was not finite.
     fault: Option<Box<Diagnostic>>,
 }
@@ -144,7 +139,7 @@ impl Watch {
         let Some(t) = &mut self.tensors[id.index()] else { return };
         for (image, values) in bytes.chunks_exact(t.stride).enumerate() {
             let values: &[f32] = bytemuck::cast_slice(values);
-            t.stats.update(self.indices[image], values, t.inner);
+            t.stats.update_from(self.indices[image], &self.names[image], values, t.inner);
             if self.fault.is_none() && t.stats.parts.iter().any(|p| p.non_finite > 0) {
                 let bad = values.iter().find(|v| !v.is_finite()).copied().unwrap_or(f32::NAN);
                 let what = format!("tensor {} holds {bad} for sample {}", t.name, self.names[image]);

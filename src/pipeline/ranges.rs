@@ -1,10 +1,12 @@
 //! From statistics to scales: a range per tensor and method, one chosen, groups unified, oddities named.
 
-use crate::base::quant::Range;
-use crate::calib::cache::{Cache, Candidate, Chosen};
+use crate::base::DType;
+use crate::base::quant::{QuantParams, Range};
+use crate::calib::cache::{Cache, Candidate, Chosen, Entry};
 use crate::calib::flags::{self, Flag, Subject};
 use crate::calib::methods::{self, Levels, METHODS, Method, MethodName, Options};
 use crate::calib::stats::Stats;
+use crate::config::job::{Activations, Arithmetic, Precision};
 use crate::ir::{Graph, ValueId};
 use crate::quant::annotate::params;
 use crate::quant::{self, Coding, Settings};
@@ -136,7 +138,7 @@ pub fn sharing(g: &Graph, cache: &Cache) -> BTreeMap<String, String> {
 }
 
 /// The parameters that the cache has for each value.
-pub fn params_of(g: &Graph, cache: &Cache) -> Vec<Option<crate::base::quant::QuantParams>> {
+pub fn params_of(g: &Graph, cache: &Cache) -> Vec<Option<QuantParams>> {
     let of = |v: usize| cache.tensors.get(&g.value(ValueId::from(v)).name)?.chosen.as_ref().map(|c| c.params);
     (0..g.value_count()).map(of).collect()
 }
@@ -144,10 +146,10 @@ pub fn params_of(g: &Graph, cache: &Cache) -> Vec<Option<crate::base::quant::Qua
 /// What is odd about each tensor.
 pub fn flags(cache: &Cache, options: &Options) -> BTreeMap<String, (Vec<Flag>, Option<[Range; 2]>)> {
     let entries: Vec<_> = cache.tensors.iter().collect();
-    let examine = |(name, entry): (&String, &crate::calib::cache::Entry)| {
+    let examine = |(name, entry): (&String, &Entry)| {
         let chosen = entry.chosen.as_ref()?;
         let method = methods::find(&chosen.method)?;
-        let signed = chosen.params.dtype == crate::base::DType::I8;
+        let signed = chosen.params.dtype == DType::I8;
         let levels = if signed { Levels::S8 } else { Levels::U8 };
         let shifted = !signed && chosen.range.lo < 0.0;
         let of = |s: &Stats| methods::range(s, method, levels, shifted, options);
@@ -159,20 +161,11 @@ pub fn flags(cache: &Cache, options: &Options) -> BTreeMap<String, (Vec<Flag>, O
     entries.into_par_iter().filter_map(examine).collect()
 }
 
-/// What the configuration says, as the quantization room has it.
-pub fn settings(p: &crate::config::job::Precision) -> Settings {
-    use crate::config::job::Nodes;
-    use crate::config::schema::{Activations, Arithmetic};
-    let rule = |r: &crate::config::job::Rule| quant::Rule {
-        pattern: match &r.nodes {
-            Nodes::Named(glob) => quant::Pattern::Name(glob.clone()),
-            Nodes::OfType(op) => quant::Pattern::Op(op.clone()),
-        },
-        int8: r.precision == Arithmetic::Int8,
-    };
+/// What the configuration says about precision, as the quantization room has it.
+pub fn settings(p: &Precision) -> Settings {
     Settings {
         unsigned: p.activations == Activations::U8,
         int8: p.default == Arithmetic::Int8,
-        rules: p.rules.iter().map(rule).collect(),
+        rules: p.rules.clone(),
     }
 }

@@ -1,6 +1,5 @@
 //! Rows of `precision.rules` that are about no node of the model.
 
-use super::ranges;
 use crate::base::codes::config::NO_SUCH_NODE;
 use crate::base::{Diagnostic, Result, nearest};
 use crate::config::job::Precision;
@@ -14,7 +13,7 @@ use std::collections::BTreeSet;
 /// A row for a name that no node has: most likely a misspelling, and the node would silently be quantized.
 pub fn check(graph: &Graph, precision: &Precision) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    for (written, rule) in precision.rules.iter().zip(ranges::settings(precision).rules) {
+    for rule in &precision.rules {
         if graph.nodes().any(|(_, n)| rule.pattern.matches(n)) {
             continue;
         }
@@ -22,7 +21,7 @@ pub fn check(graph: &Graph, precision: &Precision) -> Result<Vec<String>> {
             Pattern::Op(kind) => warnings.push(no_operator(graph, kind)),
             Pattern::Name(pattern) => {
                 let e = no_node(graph, pattern);
-                return Err(match &written.place {
+                return Err(match &rule.place {
                     Some(place) => e.at(place.clone()),
                     None => e,
                 });
@@ -57,15 +56,16 @@ fn no_node(graph: &Graph, pattern: &str) -> Box<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::job::{Activations, Arithmetic, Fallback, Nodes, Rule};
+    use crate::config::job::{Activations, Arithmetic, Fallback};
+    use crate::quant::Rule;
 
-    fn checked(nodes: Nodes) -> Result<Vec<String>> {
+    fn checked(pattern: Pattern) -> Result<Vec<String>> {
         let graph = Graph::parse(
             "graph g\ninput %x: f32[1,3]\nconst %w: f32[3,3] = [1,0,0,0,1,0,0,0,1]\n\
              %y: f32[1,3] = Linear(%x, %w)  # stage1.head\noutput %y\n",
         )
         .unwrap();
-        let rule = Rule { place: None, nodes, precision: Arithmetic::Float };
+        let rule = Rule { pattern, int8: false, place: None };
         let precision = Precision {
             activations: Activations::U8,
             default: Arithmetic::Int8,
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_row_must_be_about_a_node() {
-        let named = |pattern: &str| checked(Nodes::Named(pattern.into()));
+        let named = |pattern: &str| checked(Pattern::Name(pattern.into()));
         assert_eq!(named("stage1.*").unwrap(), [""; 0]);
         let e = named("stage2.haed").unwrap_err().to_string();
         assert!(e.contains("Q0109") && e.contains("there is `stage1.head`"), "{e}");
@@ -87,9 +87,9 @@ mod tests {
     #[test]
     fn operators_go_by_both_names_and_absent_ones_warn() {
         for kind in ["Linear", "Gemm", "matmul"] {
-            assert_eq!(checked(Nodes::OfType(kind.into())).unwrap(), [""; 0], "{kind}");
+            assert_eq!(checked(Pattern::Op(kind.into())).unwrap(), [""; 0], "{kind}");
         }
-        let warned = checked(Nodes::OfType("Cnov".into())).unwrap();
+        let warned = checked(Pattern::Op("Cnov".into())).unwrap();
         assert!(warned[0].contains("no node is a Cnov (after fusion there are Linear)"), "{warned:?}");
     }
 }

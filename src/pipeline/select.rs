@@ -4,6 +4,7 @@
 use super::fp32::small_engine;
 use super::ranges::{Winners, range_of};
 use super::taps::Collect;
+use crate::base::digest::Digest;
 use crate::base::quant::QuantParams;
 use crate::base::{Monitor, Result};
 use crate::calib::cache::Cache;
@@ -60,17 +61,40 @@ pub fn select(
     Ok(contests.into_iter().map(|c| c.finish(g, cache)).collect())
 }
 
-fn contests(g: &Graph, codings: &[Option<Coding>], cache: &Cache, options: &Options) -> Vec<Contest> {
+/// The values that have something to choose: how each is coded, and the nodes that read it in 8 bits.
+fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec<NodeId>)> {
     let consumers = g.consumers();
-    let int8 = |n: &NodeId| g.node(*n).precision.as_ref().is_some_and(|p| p.int8);
-    let live = g.live_values();
-    let contest = |v: &ValueId| {
+    let int8 = |n: &NodeId| g.node(*n).is_int8();
+    let of = |v: ValueId| {
         let mut readers: Vec<NodeId> = consumers[v.index()].iter().copied().filter(int8).collect();
         readers.dedup();
-        let (coding, entry) = (codings[v.index()]?, cache.tensors.get(&g.value(*v).name)?);
-        if readers.is_empty() || g.value(*v).quant.is_some() {
-            return None;
+        let open = !readers.is_empty() && g.value(v).quant.is_none();
+        open.then_some((v, codings[v.index()]?, readers))
+    };
+    g.live_values().into_iter().filter_map(of).collect()
+}
+
+/// Digest of everything about a graph, beside the model and the statistics, that the contest depends on: a cache with
+/// another one has winners of another contest.
+pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
+    let mut text = String::new();
+    for m in METHODS {
+        text += &format!("method {}\n", m.name());
+    }
+    for (v, coding, readers) in contested(g, codings) {
+        text += &format!("{:?} {coding:?}\n", g.value(v).name);
+        for n in readers {
+            let node = g.node(n);
+            let reads: Vec<&str> = node.inputs.iter().map(|&i| g.value(i).name.as_str()).collect();
+            text += &format!(" {:?} {:?} {reads:?}\n", node.name, node.op);
         }
+    }
+    Digest::of(text.as_bytes())
+}
+
+fn contests(g: &Graph, codings: &[Option<Coding>], cache: &Cache, options: &Options) -> Vec<Contest> {
+    let contest = |(v, coding, readers): (ValueId, Coding, Vec<NodeId>)| {
+        let entry = cache.tensors.get(&g.value(v).name)?;
         let kept = entry.stats.kept();
         let mut candidates: Vec<(Vec<&'static str>, QuantParams)> = Vec::new();
         for m in METHODS {
@@ -81,9 +105,9 @@ fn contests(g: &Graph, codings: &[Option<Coding>], cache: &Cache, options: &Opti
             }
         }
         let errors = vec![0.0; candidates.len()];
-        Some(Contest { value: *v, readers, candidates, errors })
+        Some(Contest { value: v, readers, candidates, errors })
     };
-    live.par_iter().filter_map(contest).collect()
+    contested(g, codings).into_par_iter().filter_map(contest).collect()
 }
 
 type Engines = HashMap<NodeId, (Engine, Mutex<Vec<Session>>)>;

@@ -1,7 +1,7 @@
 //! Values seen through taps: which step writes which value, and its numbers as reals in the order of its shape.
 
-use crate::base::Shape;
 use crate::base::quant::QuantParams;
+use crate::base::{DType, Shape};
 use crate::device::{Layout, Operand, Tap};
 use crate::plan::{BufferId, Plan, Step};
 use std::collections::HashMap;
@@ -34,7 +34,6 @@ pub fn channels(shape: &Shape, layout: Layout) -> (usize, usize) {
 
 /// One image of a stored value as reals, in the order of its shape.
 pub fn reals(operand: &Operand, quant: Option<QuantParams>, bytes: &[u8]) -> Vec<f32> {
-    use crate::base::DType;
     let at = |i: usize| operand.layout.place(&operand.shape, i);
     let n = operand.shape.numel();
     match (operand.dtype, quant) {

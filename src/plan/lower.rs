@@ -82,17 +82,13 @@ fn f32_only(role: &str, v: ValueId, g: &Graph) -> Result<()> {
 }
 
 /// For each value: does a node that computes in 8 bits read it, and is it no output of the graph?
-fn wants_int8(g: &Graph) -> Vec<bool> {
+pub fn wants_int8(g: &Graph) -> Vec<bool> {
     let mut wants = vec![false; g.value_count()];
-    for (_, n) in g.nodes().filter(|(_, n)| is_int8(n)) {
+    for (_, n) in g.nodes().filter(|(_, n)| n.is_int8()) {
         n.inputs.iter().for_each(|v| wants[v.index()] = true);
     }
     g.outputs.iter().for_each(|v| wants[v.index()] = false);
     wants
-}
-
-fn is_int8(n: &Node) -> bool {
-    n.precision.as_ref().is_some_and(|p| p.int8)
 }
 
 struct Lowering<'g> {
@@ -196,7 +192,7 @@ impl Lowering<'_> {
 
     fn node(&mut self, n: &Node) -> Result<()> {
         let (layouts, out_layout) = self.layouts(n);
-        let int8 = is_int8(n);
+        let int8 = n.is_int8();
         let mut inputs = Vec::new();
         let mut operands = Vec::new();
         let mut tensors = Vec::new();
@@ -246,7 +242,7 @@ impl Lowering<'_> {
     fn constant(&self, n: &Node, i: usize) -> Result<Option<Tensor>> {
         let value = self.g.value(n.inputs[i]);
         let Some(t) = &value.constant else { return Ok(None) };
-        if !is_int8(n) {
+        if !n.is_int8() {
             return Ok(Some(t.clone()));
         }
         match (n.op.role(), i) {

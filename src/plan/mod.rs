@@ -1,6 +1,6 @@
 //! From a graph with precisions to steps over buffers.
 //!
-//! [`lower`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
+//! [`lower()`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
 //! wants another form than the writer gives; [`memory`] places the buffers in one arena; [`check`] proves the result
 //! against the graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
 
@@ -9,7 +9,7 @@ pub mod layouts;
 pub mod lower;
 pub mod memory;
 
-pub use lower::{Lowered, lower};
+pub use lower::{Lowered, lower, wants_int8};
 
 use crate::base::Shape;
 use crate::base::quant::QuantParams;

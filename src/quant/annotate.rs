@@ -22,8 +22,7 @@ pub fn annotate(g: &mut Graph, params: &[Option<QuantParams>]) {
         let value = g.value_mut(v);
         value.quant = value.quant.or(params[v.index()]);
     }
-    let nodes: Vec<NodeId> =
-        g.nodes().filter(|(_, n)| n.precision.as_ref().is_some_and(|p| p.int8)).map(|(id, _)| id).collect();
+    let nodes: Vec<NodeId> = g.nodes().filter(|(_, n)| n.is_int8()).map(|(id, _)| id).collect();
     for id in nodes {
         let Role::Multiply { channel_axis } = g.node(id).op.role() else { continue };
         let w: ValueId = g.node(id).inputs[1];

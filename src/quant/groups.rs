@@ -4,6 +4,7 @@ use super::coding::Coding;
 use crate::base::quant::Range;
 use crate::ir::ops::Role;
 use crate::ir::{Graph, ValueId};
+use std::collections::BTreeMap;
 
 /// Concat gives its inputs one scale unless their ranges differ by more than this; then it requantizes.
 pub const CONCAT_RATIO: f32 = 8.0;
@@ -12,11 +13,11 @@ pub const CONCAT_RATIO: f32 = 8.0;
 /// Values that a Q/DQ model gave a scale are not in `ranges` and keep theirs.
 pub fn unify(g: &Graph, codings: &mut [Option<Coding>], ranges: &mut [Option<Range>]) {
     let mut parent = joined(g, |inputs| alike(inputs, codings, ranges));
-    for root in 0..parent.len() {
-        let members: Vec<usize> = (0..parent.len()).filter(|&v| find(&mut parent, v) == root).collect();
-        if members.len() < 2 {
-            continue;
-        }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for v in 0..parent.len() {
+        groups.entry(find(&mut parent, v)).or_default().push(v);
+    }
+    for members in groups.into_values().filter(|members| members.len() > 1) {
         let widest = members
             .iter()
             .filter_map(|&v| ranges[v])
@@ -39,7 +40,7 @@ pub fn relatives(g: &Graph) -> Vec<usize> {
 /// The groups as a forest; `concat` says whether the inputs of a Concat join it.
 fn joined(g: &Graph, concat: impl Fn(&[ValueId]) -> bool) -> Vec<usize> {
     let mut parent: Vec<usize> = (0..g.value_count()).collect();
-    for (_, n) in g.nodes().filter(|(_, n)| n.precision.as_ref().is_some_and(|p| p.int8)) {
+    for (_, n) in g.nodes().filter(|(_, n)| n.is_int8()) {
         match n.op.role() {
             Role::Move => n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0])),
             Role::Concat if concat(&n.inputs) => {

@@ -1,6 +1,7 @@
 //! Which nodes compute in 8 bits, and why the others do not.
 
 use super::Settings;
+use crate::base::Place;
 use crate::base::quant::MAX_REDUCTION;
 use crate::ir::ops::{BinaryFn, Role, UnaryFn};
 use crate::ir::{Graph, Node, NodeId, Op, Precision, Reason, ValueId};
@@ -13,6 +14,8 @@ pub struct Rule {
     pub pattern: Pattern,
     /// 8 bits or float.
     pub int8: bool,
+    /// Where it is written, for messages about it.
+    pub place: Option<Place>,
 }
 
 /// Which nodes a rule is about.

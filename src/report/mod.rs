@@ -25,18 +25,26 @@ pub use schema::schema;
 pub use verdict::{Outcome, conclude, outcome};
 
 /// A rendering of the report.
+#[derive(Clone, Debug)]
 pub struct Format {
-    /// The file that a run writes.
-    pub file: &'static str,
+    /// Its name, which is the extension of its file.
+    pub name: &'static str,
     /// What it is for, in a few words.
     pub doc: &'static str,
     /// The text of the file.
     pub render: fn(&Report) -> String,
 }
 
+impl Format {
+    /// The name of the file that a run writes.
+    pub fn file(&self) -> String {
+        format!("report.{}", self.name)
+    }
+}
+
 /// Every rendering.
 pub static FORMATS: &[Format] = &[
-    Format { file: "report.html", doc: "the page for people, complete in itself", render: to_html },
-    Format { file: "report.json", doc: "the data, for programs and for rendering again", render: to_json },
-    Format { file: "report.md", doc: "a short page for a pull request", render: to_markdown },
+    Format { name: "html", doc: "the page for people, complete in itself", render: to_html },
+    Format { name: "json", doc: "the data, for programs and for rendering again", render: to_json },
+    Format { name: "md", doc: "a short page for a pull request", render: to_markdown },
 ];

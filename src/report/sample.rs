@@ -49,7 +49,8 @@ fn classifier_of(blocks: usize) -> Report {
     r.layers = layers(blocks);
     r.tensors = tensors(&r.layers);
     r.coverage = Coverage::of(&r.layers);
-    r.latency_ms = Latencies { reference: Some(percentiles(12.4)), engine: Some(percentiles(3.86)) };
+    r.latency_ms =
+        Latencies { reference: Some(percentiles(12.4)), engine: Some(percentiles(3.86)), noise: Vec::new() };
     r.size_bytes = SizeBytes { model: Some(44_712_332), engine: Some(11_492_864) };
     r.memory_bytes =
         MemoryBytes { arena: Some(2_408_448), activations_sum: Some(9_834_496), peak_rss: Some(212_336_640) };

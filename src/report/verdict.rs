@@ -114,7 +114,8 @@ fn coverage(report: &Report) -> Option<String> {
 }
 
 fn speed(report: &Report) -> Option<String> {
-    report.speedup().map(|x| format!("{x:.2}x the speed of FP32"))
+    let ratio = report.speedup().map(|x| format!("{x:.2}x the speed of FP32"));
+    ratio.or_else(|| words::noisy(&report.latency_ms).map(String::from))
 }
 
 /// Two decimals with a sign; what rounds to zero has none.
@@ -156,7 +157,10 @@ mod tests {
         full.coverage =
             Coverage { int8_nodes: 20.0 / 21.0, int8_macs: 0.991, int8_count: 20, multiplying_count: 21 };
         let times = |median| Some(Percentiles { median, ..Percentiles::default() });
-        full.latency_ms = Latencies { reference: times(12.0), engine: times(4.0) };
+        full.latency_ms = Latencies { reference: times(12.0), engine: times(4.0), noise: Vec::new() };
+        let mut noisy = full.clone();
+        noisy.latency_ms.noise = vec!["latency of FP32: the machine was noisy".into()];
+        assert!(said(noisy).ends_with("of MACs), speed not judged: the machine was noisy"));
         assert_eq!(
             said(full),
             "PASS: top-1 96.17 -> 96.05 % (-0.12 pp, 95 % CI [-0.32, +0.08], n=5000), gate 0.50 pp, \

@@ -1,9 +1,14 @@
 //! Numbers as people read them, the same in every rendering. What is missing is an en dash.
 
-use super::model::EXACT_DB;
+use super::model::{EXACT_DB, Latencies};
 
 /// What stands where nothing was measured.
 pub const NONE: &str = "–";
+
+/// Why there is no ratio of speeds, where the times were not to be trusted.
+pub fn noisy(latency: &Latencies) -> Option<&'static str> {
+    (!latency.noise.is_empty()).then_some("speed not judged: the machine was noisy")
+}
 
 /// `digits` decimals with a true minus sign; what rounds to zero has none.
 pub fn fixed(x: f64, digits: usize) -> String {

@@ -1,8 +1,8 @@
 //! Graphs quantized with ranges from random samples, without images or files, and run whole on a device.
 
 use crate::base::quant::Range;
+use crate::base::random::SplitMix64;
 use crate::base::{Result, Silent, Tensor};
-use crate::data::shuffle::SplitMix64;
 use crate::device::Device;
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::{Array, Graph, evaluate_all};

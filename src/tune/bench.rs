@@ -1,7 +1,7 @@
 //! One problem on the bench: random inputs, the oracle's outputs, and runs of tactics against them.
 
+use crate::base::random::SplitMix64;
 use crate::base::{Aligned, DType, Result, Tensor};
-use crate::data::shuffle::SplitMix64;
 use crate::device::interp::Interp;
 use crate::device::{Bound, Device, Executor, Numerics, Operand, Problem, Program, Slot, Tactic};
 use std::time::{Duration, Instant};
@@ -137,8 +137,7 @@ fn numbers(o: &Operand, random: &mut SplitMix64) -> Vec<u8> {
     let n = o.shape.numel();
     match o.dtype {
         DType::F32 => {
-            let v: Vec<f32> =
-                (0..n).map(|_| (random.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect();
+            let v: Vec<f32> = (0..n).map(|_| random.signed_unit()).collect();
             bytemuck::cast_slice(&v).to_vec()
         }
         d if d.is_int8() => (0..n).map(|_| (random.next_u64() >> 56) as u8).collect(),

@@ -2,22 +2,27 @@
 //!
 //! ```text
 //! quantize timing cache 1
-//! [cpu/avx512-vnni x2] Conv{...} u8[1,64,56,56]:nhwc, const i8[64,64,3,3] -> u8[1,64,56,56]:nhwc
+//! [cpu/avx512-vnni x2, 0.1.0] Conv{...} u8[1,64,56,56]:nhwc, const i8[64,64,3,3] -> u8[1,64,56,56]:nhwc, multiply
 //!   igemm/avx512-vnni  time 812345
 //!   direct/avx512-vnni  wrong byte 3 of output 0 is 1, the oracle has 2
 //! ```
+//!
+//! A key holds everything that decides a verdict: device, instruction set, threads, this program's version, the problem,
+//! and the form of its numerics: whether there are zero points, a residual, bounds. Scales are no part of it: they change no
+//! kernel's time, and what a kernel computes with them is checked when the engine is built.
 
 use super::{Candidate, Choice, Verdict, choose};
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Place, Result, files};
-use crate::device::{DeviceId, Problem, Tactic};
+use crate::device::{DeviceId, Numerics, Problem, Tactic};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 const HEADER: &str = "quantize timing cache 1";
+const HELP: &str = "delete the file: it only saves time, and the next build makes it anew";
 
-/// Verdicts by device and problem.
+/// Verdicts by device, problem and numerics.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct TimingCache {
     entries: BTreeMap<String, Vec<Candidate>>,
@@ -48,15 +53,15 @@ impl TimingCache {
     }
 
     /// The choice among exactly these tactics. A cache that knows other tactics (another version's) is no help.
-    pub fn find(&self, device: &DeviceId, p: &Problem, tactics: &[Tactic]) -> Option<Choice> {
-        let known = self.entries.get(&key(device, p))?;
+    pub fn find(&self, key: &str, tactics: &[Tactic]) -> Option<Choice> {
+        let known = self.entries.get(key)?;
         let same = known.len() == tactics.len() && known.iter().zip(tactics).all(|(c, t)| c.tactic == *t);
         same.then(|| choose(known.clone()).ok()).flatten()
     }
 
     /// Keeps a choice.
-    pub fn insert(&mut self, device: &DeviceId, p: &Problem, choice: &Choice) {
-        self.entries.insert(key(device, p), choice.candidates.clone());
+    pub fn insert(&mut self, key: String, choice: &Choice) {
+        self.entries.insert(key, choice.candidates.clone());
     }
 
     /// The cache in this text.
@@ -64,8 +69,9 @@ impl TimingCache {
     /// # Errors
     /// With the first line that is not of the form.
     pub fn parse(text: &str) -> Result<Self> {
-        let bad =
-            |n: usize, why: &str| Diagnostic::new(engine::TIMING_CACHE, format!("line {}: {why}", n + 1));
+        let bad = |n: usize, why: &str| {
+            Diagnostic::new(engine::TIMING_CACHE, format!("line {}: {why}", n + 1)).help(HELP)
+        };
         let mut lines = text.lines().enumerate();
         if lines.next().map(|(_, l)| l) != Some(HEADER) {
             return Err(bad(0, "this is no timing cache of this version").expected(format!("`{HEADER}`")));
@@ -89,8 +95,9 @@ impl TimingCache {
     }
 }
 
-fn key(device: &DeviceId, p: &Problem) -> String {
-    format!("[{device}] {p}")
+/// What verdicts are kept under.
+pub fn key(device: &DeviceId, p: &Problem, numerics: &Numerics) -> String {
+    format!("[{device}, {}] {p}, {}", env!("CARGO_PKG_VERSION"), numerics.form())
 }
 
 fn parse_candidate(line: &str) -> Option<Candidate> {
@@ -128,6 +135,31 @@ impl fmt::Display for TimingCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::quant::QuantParams;
+    use crate::base::{DType, Shape};
+    use crate::device::{Layout, Operand, Work};
+
+    /// Whatever may change a verdict changes the key.
+    #[test]
+    fn keys_tell_apart_what_decides() {
+        let id = |arch: &str, width| DeviceId { kind: "cpu".into(), arch: arch.into(), width };
+        let problem = |to: DType| {
+            let operand = |dtype| Operand::new(dtype, Shape::new(&[1, 4]), Layout::Plain);
+            Problem { work: Work::Reformat, inputs: vec![operand(DType::F32)], outputs: vec![operand(to)] }
+        };
+        let scaled = |amax| Numerics::Quantize(QuantParams::signed(amax));
+        let (p, n) = (problem(DType::I8), scaled(1.0));
+        let keys = [
+            key(&id("avx2", 1), &p, &n),
+            key(&id("avx2", 2), &p, &n),
+            key(&id("scalar", 1), &p, &n),
+            key(&id("avx2", 1), &problem(DType::F32), &n),
+            key(&id("avx2", 1), &p, &Numerics::Float),
+        ];
+        let different: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len(), "{keys:#?}");
+        assert_eq!(key(&id("avx2", 1), &p, &scaled(2.0)), keys[0]); // a scale changes no kernel's time
+    }
 
     #[test]
     fn prints_and_parses() {

@@ -62,6 +62,8 @@ pub struct Choice {
 pub struct Tuner<'d> {
     device: &'d dyn Device,
     cache: TimingCache,
+    /// Of the cache, what was asked for.
+    used: TimingCache,
     /// No candidate is timed after this moment; the first right one is taken.
     deadline: Option<Instant>,
     how: How,
@@ -88,7 +90,13 @@ const WINDOW: Duration = Duration::from_micros(300);
 impl<'d> Tuner<'d> {
     /// A tuner with what earlier builds learned and, where given, so long to time candidates.
     pub fn new(device: &'d dyn Device, cache: TimingCache, budget: Option<Duration>) -> Self {
-        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), how: How::Fastest }
+        Tuner {
+            device,
+            cache,
+            used: TimingCache::default(),
+            deadline: budget.map(|b| Instant::now() + b),
+            how: How::Fastest,
+        }
     }
 
     /// Takes the device's first tactic for every problem without a look: for engines that compute a node or two to be
@@ -106,15 +114,22 @@ impl<'d> Tuner<'d> {
         self
     }
 
-    /// What was learned, to be kept for the next build.
+    /// What was learned and was known before, to be kept for other builds.
     pub fn into_cache(self) -> TimingCache {
         self.cache
+    }
+
+    /// What this tuner was asked for, to be kept for the next build of the same engine.
+    pub fn into_used(self) -> TimingCache {
+        self.used
     }
 
     /// The fastest right tactic of a problem. `tensors` are its constants, `numerics` its scales.
     pub fn best(&mut self, p: &Problem, numerics: &Numerics, tensors: &[Tensor]) -> Result<Choice> {
         let tactics = self.device.tactics(p);
-        if let Some(choice) = self.cache.find(&self.device.id(), p, &tactics) {
+        let key = cache::key(&self.device.id(), p, numerics);
+        if let Some(choice) = self.cache.find(&key, &tactics) {
+            self.used.insert(key, &choice);
             return Ok(choice);
         }
         if tactics.is_empty() {
@@ -134,7 +149,8 @@ impl<'d> Tuner<'d> {
         }
         let choice = self.measure(p, numerics, tensors, tactics)?;
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
-        self.cache.insert(&self.device.id(), p, &choice);
+        self.used.insert(key.clone(), &choice);
+        self.cache.insert(key, &choice);
         Ok(choice)
     }
 

@@ -194,13 +194,79 @@ fn another_method_needs_no_second_run() {
         assert_eq!(outcome.unwrap().report.calibration.unwrap().source, CalibrationSource::Cache);
         assert!(!seen.has("calibrate"), "{method} ran the network");
         let fresh = place.bytes(&format!("fresh-{method}"), &[&format!("calibration.method={method}")]);
-        let chosen = |text: &str| {
-            let c = Cache::parse(text, "x".as_ref()).unwrap();
-            c.tensors.into_iter().map(|(n, e)| (n, e.chosen)).collect::<Vec<_>>()
-        };
-        assert_eq!(chosen(&place.cache("a")), chosen(&fresh), "{method}");
+        assert!(place.cache("a") == fresh, "{method} left a trace of another method");
     }
     assert_eq!(Cache::parse(&entropy, "x".as_ref()).unwrap().setting.unwrap().method, "entropy");
+}
+
+/// With other readers in 8 bits, `auto` chooses again, or says that it cannot.
+#[test]
+fn auto_is_not_reused_for_other_precision_rules() {
+    let place = Place::new();
+    let rules = "precision.rules=[{op: Conv, precision: float}]";
+    let auto = "calibration.method=auto";
+    let [all, fewer] =
+        [("all", vec![auto]), ("fewer", vec![auto, rules])].map(|(out, sets)| place.bytes(out, &sets));
+    assert!(all != fewer, "the rules change nothing");
+    for (sets, want, chosen_again) in
+        [(&[auto, rules][..], &fewer, true), (&[auto, rules], &fewer, false), (&[auto], &all, true)]
+    {
+        let (outcome, seen) = place.calibrate("all", sets);
+        assert_eq!(outcome.unwrap().report.calibration.unwrap().source, CalibrationSource::Cache);
+        assert_eq!((seen.has("calibrate"), seen.has("choose methods")), (false, chosen_again), "{sets:?}");
+        assert!(place.cache("all") == *want, "{sets:?}");
+    }
+    // without samples there is nothing to choose by
+    let cache = format!("calibration.cache={}", place.at("all/calibration.cache").display());
+    let job = |sets: &[&str]| {
+        let mut job = place.job("b", &[&[auto, cache.as_str()], sets].concat());
+        job.calibration.data = None;
+        job
+    };
+    let options = Options { trust_cache: true, ..Options::default() };
+    let run = |sets: &[&str]| pipeline::calibrate(&job(sets), &options, &Seen::default());
+    run(&[]).unwrap();
+    let e = run(&[rules]).map(|_| ()).unwrap_err();
+    assert_eq!(e.code.id, "Q0405");
+    assert!(e.to_string().contains("`precision`") && e.to_string().contains("calibration.data"), "{e}");
+}
+
+/// The first build leaves its times beside the engine; the second measures nothing and writes the same bytes.
+#[test]
+fn a_second_build_is_the_same() {
+    let place = Place::new();
+    let build = || {
+        let seen = Seen::default();
+        let outcome = pipeline::build(&place.job("a", &[]), &Options::default(), &seen).unwrap();
+        let read = |name: &str| std::fs::read(place.at("a").join(name)).unwrap();
+        let what: Vec<String> =
+            outcome.report.files.iter().map(|f| format!("{} {}", f.what, f.path)).collect();
+        assert!(
+            what.iter().any(|w| w.starts_with("timing cache ") && w.ends_with("timing.cache")),
+            "{what:?}"
+        );
+        (read("c.engine"), read("timing.cache"), seen)
+    };
+    let (engine, times, _) = build();
+    let (again, same, _) = build();
+    assert!(again == engine && same == times);
+    assert!(times.starts_with(b"quantize timing cache"));
+    // a damaged one is made anew, and the run says so
+    std::fs::write(place.at("a/timing.cache"), "scribble").unwrap();
+    let (_, repaired, seen) = build();
+    assert!(seen.notes().contains("tuning anew"), "{}", seen.notes());
+    let keys = |t: &[u8]| {
+        String::from_utf8_lossy(t)
+            .lines()
+            .filter(|l| !l.starts_with("  "))
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&repaired), keys(&times));
+    // a recalibration does not make it grow
+    let job = place.job("a", &["calibration.method=minmax"]);
+    pipeline::build(&job, &Options::default(), &Seen::default()).unwrap();
+    assert_eq!(keys(&std::fs::read(place.at("a/timing.cache")).unwrap()).len(), keys(&times).len());
 }
 
 #[test]
@@ -296,6 +362,29 @@ fn images_that_cannot_be_decoded() {
     let info = outcome.unwrap().report.calibration.unwrap();
     assert_eq!((info.samples, info.skipped), (IMAGES as u64, 1));
     assert!(seen.notes().contains("5.png"), "{}", seen.notes());
+    // the cache remembers, for the runs that reuse it
+    let cache = Cache::load(&place.at("a/calibration.cache")).unwrap();
+    assert_eq!((cache.done, cache.skipped), (IMAGES as u64, 1));
+    let (outcome, seen) =
+        place.calibrate("a", &["calibration.data.on_error=skip", "calibration.method=minmax"]);
+    let report = outcome.unwrap().report;
+    assert!(!seen.has("calibrate"));
+    assert_eq!(report.calibration.unwrap().skipped, 1);
+    assert!(
+        report.warnings.iter().any(|w| w.starts_with("1 calibration samples could not")),
+        "{:?}",
+        report.warnings
+    );
+    // and so does a checkpoint
+    let seen = Seen { stop: 8, ..Seen::default() };
+    let sets = ["calibration.data.on_error=skip", "calibration.batch=4"];
+    place.calibrate_as("b", &sets, seen, false).0.unwrap_err();
+    assert_eq!(place.calibrate("b", &sets).0.unwrap().report.calibration.unwrap().skipped, 1);
+    // the sample of each tensor's largest magnitude is one of the list
+    for (name, e) in &cache.tensors {
+        let sample = e.stats.all().amax_sample.unwrap_or_else(|| panic!("{name} has none"));
+        assert!(sample.ends_with(".png") && *sample != *"5.png", "{name}: {sample}");
+    }
 }
 
 /// A NaN names the tensor, the sample and the node that made it first.

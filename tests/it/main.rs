@@ -9,4 +9,5 @@ mod docs;
 mod fixture;
 mod layering;
 mod quantization;
+mod signals;
 mod tables;

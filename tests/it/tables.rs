@@ -21,7 +21,7 @@ fn every_row_has_a_name_and_a_doc() {
     told("metrics", eval::metrics::METRICS.iter().map(|m| (m.name(), m.doc())));
     told("tactics", device::cpu::FAMILIES.iter().map(|f| (f.name(), f.doc())));
     told("rewrites", rewrite::RULES.iter().map(|r| (r.name(), r.doc())));
-    told("report formats", report::FORMATS.iter().map(|f| (f.file, f.doc)));
+    told("report formats", report::FORMATS.iter().map(|f| (f.name, f.doc)));
     told("codes", base::codes::all().map(|c| (c.id, c.explanation)));
     told("reasons", ir::precision::REASONS.iter().map(|r| (r.0, r.2)));
 }

@@ -23,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+import onnxruntime_peer as peer
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 from PIL import Image
+from scores import scores
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "calib_data/eurosat"
@@ -57,20 +58,13 @@ def load(folder):
 # ---- ONNX Runtime
 
 
-def session(path):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 def logits(path, x, batch=100):
-    s = session(path)
-    return np.concatenate([s.run(None, {"image": x[i:i + batch]})[0] for i in range(0, len(x), batch)])
+    return peer.logits(path, (x[i:i + batch] for i in range(0, len(x), batch)), threads=1)
 
 
 def latency(path, x):
     """Median milliseconds of one image on one thread."""
-    s, times = session(path), []
+    s, times = peer.session(path, threads=1), []
     for i in range(300):
         start = time.perf_counter()
         s.run(None, {"image": x[i:i + 1]})
@@ -78,39 +72,17 @@ def latency(path, x):
     return 1e3 * statistics.median(times[50:])
 
 
-class Reader(CalibrationDataReader):
-    def __init__(self, x, batch=10):
-        self.batches = iter([{"image": x[i:i + batch]} for i in range(0, len(x), batch)])
-
-    def get_next(self):
-        return next(self.batches, None)
-
-
-def probabilities(z):
-    """Softmax in f64, and ln(p + 1e-9): what `mean_kl` of our report is made of."""
-    e = np.exp(z.astype(np.float64) - z.max(1, keepdims=True))
-    p = e / e.sum(1, keepdims=True)
-    return p, np.log(p + 1e-9)
-
-
 def row(name, reference, out, y, ms):
-    (p, lp), (_, lq) = probabilities(reference), probabilities(out)
-    return {
-        "name": name,
-        "top1": 100 * float((out.argmax(1) == y).mean()),
-        "agreement": 100 * float((out.argmax(1) == reference.argmax(1)).mean()),
-        "kl": float((p * (lp - lq)).sum(1).mean()),
-        "ms": ms,
-    }
+    return {"name": name, **scores(reference, out, y), "ms": ms}
 
 
 def onnxruntime_rows(folder, calib, x, y):
     reference = logits(MODEL, x)
     rows = [row("ONNX Runtime FP32", reference, reference, y, latency(MODEL, x))]
-    folded, quantized = folder / "folded.onnx", folder / "quantized.onnx"
-    quant_pre_process(str(MODEL), str(folded), skip_symbolic_shape=True)  # folds BatchNormalization
+    folded, quantized = peer.folded(MODEL, folder), folder / "quantized.onnx"
     for name in ["MinMax", "Entropy", "Percentile"]:
-        quantize_static(str(folded), str(quantized), Reader(calib), quant_format=QuantFormat.QDQ, per_channel=True,
+        batches = (calib[i:i + 10] for i in range(0, len(calib), 10))
+        quantize_static(str(folded), str(quantized), peer.Reader("image", batches), quant_format=QuantFormat.QDQ, per_channel=True,
                         activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
                         calibrate_method=getattr(CalibrationMethod, name))
         rows.append(row(f"ONNX Runtime S8S8 {name}", reference, logits(quantized, x), y, latency(quantized, x)))
@@ -219,8 +191,8 @@ def page(ours, rows, n):
     return (f"# The demo model, beside ONNX Runtime\n\n"
             f"`configs/resnet.yaml` by each method and ONNX Runtime {ort.__version__}'s `quantize_static` (QDQ, S8S8, "
             f"per-channel weights, BatchNormalization folded), calibrated on the same 240 images and judged on the same "
-            f"{n:,} as equal arrays, each against its own FP32. Latency: one image, one thread, median, on a "
-            f"{doctor['processor']} (`cpu.isa` {doctor['cpu.isa_auto']}), not measured in turns.\n\n"
+            f"{n:,} as equal arrays, each against its own FP32. Latency: one image, one thread, median, not "
+            f"measured in turns. Processor: {doctor['processor']} (`cpu.isa` {doctor['cpu.isa_auto']}).\n\n"
             f"Made by `tests/peers/demo_vs_onnxruntime.py`.\n\n{table(rows)}")
 
 

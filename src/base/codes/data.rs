@@ -3,7 +3,7 @@
 codes! {
     UNDECODABLE = "Q0301", "an image cannot be decoded",
         "The file is no image that quantize reads (JPEG, PNG, BMP, WebP) or is damaged. Remove it from the list, or \
-         set `on_error: skip` for the dataset: skipped files are counted and named in the report.";
+         set `on_error: skip` for the dataset: skipped files are named in notes and counted in the report.";
     LIST = "Q0302", "a list of images is malformed",
         "A list file has one image a line: `path` or `path<TAB>label`, the path relative to the list file, the label \
          a number from 0. Either every line has a label or none has. Empty lines and lines that begin with `#` are \

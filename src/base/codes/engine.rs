@@ -24,4 +24,8 @@ codes! {
     NOT_F32 = "Q0508", "an engine's inputs and outputs are f32",
         "The graph has an input or output of another type, such as the integers of an ArgMax. Engines take and give \
          f32: end the model before that node, or let it end in a Cast to float.";
+    BAD_GRAPH = "Q0509", "the graph given to the builder is not a valid one",
+        "The importer and the rewrites give graphs that fit together; one that was made or changed by a program may \
+         not. The message lists what `Graph::verify` found: a missing input, a cycle, a type or shape that is not \
+         the operator's.";
 }

@@ -6,7 +6,7 @@ codes! {
          the path and the reason. Paths in a configuration are relative to the configuration's folder, entries of a \
          list file to the list's folder, paths on the command line to the working directory.";
     INTERRUPTED = "Q0002", "interrupted",
-        "The run was stopped by Ctrl-C. Nothing is half-written: finished files are whole, and an interrupted \
+        "The run was stopped by Ctrl-C, SIGTERM or SIGHUP. Nothing is half-written: finished files are whole, and an interrupted \
          calibration goes on from its last checkpoint when the same command is given again. The exit code is 130.";
     USAGE = "Q0003", "the command line is wrong",
         "An argument is missing, unknown or cannot be combined with another. `quantize --help` and \

@@ -41,11 +41,17 @@ fn head(s: &mut String, c: &Cache) -> fmt::Result {
     writeln!(s, "data-content {}", p.data_content)?;
     writeln!(s, "preprocessing {}", p.preprocessing)?;
     writeln!(s, "activations {}", p.activations)?;
-    writeln!(s, "samples {} of {}", c.done, p.samples)?;
-    match &c.setting {
-        Some(m) => writeln!(s, "method {} percentile {:?}", m.method, m.percentile),
-        None => Ok(()),
+    write!(s, "samples {} of {}", c.done, p.samples)?;
+    if c.skipped > 0 {
+        write!(s, " skipped {}", c.skipped)?;
     }
+    writeln!(s)?;
+    if let Some(m) = &c.setting {
+        write!(s, "method {} percentile {:?}", m.method, m.percentile)?;
+        m.readers.map_or(Ok(()), |digest| write!(s, " readers {digest}"))?;
+        writeln!(s)?;
+    }
+    Ok(())
 }
 
 fn tensor(s: &mut String, name: &str, e: &Entry) -> fmt::Result {
@@ -79,6 +85,9 @@ fn part(s: &mut String, number: usize, p: &Stats) -> fmt::Result {
     }
     write!(s, "part {number} count {} zeros {} non-finite {}", p.count, p.zeros, p.non_finite)?;
     writeln!(s, " min {:?} max {:?}", p.min, p.max)?;
+    if let Some(sample) = &p.amax_sample {
+        writeln!(s, "largest {}", quoted(sample))?;
+    }
     for line in p.channel_amax.chunks(CHANNELS_A_LINE) {
         let words: Vec<String> = line.iter().map(|x| format!("{x:?}")).collect();
         writeln!(s, "amax {}", words.join(" "))?;

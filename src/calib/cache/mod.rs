@@ -15,14 +15,15 @@
 //! data-content 03de..
 //! preprocessing 9b2c..
 //! activations u8
-//! samples 64 of 64
-//! method entropy percentile 99.99       once decided
+//! samples 64 of 64 skipped 1            how many of them could not be decoded, where any
+//! method auto percentile 99.99 readers 9c31..   once decided; what `auto` judged by: which nodes read what in 8 bits
 //! crc 1d5c9a07                          of the lines above, to find the damaged one
 //!
 //! tensor "conv1"
 //! alias "relu1"                         a name folded into it
 //! channels 3
 //! part 0 count 9000 zeros 0 non-finite 0 min -1.5 max 2.5
+//! largest "River/River_11.jpg"          the sample with the largest magnitude
 //! amax 2.5 1.25 0.5                     per channel, up to 16 a line
 //! positive 2                            the exponent of the histogram's range
 //! 2048 17 5 0 3                         counts from bin 2048 on, up to 64 bins a line
@@ -44,6 +45,7 @@ pub use provenance::{Activations, Provenance, differences};
 
 use super::shards::TensorStats;
 use crate::base::codes::calibration::UNLIKE_STATISTICS;
+use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
 use crate::base::{Diagnostic, Place, Result, files};
 use std::collections::BTreeMap;
@@ -62,6 +64,8 @@ pub struct Cache {
     pub provenance: Provenance,
     /// How many of the samples are in the statistics: the first ones of the list. All of them but in a checkpoint.
     pub done: u64,
+    /// How many of those could not be decoded and were left out.
+    pub skipped: u64,
     /// How the ranges were chosen, once they were.
     pub setting: Option<Setting>,
     /// The watched tensors by name.
@@ -75,6 +79,8 @@ pub struct Setting {
     pub method: String,
     /// The share of values that `percentile` keeps, in percent.
     pub percentile: f64,
+    /// Digest of what `auto` judged by: the nodes that read each tensor in 8 bits. Other methods need none.
+    pub readers: Option<Digest>,
 }
 
 /// One tensor of a calibration.
@@ -122,7 +128,7 @@ impl Entry {
 impl Cache {
     /// A calibration that has seen nothing.
     pub fn new(provenance: Provenance) -> Self {
-        Cache { provenance, done: 0, setting: None, tensors: BTreeMap::new() }
+        Cache { provenance, done: 0, skipped: 0, setting: None, tensors: BTreeMap::new() }
     }
 
     /// Are all samples in the statistics? Else this is a checkpoint.
@@ -166,6 +172,7 @@ impl Cache {
         }
         self.setting = None;
         self.done += other.done;
+        self.skipped += other.skipped;
         for (name, entry) in &mut self.tensors {
             entry.stats.merge(&other.tensors[name].stats);
             entry.candidates.clear();

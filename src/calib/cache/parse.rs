@@ -94,19 +94,23 @@ fn head(r: &mut Reader) -> Result<Cache> {
     let activations = r.line("activations")?.only()?;
     let mut line = r.line("samples")?;
     let (done, samples): (u64, u64) = (line.word()?, line.after("of")?);
+    let skipped = line.perhaps("skipped")?.unwrap_or(0);
     line.end()?;
-    if done > samples || samples > MAX_COUNT {
+    if skipped > done || done > samples || samples > MAX_COUNT {
         return Err(r.damaged("more samples than there can be"));
     }
     let provenance = Provenance { model, data_list, data_content, preprocessing, activations, samples };
     let setting = if r.peek() == "method" { Some(setting(r)?) } else { None };
-    Ok(Cache { provenance, done, setting, tensors: BTreeMap::new() })
+    Ok(Cache { provenance, done, skipped, setting, tensors: BTreeMap::new() })
 }
 
 fn setting(r: &mut Reader) -> Result<Setting> {
     let mut line = r.line("method")?;
-    let setting = Setting { method: line.word()?, percentile: line.after("percentile")? };
-    line.end().map(|()| setting)
+    let (method, percentile) = (line.word()?, line.after("percentile")?);
+    let readers = line.perhaps::<String>("readers")?;
+    let digest = |hex| Digest::try_from(hex).map_err(|_| line.wrong("expected a digest of 64 hex digits"));
+    let readers = readers.map(digest).transpose()?;
+    line.end().map(|()| Setting { method, percentile, readers })
 }
 
 fn tensor(r: &mut Reader) -> Result<(String, Entry)> {
@@ -149,13 +153,14 @@ fn part(r: &mut Reader, channels: usize) -> Result<(usize, Stats)> {
     let non_finite = line.after("non-finite")?;
     let (min, max): (f32, f32) = (line.after("min")?, line.after("max")?);
     line.end()?;
+    let amax_sample = if r.peek() == "largest" { Some(r.line("largest")?.name()?.into()) } else { None };
     let mut channel_amax: Vec<f32> = Vec::new();
     while r.peek() == "amax" {
         channel_amax.extend(r.line("amax")?.all::<f32>()?);
     }
     let positive = histogram(r, "positive", max)?;
     let negative = histogram(r, "negative", -min)?;
-    let stats = Stats { count, zeros, non_finite, min, max, positive, negative, channel_amax };
+    let stats = Stats { count, zeros, non_finite, min, max, positive, negative, channel_amax, amax_sample };
     check_part(&stats, channels).map_err(|what| r.damaged(format!("in the part above, {what}")))?;
     Ok((number, stats))
 }

@@ -24,7 +24,7 @@ fn sample(i: usize) -> Vec<f32> {
 fn cache() -> Cache {
     let mut c = Cache::new(provenance(10));
     let mut stats = TensorStats::new(2);
-    (0..10).for_each(|i| stats.update(i, &sample(i), 20));
+    (0..10).for_each(|i| stats.update_from(i, &format!("{i}.png").into(), &sample(i), 20));
     let mut entry = Entry::new(stats);
     entry.aliases = vec!["onnx::Relu_7".into(), "line\nbreak \"and\" é".into()];
     let range = Range { lo: -9.1, hi: 27.9 };
@@ -38,8 +38,9 @@ fn cache() -> Cache {
     all_zero.update(3, &[0.0, -0.0, f32::NAN], 1);
     c.tensors.insert("zero".into(), Entry::new(all_zero));
     c.tensors.insert("unseen".into(), Entry::new(TensorStats::new(3)));
-    c.done = 10;
-    c.setting = Some(Setting { method: "auto".into(), percentile: 99.99 });
+    (c.done, c.skipped) = (10, 1);
+    c.setting =
+        Some(Setting { method: "auto".into(), percentile: 99.99, readers: Some(Digest::of(b"readers")) });
     c
 }
 
@@ -63,8 +64,9 @@ fn the_text_is_for_people_too() {
     for line in [
         "quantize calibration cache, version 1",
         "activations u8",
-        "samples 10 of 10",
-        "method auto percentile 99.99",
+        "samples 10 of 10 skipped 1",
+        &format!("method auto percentile 99.99 readers {}", Digest::of(b"readers")),
+        "largest \"0.png\"", // the first of those with 27.53
         "tensor \"conv 1\"",
         "alias \"onnx::Relu_7\"",
         "part 1 count 2 zeros 2 non-finite 1 min 0.0 max 0.0",

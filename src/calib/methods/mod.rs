@@ -128,14 +128,6 @@ impl MethodName {
             MethodName::Auto => AUTO,
         }
     }
-
-    /// The methods whose thresholds have to be known.
-    pub fn candidates(self) -> Vec<&'static dyn Method> {
-        match self {
-            MethodName::One(m) => vec![m],
-            MethodName::Auto => METHODS.to_vec(),
-        }
-    }
 }
 
 /// The method with this name, if there is one.

@@ -165,7 +165,7 @@ fn a_calibration_is_written_with_every_folded_name() {
     add("old", &[], Range::symmetric(1.0), Some(0x3c01_0a14));
     add("zeros", &[], Range::unsigned(0.0), None);
     cache.tensors.insert("undecided".into(), Entry::new(TensorStats::new(1)));
-    let text = TrtCache::of(&cache, DEFAULT_VERSION, DEFAULT_ALGORITHM).to_string();
+    let text = TrtCache::of(&cache, 100_300, "EntropyCalibration2").to_string();
     assert_eq!(
         text,
         "TRT-100300-EntropyCalibration2\ngelu: 3dcccccd\nold: 3c010a14\nrelu6: 3d418306\nconv: 3d418306\n\

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Build {
     /// A file that remembers how fast each kernel was, so that the next build need not measure again and comes out
-    /// the same. Made where it does not exist.
+    /// the same. Made where it does not exist. Without it, `timing.cache` beside the engine remembers its last build;
+    /// a file named here remembers every build, of any model.
     pub timing_cache: Option<String>,
     /// Runs the finished engine against the reference interpreter.
     pub self_check: bool,

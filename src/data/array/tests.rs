@@ -104,3 +104,35 @@ fn damaged_files_are_errors_at_every_length() {
     std::fs::write(&path, [&whole[..10], format!("{pickle:117}\n").as_bytes()].concat()).unwrap();
     assert!(message(&path).contains("ragged"), "{}", message(&path));
 }
+
+/// Files whose headers promise what no file holds, plain and in an archive: one error each, and no memory taken on
+/// their word.
+#[test]
+fn absurd_headers_are_errors() {
+    let v1 =
+        |text: &str| [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
+    let shaped =
+        |shape: &str| v1(&format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"));
+    let mut longest = b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec();
+    longest.extend(b"{'descr': '<f4'");
+    let nested = "(".repeat(60_000);
+    let files = [
+        ("longest header", longest),
+        ("nested shape", shaped(&nested)),
+        ("nested type", v1(&format!("{{'descr': {nested}, 'fortran_order': False, 'shape': (1, 2), }}\n"))),
+        ("16 TiB", shaped("(4398046511104, 1)")),
+        ("no size", shaped("(18446744073709551615, 18446744073709551615)")),
+        ("negative", shaped("(-1, 2)")),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    for (what, npy) in files {
+        std::fs::write(&path, &npy).unwrap();
+        assert!(Array::open(&path).is_err_and(|e| e.code == ARRAY), "{what}.npy");
+        let mut npz = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        npz.start_file("x.npy", zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut npz, &npy).unwrap();
+        npz.finish().unwrap();
+        assert!(Array::open(&path).is_err_and(|e| e.code == ARRAY), "{what} in an .npz");
+    }
+}

@@ -43,7 +43,6 @@ fn a_failure_ends_the_batches() {
     let source = Source { on_error: OnError::Fail, ..folder(dir.path(), true) };
     let dataset = Dataset::open(&source).unwrap();
     let mut loader = Loader::new(&dataset, &Preprocess::default(), 3);
-    assert_eq!(loader.batches(), 5);
     assert!(loader.next().unwrap().is_ok());
     assert!(loader.next().unwrap().unwrap_err().to_string().contains("05.png"));
     assert!(loader.next().is_none());

@@ -7,6 +7,7 @@ pub mod isa;
 pub mod kernels;
 pub mod pool;
 mod run;
+pub mod simd;
 
 pub use isa::Isa;
 pub use kernels::FAMILIES;
@@ -30,7 +31,7 @@ pub struct Cpu {
 impl Cpu {
     /// This machine: its best instruction set, all its threads.
     pub fn host() -> Self {
-        Cpu { isa: Isa::best(), threads: std::thread::available_parallelism().map_or(1, usize::from) }
+        Cpu { isa: Isa::best(), threads: crate::base::machine::threads() }
     }
 
     /// The CPU with this instruction set and so many threads; `None` means the machine's.
@@ -86,6 +87,24 @@ pub struct Io<'a> {
     life: PhantomData<&'a mut [u8]>,
 }
 
+/// A block of numbers in a tensor: rows one below the other, channels side by side.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// The element of the output that is the first of the block.
+    pub at: usize,
+    /// The first channel's place among a kernel's constants.
+    pub channel: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+impl Block {
+    /// The element after the last, of so many rows.
+    fn end(&self, pitch: usize, rows: usize) -> usize {
+        self.at + rows.saturating_sub(1) * pitch + self.channels
+    }
+}
+
 /// Where an operand's images are, and the bytes of one: a slot may leave a gap after each.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -129,6 +148,38 @@ impl Io<'_> {
         // SAFETY: in bounds by the lines above, exclusive by the caller's promise.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.arena.add(at), end - start) };
         bytemuck::cast_slice_mut(bytes)
+    }
+
+    /// The numbers of input `i` from the block's first on, for kernels that read rows `pitch` numbers apart.
+    ///
+    /// # Panics
+    /// If the block does not lie within the input.
+    #[inline(always)]
+    pub fn rows<T: Pod>(&self, i: usize, image: usize, pitch: usize, block: Block, rows: usize) -> *const T {
+        let x = self.input::<T>(i, image);
+        assert!(block.end(pitch, rows) <= x.len());
+        x[block.at..].as_ptr()
+    }
+
+    /// The numbers of output `i` from the block's first on. Writing through the pointer asks for what
+    /// [`Io::output`] asks for.
+    ///
+    /// # Panics
+    /// If the block does not lie within the output.
+    #[inline(always)]
+    pub fn rows_mut<T: Pod>(
+        &self,
+        i: usize,
+        image: usize,
+        pitch: usize,
+        block: Block,
+        rows: usize,
+    ) -> *mut T {
+        let place = self.outputs[i];
+        assert!(block.end(pitch, rows) * size_of::<T>() <= place.bytes);
+        let at = place.at(image, self.len) + block.at * size_of::<T>();
+        // SAFETY: within the arena by `at` and the assertion.
+        unsafe { self.arena.add(at).cast() }
     }
 
     /// All of output `i` of an image, for kernels of one task.

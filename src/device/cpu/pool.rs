@@ -1,7 +1,7 @@
 //! The threads of an executor: a fixed set of workers that claim numbered tasks. No allocation and no stealing after
 //! the start; which worker takes a task never changes what the task computes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -19,11 +19,12 @@ struct Job {
 unsafe impl Send for Job {}
 
 struct State {
-    /// Counts jobs; a worker that has seen an older number has work to do.
-    epoch: u64,
+    /// What is to be done; `None` as soon as no task is left to be claimed.
     job: Option<Job>,
-    /// Workers still on the current job.
-    busy: usize,
+    /// Workers that wait for [`Shared::start`].
+    asleep: usize,
+    /// Does the caller wait for [`Shared::done`]?
+    caller_waits: bool,
     panicked: bool,
     stop: bool,
 }
@@ -32,12 +33,30 @@ struct Shared {
     state: Mutex<State>,
     start: Condvar,
     done: Condvar,
+    /// Counts jobs; a worker that has seen an older number has work to do. Changes while the state is locked.
+    epoch: AtomicU64,
+    /// Workers that have taken the current job. Grows while the state is locked.
+    busy: AtomicUsize,
     next: AtomicUsize,
 }
+
+/// How often a thread looks for what it waits for before it sleeps: some tens of microseconds, as the next step of a
+/// network is rarely further away, and waking a sleeper takes as long.
+const SPINS: usize = 2000;
 
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner) // the state is plain numbers: never half-changed
+    }
+}
+
+/// Waits a while for `ready`.
+fn spin(ready: impl Fn() -> bool) {
+    for _ in 0..SPINS {
+        if ready() {
+            return;
+        }
+        std::hint::spin_loop();
     }
 }
 
@@ -51,9 +70,17 @@ impl Pool {
     /// A pool of `workers` workers, at least one.
     pub fn new(workers: usize) -> Pool {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { epoch: 0, job: None, busy: 0, panicked: false, stop: false }),
+            state: Mutex::new(State {
+                job: None,
+                asleep: 0,
+                caller_waits: false,
+                panicked: false,
+                stop: false,
+            }),
             start: Condvar::new(),
             done: Condvar::new(),
+            epoch: AtomicU64::new(0),
+            busy: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
         });
         let spawn = |worker| {
@@ -81,23 +108,28 @@ impl Pool {
             (0..count).for_each(|i| task(i, 0));
             return;
         }
+        let shared = &*self.shared;
         // SAFETY: only the lifetime changes; `Job`'s comment says why the pointer never outlives the borrow.
         let task: &'static Task = unsafe { std::mem::transmute::<&(dyn Fn(usize, usize) + Sync), _>(task) };
-        self.shared.next.store(0, Ordering::Relaxed);
         {
-            let mut s = self.shared.lock();
-            s.epoch += 1;
+            let mut s = shared.lock();
+            shared.next.store(0, Ordering::Relaxed);
             s.job = Some(Job { task, count });
-            s.busy = self.threads.len();
-            self.shared.start.notify_all();
+            shared.epoch.fetch_add(1, Ordering::Release);
+            if s.asleep > 0 {
+                shared.start.notify_all();
+            }
         }
-        let own =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| claim(&self.shared, task, count, 0)));
-        let mut s = self.shared.lock();
-        while s.busy > 0 {
-            s = self.shared.done.wait(s).unwrap_or_else(PoisonError::into_inner);
+        let own = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| claim(shared, task, count, 0)));
+        // whoever has not come by now is not waited for
+        shared.lock().job = None;
+        spin(|| shared.busy.load(Ordering::Acquire) == 0);
+        let mut s = shared.lock();
+        s.caller_waits = true;
+        while shared.busy.load(Ordering::Acquire) > 0 {
+            s = shared.done.wait(s).unwrap_or_else(PoisonError::into_inner);
         }
-        s.job = None;
+        s.caller_waits = false;
         let theirs = std::mem::take(&mut s.panicked);
         drop(s);
         assert!(own.is_ok() && !theirs, "a task of the pool panicked");
@@ -107,6 +139,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.lock().stop = true;
+        self.shared.epoch.fetch_add(1, Ordering::Release); // whoever spins looks up
         self.shared.start.notify_all();
         for t in self.threads.drain(..) {
             let _ = t.join(); // a worker catches the panics of its tasks, so there is nothing to report
@@ -127,26 +160,30 @@ fn claim(shared: &Shared, task: &Task, count: usize, worker: usize) {
 fn work(shared: &Shared, worker: usize) {
     let mut seen = 0;
     loop {
+        spin(|| shared.epoch.load(Ordering::Acquire) != seen);
         let job = {
             let mut s = shared.lock();
-            while !s.stop && (s.epoch == seen || s.job.is_none()) {
+            while !s.stop && shared.epoch.load(Ordering::Acquire) == seen {
+                s.asleep += 1;
                 s = shared.start.wait(s).unwrap_or_else(PoisonError::into_inner);
+                s.asleep -= 1;
             }
             if s.stop {
                 return;
             }
-            seen = s.epoch;
-            s.job
+            seen = shared.epoch.load(Ordering::Acquire);
+            let Some(job) = s.job else { continue };
+            shared.busy.fetch_add(1, Ordering::AcqRel);
+            job
         };
-        let Some(job) = job else { continue };
-        // SAFETY: `Pool::run` waits for `busy` to reach 0 before the closure's borrow ends.
+        // SAFETY: `Pool::run` takes the job away and then waits for `busy` to reach 0 before the closure's borrow ends.
         let task = unsafe { &*job.task };
         let ok =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| claim(shared, task, job.count, worker)));
-        let mut s = shared.lock();
-        s.panicked |= ok.is_err();
-        s.busy -= 1;
-        if s.busy == 0 {
+        if ok.is_err() {
+            shared.lock().panicked = true;
+        }
+        if shared.busy.fetch_sub(1, Ordering::AcqRel) == 1 && shared.lock().caller_waits {
             shared.done.notify_one();
         }
     }

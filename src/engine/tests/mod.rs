@@ -9,7 +9,7 @@ use crate::device::Device;
 use crate::device::cpu::Cpu;
 use crate::device::interp::Interp;
 use crate::eval::drift::Drift;
-use crate::ir::{Array, Graph, Node, evaluate};
+use crate::ir::{Array, Graph, evaluate};
 use crate::quant::{Pattern, Rule, Settings};
 use crate::rewrite::RULES;
 use crate::testing::quantized::{build, constant, quantize, run, sample};
@@ -42,10 +42,6 @@ fn sqnr(exact: &[f32], ours: &[f32]) -> f64 {
     d.sqnr_db().unwrap_or(f64::INFINITY)
 }
 
-fn int8(n: &Node) -> bool {
-    n.precision.as_ref().is_some_and(|p| p.int8)
-}
-
 /// The FP32 outputs of samples one after the other, by the meaning of the operators.
 fn exact(g: &Graph, samples: &[Vec<Tensor>]) -> Vec<Vec<f32>> {
     let mut all = vec![Vec::new(); g.outputs.len()];
@@ -67,7 +63,7 @@ fn compare(g: &Graph) -> f64 {
         run(&build(g, device, 4).unwrap_or_else(|e| panic!("{e}\n{g:#}")), device, &inputs).unwrap()
     };
     let (ours, oracle, float) = (on(&cpu()), on(&Interp), exact(g, &inputs));
-    let whole = g.nodes().all(|(_, n)| int8(n));
+    let whole = g.nodes().all(|(_, n)| n.is_int8());
     for (a, b) in ours.iter().zip(&oracle) {
         let equal = a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(equal || (!whole && sqnr(b, a) > 30.0), "{} dB from the oracle\n{g:#}", sqnr(b, a));
@@ -293,7 +289,7 @@ fn the_last_rule_wins() {
         + &conv("stage1.b", "stage1.a", "w1", "pads=[0,0,0,0]", "1,4,6,6")
         + &conv("stage2.a", "stage1.b", "w1", "pads=[0,0,0,0]", "1,4,6,6")
         + "output %stage2.a\n";
-    let rule = |pattern, int8| Rule { pattern, int8 };
+    let rule = |pattern, int8| Rule { pattern, int8, place: None };
     let (name, op) = (|s: &str| Pattern::Name(s.into()), |s: &str| Pattern::Op(s.into()));
     for (rules, want) in [
         (vec![rule(op("conv"), false)], ["R03", "R03", "R03"]),

@@ -132,3 +132,34 @@ fn outputs_that_engines_do_not_have() {
         assert!(e.what.contains(what), "{e}");
     }
 }
+
+/// A graph that breaks an invariant is refused before anything relies on it: on any device, also on the oracle.
+#[test]
+fn graphs_that_do_not_fit_together_are_refused() {
+    let text = IMAGE.to_string() + "%y: f32[1,4,6,6] = Relu(%x)  # r\noutput %y\n";
+    let whole = || {
+        let mut g = Graph::parse(&text).unwrap();
+        crate::quant::decide(&mut g, &Settings::default(), |_| false);
+        g
+    };
+    assert!(build(&whole(), &Interp, 1).is_ok());
+    type Fault = fn(&mut Graph);
+    let faults: [(&str, Fault); 3] = [
+        ("a shape that is not the operator's", |g| {
+            g.value_mut(g.outputs[0]).fact.shape = crate::base::Shape::new(&[1, 4, 6, 7])
+        }),
+        ("an input that is no image", |g| {
+            g.value_mut(g.inputs[0]).fact.shape = crate::base::Shape::new(&[2, 4, 6, 6])
+        }),
+        ("an input that is not one", |g| g.inputs.clear()),
+    ];
+    for (what, fault) in faults {
+        let mut g = whole();
+        fault(&mut g);
+        for device in [&Interp as &dyn Device, &cpu()] {
+            let e = build(&g, device, 1).map(|_| ()).unwrap_err();
+            assert_eq!(e.code.id, "Q0509", "{what}: {e}");
+            assert!(!e.details.is_empty(), "{what}: {e}");
+        }
+    }
+}

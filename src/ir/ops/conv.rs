@@ -3,7 +3,7 @@
 //! Inputs: `x [1, C, H, W]`, `w [M, C/groups, kh, kw]`, optionally `bias [M]`, optionally a fused residual of the
 //! output's shape `[1, M, OH, OW]`.
 
-use super::{Fused, Operator, Role, Window, arity};
+use super::{Fused, Operator, Role, Window};
 use crate::base::Shape;
 use crate::ir::array::{Array, Data, Number};
 use crate::ir::attrs::{Attr, Attrs, Check};
@@ -53,8 +53,7 @@ impl Operator for Conv {
     }
 
     fn infer(&self, inputs: &[Fact]) -> Check<Vec<Fact>> {
-        let extra = usize::from(self.fused.residual);
-        arity(inputs, 2 + extra..=3 + extra)?;
+        self.fused.arity(inputs)?;
         let (x, w) = (&inputs[0].shape, &inputs[1].shape);
         if x.rank() != 4 || w.rank() != 4 {
             return Err(format!("input {x} and weight {w}: only two spatial axes are supported (rank 4)"));
@@ -64,13 +63,7 @@ impl Operator for Conv {
         }
         let g = self.geometry(x, w)?;
         let out = Shape::from([x[0], w[0], g.output[0], g.output[1]]);
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
-        if bias && *inputs[2].shape != [w[0]] {
-            return Err(format!("bias {} for {} channels", inputs[2].shape, w[0]));
-        }
-        if let Some(r) = residual.filter(|&r| inputs[r].shape != out) {
-            return Err(format!("residual {} for output {out}", inputs[r].shape));
-        }
+        self.fused.check(inputs, w[0], &out)?;
         Ok(vec![Fact { dtype: inputs[0].dtype, shape: out }])
     }
 
@@ -78,18 +71,12 @@ impl Operator for Conv {
         let (x, w) = (inputs[0], inputs[1]);
         let g = self.geometry(&x.shape, &w.shape)?;
         let shape = Shape::from([x.shape[0], w.shape[0], g.output[0], g.output[1]]);
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
         let data = match (&x.data, &w.data) {
             (Data::Int(a), Data::Int(b)) => Data::Int(convolve(a, b, &x.shape, &w.shape, self.groups, &g)),
             _ => {
                 let mut y = convolve(&x.reals(), &w.reals(), &x.shape, &w.shape, self.groups, &g);
-                let bias = if bias { inputs[2].reals() } else { vec![0.0; w.shape[0]] };
-                let residual = residual.map(|r| inputs[r].reals());
                 let area = g.output[0] * g.output[1];
-                for (i, y) in y.iter_mut().enumerate() {
-                    let r = residual.as_ref().map_or(0.0, |r| r[i]);
-                    *y = self.fused.activation.apply(*y + bias[i / area % w.shape[0]] + r);
-                }
+                self.fused.apply(&mut y, inputs, |i| i / area % w.shape[0]);
                 Data::Real(y)
             }
         };

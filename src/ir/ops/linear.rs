@@ -4,7 +4,7 @@
 //! Inputs: `x [.., K]`, `w [N, K]`, optionally `bias [N]`, optionally a fused residual of the output's shape
 //! `[.., N]`.
 
-use super::{Fused, Operator, Role, arity};
+use super::{Fused, Operator, Role};
 use crate::ir::array::{Array, Data, Number};
 use crate::ir::attrs::{Attrs, Check};
 use crate::ir::graph::Fact;
@@ -32,21 +32,14 @@ impl Operator for Linear {
     }
 
     fn infer(&self, inputs: &[Fact]) -> Check<Vec<Fact>> {
-        let extra = usize::from(self.fused.residual);
-        arity(inputs, 2 + extra..=3 + extra)?;
+        self.fused.arity(inputs)?;
         let (x, w) = (&inputs[0].shape, &inputs[1].shape);
         if w.rank() != 2 || x.last() != Some(&w[1]) {
             return Err(format!("input {x} and weight {w} do not fit"));
         }
         let mut out = x.clone();
         out.0[x.rank() - 1] = w[0];
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
-        if bias && *inputs[2].shape != [w[0]] {
-            return Err(format!("bias {} for {} channels", inputs[2].shape, w[0]));
-        }
-        if let Some(r) = residual.filter(|&r| inputs[r].shape != out) {
-            return Err(format!("residual {} for output {out}", inputs[r].shape));
-        }
+        self.fused.check(inputs, w[0], &out)?;
         Ok(vec![Fact { dtype: inputs[0].dtype, shape: out }])
     }
 
@@ -55,17 +48,11 @@ impl Operator for Linear {
         let (n, k) = (w.shape[0], w.shape[1]);
         let mut shape = x.shape.clone();
         shape.0[x.shape.rank() - 1] = n;
-        let (bias, residual) = self.fused.extra_inputs(inputs.len());
         let data = match (&x.data, &w.data) {
             (Data::Int(a), Data::Int(b)) => Data::Int(multiply(a, b, n, k)),
             _ => {
                 let mut y = multiply(&x.reals(), &w.reals(), n, k);
-                let bias = if bias { inputs[2].reals() } else { vec![0.0; n] };
-                let residual = residual.map(|r| inputs[r].reals());
-                for (i, y) in y.iter_mut().enumerate() {
-                    let r = residual.as_ref().map_or(0.0, |r| r[i]);
-                    *y = self.fused.activation.apply(*y + bias[i % n] + r);
-                }
+                self.fused.apply(&mut y, inputs, |i| i % n);
                 Data::Real(y)
             }
         };

@@ -90,9 +90,12 @@ fn speed(report: &Report) -> Option<Tile> {
     let (r, e) = (report.latency_ms.reference?, report.latency_ms.engine?);
     Some(Tile {
         label: "Speed",
-        figure: words::fixed(report.speedup()?, 2),
-        unit: "×",
-        note: format!("{} ms, FP32 {} ms", words::short(e.median), words::short(r.median)),
+        figure: report.speedup().map_or(words::NONE.into(), |x| words::fixed(x, 2)),
+        unit: if report.speedup().is_some() { "×" } else { "" },
+        note: match words::noisy(&report.latency_ms) {
+            Some(why) => why.into(),
+            None => format!("{} ms, FP32 {} ms", words::short(e.median), words::short(r.median)),
+        },
     })
 }
 

@@ -72,7 +72,7 @@ pub fn reproduce(report: &Report) -> Option<Markup> {
             } }
         }
         @if !p.config.is_empty() {
-            details.more { summary { "Configuration as resolved" } pre { (p.config) } }
+            details.more { summary { "Configuration file" } pre { (p.config) } }
         }
     })
 }

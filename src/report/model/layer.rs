@@ -106,6 +106,6 @@ pub struct Alternative {
     /// Its time in microseconds, where it was timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_us: Option<f64>,
-    /// What tuning learned: `slower`, `pruned`, `failed to compile`, `wrong result`.
+    /// What tuning learned: `slower`, `failed: WHY`, `wrong: WHAT`, or `right, not timed`.
     pub verdict: String,
 }

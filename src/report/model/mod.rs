@@ -27,7 +27,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Report {
     /// Stable. Version of this form.
     pub schema_version: u32,
-    /// Stable. The model's name.
+    /// Stable. The name of the run: the configuration's `name`, or that of its file.
     pub model: String,
     /// Stable. One sentence that begins with PASS, FAIL or DONE (where no gate was set).
     pub verdict: String,
@@ -143,8 +143,12 @@ impl Report {
         self.metrics.iter().filter(|m| self.accuracy.is_none() || !told(m)).collect()
     }
 
-    /// How many times faster the engine is than the reference, by median latency.
+    /// How many times faster the engine is than the reference, by median latency. `None` where that was not measured,
+    /// or the machine was too noisy to tell.
     pub fn speedup(&self) -> Option<f64> {
+        if !self.latency_ms.noise.is_empty() {
+            return None;
+        }
         let (r, e) = (self.latency_ms.reference.as_ref()?, self.latency_ms.engine.as_ref()?);
         (e.median > 0.0).then(|| r.median / e.median)
     }

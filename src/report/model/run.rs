@@ -10,6 +10,9 @@ pub struct Latencies {
     pub reference: Option<Percentiles>,
     /// Stable. The engine.
     pub engine: Option<Percentiles>,
+    /// Why the times are not to be trusted, a sentence each; the speed is then not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noise: Vec<String>,
 }
 
 /// A summary of times, all in the unit of the key that holds it.
@@ -176,16 +179,16 @@ pub struct Provenance {
     /// Digest of the engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_digest: Option<String>,
-    /// Digest of the resolved configuration.
+    /// Digest of the configuration file.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub config_digest: String,
-    /// The resolved configuration.
+    /// The text of the configuration file; what `--set` changed is in `command`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub config: String,
     /// The data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datasets: Vec<Dataset>,
-    /// The machine: processor, cores, memory.
+    /// The machine: architecture, operating system, and the processor where the system tells it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub machine: String,
     /// The device the engine is for: `cpu`, `cuda`.

@@ -1,6 +1,6 @@
 //! Mutations of files: what a fuzzer without coverage does.
 
-use crate::data::shuffle::SplitMix64;
+use crate::base::random::SplitMix64;
 
 /// A source of mutated files, the same for the same seed.
 pub struct Mutator {

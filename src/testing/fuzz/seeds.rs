@@ -4,7 +4,7 @@ use crate::base::quant::{QuantParams, Range};
 use crate::base::{Digest, Silent};
 use crate::calib::cache::{Activations, Cache, Chosen, Entry, Provenance, Setting};
 use crate::calib::shards::TensorStats;
-use crate::calib::trt::{DEFAULT_ALGORITHM, DEFAULT_VERSION, TrtCache};
+use crate::calib::trt::TrtCache;
 use crate::device::cpu::Cpu;
 use crate::engine::{Engine, Origin, Settings, build};
 use crate::ir::{Graph, ValueId};
@@ -96,7 +96,7 @@ fn calibration() -> Cache {
         samples: 4,
     });
     let mut stats = TensorStats::new(2);
-    (0..4).for_each(|i| stats.update(i, &[-1.5, 0.0, 0.25 * i as f32, 3.0], 2));
+    (0..4).for_each(|i| stats.update_from(i, &"a.png".into(), &[-1.5, 0.0, 0.25 * i as f32, 3.0], 2));
     let mut entry = Entry::new(stats);
     let range = Range { lo: -1.5, hi: 3.0 };
     entry.aliases = vec!["relu".into(), "a name: with blanks".into()];
@@ -105,7 +105,7 @@ fn calibration() -> Cache {
     cache.tensors.insert("conv".into(), entry);
     cache.tensors.insert("unseen".into(), Entry::new(TensorStats::new(1)));
     cache.done = 4;
-    cache.setting = Some(Setting { method: "minmax".into(), percentile: 99.99 });
+    cache.setting = Some(Setting { method: "minmax".into(), percentile: 99.99, readers: None });
     cache
 }
 
@@ -118,7 +118,7 @@ pub fn calibration_caches() -> Vec<Vec<u8>> {
 
 /// TensorRT's calibration caches: ours, and both forms of the first line.
 pub fn trt_caches() -> Vec<Vec<u8>> {
-    let ours = TrtCache::of(&calibration(), DEFAULT_VERSION, DEFAULT_ALGORITHM).to_string();
+    let ours = TrtCache::of(&calibration(), 100_300, "EntropyCalibration2").to_string();
     let legacy = "0 3fefffeb074a771d 3fe0000000000000\nx: 3d418306\ny: 0\n";
     let odd = "\u{feff}TRT-8601-MinMaxCalibration\r\na: b: 3d418306\r\n\r\nz: ff800000\r\nz: 7fc00000";
     [ours.as_str(), legacy, odd].map(|t| t.as_bytes().to_vec()).to_vec()

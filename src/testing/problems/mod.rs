@@ -8,6 +8,7 @@ mod rows;
 mod windows;
 
 use crate::base::quant::{QuantParams, Range, Scale};
+use crate::base::random::SplitMix64;
 use crate::base::{DType, Tensor};
 use crate::device::{Layout, Numerics, Operand, Problem, Work};
 use crate::ir::{Fact, Op};
@@ -30,7 +31,7 @@ pub struct Case {
 
 /// Every case.
 pub fn all() -> Vec<Case> {
-    let mut rng = Rng(2026);
+    let mut rng = Rng(SplitMix64::new(2026));
     let rng = &mut rng;
     [
         convolutions::cases(rng),
@@ -75,22 +76,18 @@ impl Case {
 const NHWC_F32: (DType, Layout) = (DType::F32, Layout::ChannelsLast);
 const F32: (DType, Layout) = (DType::F32, Layout::Plain);
 
-/// A source of numbers (splitmix64).
-pub struct Rng(pub u64);
+/// A source of operands' numbers.
+pub struct Rng(SplitMix64);
 
 impl Rng {
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (self.bits() % n as u64) as usize
+        self.0.below(n)
     }
 
     /// One of these.
@@ -103,7 +100,7 @@ impl Rng {
         match self.below(16) {
             0 => 0.0,
             1 => -2.0,
-            _ => (self.bits() >> 40) as f32 / (1 << 22) as f32 - 2.0,
+            _ => 2.0 * self.0.signed_unit(),
         }
     }
 

@@ -17,6 +17,7 @@ pub fn calibration(path: &Path, page: &mut Page) -> Result<()> {
         false => format!("{} of {}: a checkpoint of an interrupted run", cache.done, p.samples),
     };
     page.fact("samples", Cell::new(samples, cache.done));
+    page.fact("left out", Cell::count(cache.skipped));
     match &cache.setting {
         Some(s) => page.fact("method", s.method.as_str()),
         None => page.fact("method", Cell::new("not yet decided", Value::Null)),
@@ -26,7 +27,10 @@ pub fn calibration(path: &Path, page: &mut Page) -> Result<()> {
     page.fact("data list digest", p.data_list.to_string());
     page.fact("data content digest", p.data_content.to_string());
     page.fact("preprocessing digest", p.preprocessing.to_string());
-    let mut t = Table::new("tensors", &["min", "max", "low", "high", "type", "scale", "method", "name"]);
+    let mut t = Table::new(
+        "tensors",
+        &["min", "max", "low", "high", "type", "scale", "method", "name", "largest in"],
+    );
     for (name, entry) in &cache.tensors {
         let stats = entry.stats.all();
         let chosen = entry.chosen.as_ref();
@@ -39,6 +43,7 @@ pub fn calibration(path: &Path, page: &mut Page) -> Result<()> {
             number(chosen.map(|c| c.params.scale.get())),
             chosen.map_or("", |c| c.method.as_str()).into(),
             name.as_str().into(),
+            stats.amax_sample.as_deref().unwrap_or_default().into(),
         ]);
     }
     page.table(t);

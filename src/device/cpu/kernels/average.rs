@@ -1,9 +1,9 @@
 //! Mean over windows or whole images. 8-bit: an exact i32 sum, one multiplication, one rounding.
 
-use super::igemm::with_isa;
 use super::pool::dims;
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result};
+use crate::device::cpu::simd::with_isa;
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Layout, Numerics, Problem};

@@ -1,14 +1,16 @@
 //! Functions of one tensor and of two, element by element.
 
-use super::igemm::with_isa;
+use super::functions;
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Shape};
+use crate::device::cpu::simd::{Simd, with_isa, with_simd};
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem};
 use crate::ir::Op;
 use crate::ir::array::{broadcast_strides, ravel, unravel};
 use crate::ir::ops::{BinaryFn, Fused, UnaryFn};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Elements of a task.
@@ -47,6 +49,9 @@ impl Family for Map {
         match (&step.numerics, step.problem.op()) {
             (Numerics::Table(table), _) => Ok(Box::new(Lookup { table: table.clone(), n })),
             (_, Some(Op::Unary(u))) if step.problem.inputs[0].dtype == DType::F32 => {
+                if functions::is_known(&u.f) {
+                    return Ok(with_simd!(isa, S => Box::new(Vectors::<S> { f: u.f, n, simd: PhantomData })));
+                }
                 Ok(Box::new(Apply { f: u.f, n, isa }))
             }
             _ => Err(Diagnostic::new(machine::INTERNAL, format!("{} has no table", step.problem))),
@@ -107,6 +112,38 @@ impl Kernel for Apply {
     }
 }
 
+/// A function that has a vector form.
+struct Vectors<S> {
+    f: UnaryFn,
+    n: usize,
+    simd: PhantomData<S>,
+}
+
+impl<S: Simd> Kernel for Vectors<S> {
+    fn tasks(&self) -> usize {
+        self.n.div_ceil(BLOCK)
+    }
+
+    fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
+        let range = chunk(task, self.n);
+        let x = &io.input::<f32>(0, image)[range.clone()];
+        // SAFETY: tasks differ in their range; `load` chose `S` for a CPU that has it.
+        unsafe {
+            let y = io.output::<f32>(0, image, range);
+            S::within(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
+                        let t = S::float(S::load_n(x.as_ptr().cast(), x.len()));
+                        let t = functions::apply::<S>(&self.f, t);
+                        S::store_n(y.as_mut_ptr().cast(), S::bits(t), x.len());
+                    }
+                },
+            );
+        }
+    }
+}
+
 /// Functions of two tensors.
 pub struct Pairs;
 
@@ -134,9 +171,10 @@ impl Family for Pairs {
         let p = &step.problem;
         let Some(Op::Binary(b)) = p.op() else { unreachable!("`variants` asked for a Binary") };
         if p.is_int8() {
-            let signed = [p.inputs[0].dtype == DType::I8, p.inputs[1].dtype == DType::I8];
-            let n = p.outputs[0].shape.numel();
-            return Ok(Box::new(Combine { numerics: step.numerics.clone(), signed, n, isa }));
+            return with_simd!(isa, S => match Combine::<S>::new(step) {
+                Some(combine) => Ok(Box::new(combine)),
+                None => Err(Diagnostic::new(machine::INTERNAL, format!("{p} has no scales"))),
+            });
         }
         let mut activation = 0;
         let side = |i: usize, activation: &mut usize| -> Result<Side> {
@@ -285,63 +323,90 @@ impl Kernel for Float {
 }
 
 /// Sums and products of 8-bit tensors.
-struct Combine {
-    numerics: Numerics,
+struct Combine<S> {
+    how: How,
+    output: Output,
     signed: [bool; 2],
     n: usize,
-    isa: Isa,
+    simd: PhantomData<S>,
 }
 
-impl Combine {
-    #[inline(always)]
-    fn apply(&self, io: &Io, image: usize, range: Range<usize>, out: &Output, t: impl Fn(i32, i32) -> f32) {
-        let wide = |bytes: &[u8], signed: bool, i: usize| match signed {
-            true => i32::from(bytes[i] as i8),
-            false => i32::from(bytes[i]),
+/// What is computed of `a` and `b`, whose zero points have been taken away, as [`Numerics`] has it.
+#[derive(Clone, Copy)]
+enum How {
+    Add { m: [f32; 2], zero_points: [i32; 2] },
+    Mul { m: f32, zero_points: [i32; 2] },
+}
+
+impl<S: Simd> Combine<S> {
+    fn new(step: &Bound) -> Option<Self> {
+        let p = &step.problem;
+        let (how, output) = match step.numerics {
+            Numerics::Add { m, zero_points, output } => (How::Add { m, zero_points }, output),
+            Numerics::Mul { m, zero_points, output } => (How::Mul { m, zero_points }, output),
+            _ => return None,
         };
-        let (a, b) = (&io.input::<u8>(0, image)[range.clone()], &io.input::<u8>(1, image)[range.clone()]);
-        let [sa, sb] = self.signed;
-        // SAFETY: tasks differ in their range.
+        let signed = [p.inputs[0].dtype == DType::I8, p.inputs[1].dtype == DType::I8];
+        Some(Combine { how, output, signed, n: p.outputs[0].shape.numel(), simd: PhantomData })
+    }
+
+    /// The numbers before rounding, of at most a register of elements.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`].
+    #[inline(always)]
+    unsafe fn real(&self, a: &[u8], b: &[u8]) -> S::F {
+        // SAFETY: the caller's promise.
         unsafe {
-            match out.quant {
-                Some(_) => {
-                    let y = io.output::<u8>(0, image, range);
-                    for (i, y) in y.iter_mut().enumerate() {
-                        *y = out.store(t(wide(a, sa, i), wide(b, sb, i))) as u8;
-                    }
-                }
-                None => {
-                    let y = io.output::<f32>(0, image, range);
-                    for (i, y) in y.iter_mut().enumerate() {
-                        *y = out.clamp(t(wide(a, sa, i), wide(b, sb, i)));
-                    }
-                }
+            let wide = |x: &[u8], signed: bool| match signed {
+                true => S::widen_i8(x.as_ptr(), x.len()),
+                false => S::widen_u8(x.as_ptr(), x.len()),
+            };
+            let (How::Add { zero_points: z, .. } | How::Mul { zero_points: z, .. }) = self.how;
+            let a = S::to_float(S::add(wide(a, self.signed[0]), S::splat(-z[0])));
+            let b = S::to_float(S::add(wide(b, self.signed[1]), S::splat(-z[1])));
+            match self.how {
+                How::Add { m, .. } => S::fma(b, S::splat_f(m[1]), S::mul_f(a, S::splat_f(m[0]))),
+                How::Mul { m, .. } => S::mul_f(S::mul_f(a, b), S::splat_f(m)), // a b is exact: 16 bits
             }
         }
     }
 }
 
-impl Kernel for Combine {
+impl<S: Simd> Kernel for Combine<S> {
     fn tasks(&self) -> usize {
         self.n.div_ceil(BLOCK)
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let range = chunk(task, self.n);
-        with_isa(
-            self.isa,
-            #[inline(always)]
-            || match &self.numerics {
-                Numerics::Add { m, zero_points, output } => {
-                    self.apply(io, image, range.clone(), output, |a, b| {
-                        Numerics::add_one(*m, *zero_points, a, b)
-                    });
-                }
-                Numerics::Mul { m, zero_points: z, output } => {
-                    self.apply(io, image, range.clone(), output, |a, b| ((a - z[0]) * (b - z[1])) as f32 * m);
-                }
-                _ => {}
-            },
-        );
+        let (a, b) = (&io.input::<u8>(0, image)[range.clone()], &io.input::<u8>(1, image)[range.clone()]);
+        let blocks = a.chunks(S::LANES).zip(b.chunks(S::LANES));
+        let (lo, hi) = self.output.bounds();
+        // SAFETY: tasks differ in their range; `load` chose `S` for a CPU that has it.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || {
+                    let (lo, hi) = (S::splat_f(lo), S::splat_f(hi));
+                    match self.output.quant {
+                        Some(q) => {
+                            let (y, zp) = (io.output::<u8>(0, image, range.clone()), S::splat(q.zero_point));
+                            for (y, (a, b)) in y.chunks_mut(S::LANES).zip(blocks) {
+                                let t = S::min_f(hi, S::max_f(lo, self.real(a, b)));
+                                S::narrow(y.as_mut_ptr(), S::add(S::round(t), zp), y.len());
+                            }
+                        }
+                        None => {
+                            let y = io.output::<f32>(0, image, range.clone());
+                            for (y, (a, b)) in y.chunks_mut(S::LANES).zip(blocks) {
+                                let t = S::min_f(hi, S::max_f(lo, self.real(a, b)));
+                                S::store_n(y.as_mut_ptr().cast(), S::bits(t), y.len());
+                            }
+                        }
+                    }
+                },
+            );
+        }
     }
 }

@@ -1,91 +1,99 @@
-//! What happens to an accumulator: bias, residual, activation, and storing as f32, u8 or s8. Shared by every kernel
+//! What happens to accumulators: bias, residual, activation, and storing as f32, u8 or s8. Shared by every kernel
 //! that accumulates.
 
-use super::product::{F32, Int8, NR, Product};
+use super::tile::{F32, Int8, NR, Product};
 use crate::base::codes::machine;
 use crate::base::quant::Epilogue;
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::cpu::{Constant, Io, constant};
+use crate::device::cpu::simd::{MOST_LANES, Simd};
+use crate::device::cpu::{Block, Constant, Io, constant};
+use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
 use crate::ir::Op;
 use crate::ir::ops::Fused;
-use bytemuck::Pod;
 
-/// The epilogue of a product: where an accumulator starts, and how a row of them is stored.
+/// Where accumulators of one image go.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// The step's operands.
+    pub io: &'a Io<'a>,
+    /// The image.
+    pub image: usize,
+    /// Numbers from one row to the next.
+    pub pitch: usize,
+}
+
+/// The epilogue of a product: where an accumulator starts, and how it is stored.
 pub trait Finish<P: Product>: Send + Sync {
-    /// What the accumulators of the channels from `c`, a multiple of [`NR`], start with.
-    fn start(&self, c: usize) -> [P::Acc; NR];
-    /// Stores `n` accumulators of the channels from `c` at element `at` of the output.
+    /// What the accumulators of the channels from `c` start with, 4 bytes each.
+    fn start(&self, c: usize) -> *const u8;
+    /// Stores rows of accumulators.
     ///
     /// # Safety
-    /// No other task writes these elements.
-    unsafe fn store(&self, io: &Io, image: usize, at: usize, c: usize, n: usize, acc: &[P::Acc; NR]);
+    /// As for [`Simd`]; no other task writes these elements.
+    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]);
+}
+
+/// Channels in the order of the panels: each group's are padded to a multiple of [`NR`].
+pub fn padded<T: Copy + Default>(v: &[T], groups: usize) -> Vec<T> {
+    let maps = (v.len() / groups.max(1)).max(1);
+    let mut out = Vec::with_capacity(groups * maps.next_multiple_of(NR));
+    for group in v.chunks(maps) {
+        out.extend_from_slice(group);
+        out.resize(out.len().next_multiple_of(NR), T::default());
+    }
+    out.resize(out.len().next_multiple_of(4 * MOST_LANES), T::default()); // blocks of depthwise kernels
+    out
 }
 
 /// f32: `activation(acc + bias + residual)`, where the accumulator starts at 0.
 pub struct FloatFinish {
-    bias: Option<Constant<f32>>,
+    bias: Vec<f32>,
+    zeros: Vec<f32>,
     fused: Fused,
 }
 
 impl FloatFinish {
-    /// The epilogue of this step.
-    pub fn of(step: &Bound) -> Result<Self> {
+    /// The epilogue of this step, of `groups` groups of channels, `channels` in all.
+    pub fn of(step: &Bound, groups: usize, channels: usize) -> Result<Self> {
         let fused = step.problem.op().map(Op::fused).unwrap_or_default();
-        let bias = has_bias(step, fused).then(|| constant(&step.packed, 1)).transpose()?;
-        Ok(FloatFinish { bias, fused })
+        let (has_bias, _) = fused.extra_inputs(step.problem.inputs.len());
+        let bias: Option<Constant<f32>> = has_bias.then(|| constant(&step.packed, 1)).transpose()?;
+        let zeros = padded(&vec![0.0; channels], groups);
+        let bias = bias.map_or_else(|| zeros.clone(), |b| padded(&b, groups));
+        Ok(FloatFinish { bias, zeros, fused })
     }
-}
-
-fn has_bias(step: &Bound, fused: Fused) -> bool {
-    fused.extra_inputs(step.problem.inputs.len()).0
 }
 
 impl Finish<F32> for FloatFinish {
-    fn start(&self, _: usize) -> [f32; NR] {
-        [0.0; NR]
+    fn start(&self, c: usize) -> *const u8 {
+        self.zeros[c..].as_ptr().cast()
     }
 
     #[inline(always)]
-    unsafe fn store(&self, io: &Io, image: usize, at: usize, c: usize, n: usize, acc: &[f32; NR]) {
+    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
         let (lo, hi) = self.fused.activation.bounds();
-        let mut t = *acc;
-        if let Some(b) = &self.bias {
-            add(&mut t, &b[c..c + n]);
+        let residual =
+            self.fused.residual.then(|| to.io.rows::<f32>(1, to.image, to.pitch, block, rows.len()));
+        let y = to.io.rows_mut::<f32>(0, to.image, to.pitch, block, rows.len());
+        // SAFETY: the caller's promise; `rows` and `rows_mut` checked the bounds.
+        unsafe {
+            let (lo, hi) = (S::splat_f(lo), S::splat_f(hi));
+            for v in 0..V {
+                let first = v * S::LANES;
+                let n = S::LANES.min(block.channels.saturating_sub(first));
+                let bias = S::float(S::load(self.bias[block.channel + first..].as_ptr().cast()));
+                for (r, row) in rows.iter().enumerate().take(if n == 0 { 0 } else { rows.len() }) {
+                    let at = r * to.pitch + first;
+                    let mut t = S::add_f(S::float(row[v]), bias);
+                    if let Some(residual) = residual {
+                        t = S::add_f(t, S::float(S::load_n(residual.add(at).cast(), n)));
+                    }
+                    t = S::min_f(hi, S::max_f(lo, t)); // NaN passes on to whoever looks for it
+                    S::store_n(y.add(at).cast(), S::bits(t), n);
+                }
+            }
         }
-        if self.fused.residual {
-            add(&mut t, &io.input::<f32>(1, image)[at..at + n]);
-        }
-        for t in &mut t {
-            // comparisons, not min and max: NaN must pass on to whoever looks for it
-            let above = if *t < lo { lo } else { *t };
-            *t = if above > hi { hi } else { above };
-        }
-        // SAFETY: the caller's promise.
-        unsafe { put(io, image, at, n, &t) };
-    }
-}
-
-/// Adds the numbers of `by`, at most [`NR`]; a whole block as one, which is compiled to a few instructions.
-#[inline(always)]
-fn add(t: &mut [f32; NR], by: &[f32]) {
-    match <&[f32; NR]>::try_from(by) {
-        Ok(by) => t.iter_mut().zip(by).for_each(|(t, b)| *t += b),
-        Err(_) => t.iter_mut().zip(by).for_each(|(t, b)| *t += b),
-    }
-}
-
-/// Writes the first `n` numbers at element `at` of the output.
-///
-/// # Safety
-/// No other task writes these elements.
-#[inline(always)]
-unsafe fn put<T: Pod>(io: &Io, image: usize, at: usize, n: usize, t: &[T; NR]) {
-    // SAFETY: the caller's promise.
-    let y = unsafe { io.output::<T>(0, image, at..at + n) };
-    match <&mut [T; NR]>::try_from(&mut *y) {
-        Ok(y) => *y = *t,
-        Err(_) => y.copy_from_slice(&t[..n]),
     }
 }
 
@@ -93,26 +101,26 @@ unsafe fn put<T: Pod>(io: &Io, image: usize, at: usize, n: usize, t: &[T; NR]) {
 pub struct IntFinish {
     epilogue: Epilogue,
     /// `-zero_point * sum(w)`, and `-128 * sum(w)` more for s8 inputs, per channel.
-    start: Vec<[i32; NR]>,
+    start: Vec<i32>,
     residual: Option<DType>,
 }
 
-/// Numbers by blocks of [`NR`], zeros after the last.
-fn blocks<T: Copy + Default>(v: &[T]) -> Vec<[T; NR]> {
-    v.chunks(NR).map(|c| std::array::from_fn(|i| c.get(i).copied().unwrap_or_default())).collect()
-}
-
 impl IntFinish {
-    /// The epilogue of this step. `sums` holds each channel's sum of weights; `offset` is what rows have been
-    /// shifted by (128 for s8 stored as u8).
-    pub fn of(step: &Bound, sums: &[i32], offset: i32) -> Result<Self> {
+    /// The epilogue of this step, of `groups` groups of channels. `sums` holds each channel's sum of weights;
+    /// `offset` is what rows have been shifted by (128 for s8 stored as u8).
+    pub fn of(step: &Bound, groups: usize, sums: &[i32], offset: i32) -> Result<Self> {
         let Numerics::Multiply { zero_point, epilogue } = &step.numerics else {
             return Err(Diagnostic::new(machine::INTERNAL, format!("{} has no scales", step.problem)));
         };
         let fused = step.problem.op().map(Op::fused).unwrap_or_default();
         let start: Vec<i32> = sums.iter().map(|s| -(zero_point + offset) * s).collect();
         let residual = fused.residual.then(|| step.problem.inputs[step.problem.inputs.len() - 1].dtype);
-        Ok(IntFinish { start: blocks(&start), epilogue: epilogue.clone(), residual })
+        let mut epilogue = epilogue.clone();
+        (epilogue.m, epilogue.b) = (padded(&epilogue.m, groups), padded(&epilogue.b, groups));
+        // the bounds of the type and those of the activation in one
+        (epilogue.lo, epilogue.hi) =
+            Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
+        Ok(IntFinish { start: padded(&start, groups), epilogue, residual })
     }
 
     /// The input's zero point, which fills the padding.
@@ -125,53 +133,111 @@ impl IntFinish {
 }
 
 impl Finish<Int8> for IntFinish {
-    #[inline(always)]
-    fn start(&self, c: usize) -> [i32; NR] {
-        self.start[c / NR]
+    fn start(&self, c: usize) -> *const u8 {
+        self.start[c..].as_ptr().cast()
     }
 
     #[inline(always)]
-    unsafe fn store(&self, io: &Io, image: usize, at: usize, c: usize, n: usize, acc: &[i32; NR]) {
-        let mut r = [0i32; NR];
-        match self.residual {
-            Some(DType::U8) => widen(&mut r, &io.input::<u8>(1, image)[at..at + n]),
-            Some(_) => widen(&mut r, &io.input::<i8>(1, image)[at..at + n]),
-            None => {}
-        }
-        let e = &self.epilogue;
-        // loops of `n`, a number that the compiler does not know: it makes vectors of them, where it would unroll
-        // those of a constant number into single steps
-        let mut t = [0f32; NR];
-        let (m, b) = (&e.m[c..c + n], &e.b[c..c + n]);
-        for (((t, &a), &m), &b) in t.iter_mut().zip(acc).zip(m).zip(b) {
-            *t = (a as f32).mul_add(m, b);
-        }
-        if let Some((scale, zp)) = e.residual {
-            for (t, &r) in t[..n].iter_mut().zip(&r) {
-                *t = ((r - zp) as f32).mul_add(scale, *t);
-            }
-        }
-        let clamp = |t: f32| t.max(e.lo).min(e.hi);
-        // SAFETY: the caller's promise.
+    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+        let (e, n) = (&self.epilogue, rows.len());
+        assert!(block.channel + block.channels.next_multiple_of(S::LANES) <= e.m.len());
+        let residual = self.residual.map(|_| to.io.rows::<u8>(1, to.image, to.pitch, block, n));
+        // SAFETY: the caller's promise; `rows` and `rows_mut` checked the bounds.
         unsafe {
             match e.out {
-                None => {
-                    let y = io.output::<f32>(0, image, at..at + n);
-                    y.iter_mut().zip(&t).for_each(|(y, &t)| *y = clamp(t));
-                }
                 Some(q) => {
-                    let y = io.output::<u8>(0, image, at..at + n);
-                    y.iter_mut().zip(&t).for_each(|(y, &t)| *y = q.saturate(clamp(t)) as u8); // s8 keeps its bits
+                    let (y, zp) =
+                        (to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n), S::splat(q.zero_point));
+                    self.each::<S, V>(
+                        to.pitch,
+                        block,
+                        rows,
+                        residual,
+                        #[inline(always)]
+                        |at, t, n| {
+                            S::narrow(y.add(at), S::add(S::round(t), zp), n);
+                        },
+                    );
+                }
+                None => {
+                    let y = to.io.rows_mut::<f32>(0, to.image, to.pitch, block, n);
+                    self.each::<S, V>(
+                        to.pitch,
+                        block,
+                        rows,
+                        residual,
+                        #[inline(always)]
+                        |at, t, n| {
+                            S::store_n(y.add(at).cast(), S::bits(t), n);
+                        },
+                    );
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-fn widen<T: Copy + Into<i32>>(to: &mut [i32; NR], from: &[T]) {
-    match <&[T; NR]>::try_from(from) {
-        Ok(from) => *to = from.map(Into::into),
-        Err(_) => to.iter_mut().zip(from).for_each(|(t, &f)| *t = f.into()),
+impl IntFinish {
+    /// Calls `store` with the numbers before rounding: where (elements from the block's first), what, how many.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; the constants have the block's channels.
+    #[inline(always)]
+    unsafe fn each<S: Simd, const V: usize>(
+        &self,
+        pitch: usize,
+        block: Block,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        store: impl Fn(usize, S::F, usize),
+    ) {
+        for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
+            // whole registers apart from others: how many lanes they have is known to the compiler
+            // SAFETY: the caller's promise.
+            unsafe {
+                match block.channels - v * S::LANES {
+                    n if n < S::LANES => self.register::<S, V>(v, n, pitch, block, rows, residual, &store),
+                    _ => self.register::<S, V>(v, S::LANES, pitch, block, rows, residual, &store),
+                }
+            }
+        }
+    }
+
+    /// [`IntFinish::each`] for register `v` of each row, `n` lanes of it.
+    ///
+    /// # Safety
+    /// As for [`IntFinish::each`].
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // the caller's own, and a register
+    unsafe fn register<S: Simd, const V: usize>(
+        &self,
+        v: usize,
+        n: usize,
+        pitch: usize,
+        block: Block,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        store: &impl Fn(usize, S::F, usize),
+    ) {
+        let (e, first) = (&self.epilogue, v * S::LANES);
+        let (scale, shift) = e.residual.map_or((0.0, 0), |(scale, zp)| (scale, -zp));
+        let signed = self.residual == Some(DType::I8);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (lo, hi) = (S::splat_f(e.lo), S::splat_f(e.hi));
+            let (scale, shift) = (S::splat_f(scale), S::splat(shift));
+            let m = S::float(S::load(e.m.as_ptr().add(block.channel + first).cast()));
+            let b = S::float(S::load(e.b.as_ptr().add(block.channel + first).cast()));
+            for (r, row) in rows.iter().enumerate() {
+                let at = r * pitch + first;
+                let mut t = S::fma(S::to_float(row[v]), m, b);
+                if let Some(residual) = residual {
+                    let r = residual.add(at);
+                    let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
+                    t = S::fma(S::to_float(S::add(r, shift)), scale, t);
+                }
+                store(at, S::min_f(hi, S::max_f(lo, t)), n);
+            }
+        }
     }
 }

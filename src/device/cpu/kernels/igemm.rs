@@ -1,20 +1,26 @@
-//! Convolutions and products with constant matrices as an implicit GEMM: patches are gathered a block of rows at a
-//! time, weights are packed in panels at build time, and the epilogue is applied to each tile while it is in cache.
+//! Convolutions and products with constant matrices as an implicit GEMM: tiles read the image where it lies, or a copy
+//! of a few lines with padding; weights are packed in panels at build time, and the epilogue is applied to each tile
+//! while it is in registers or in the nearest cache.
 
-use super::epilogue::{Finish, FloatFinish, IntFinish};
-use super::patches;
-use super::product::{F32, Int8, MR, NR, Product, Tile};
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
+use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach, tile};
+use super::window::Walk;
 use crate::base::{DType, Result, Tensor};
-use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
+use crate::device::cpu::simd::{Simd, with_simd};
+use crate::device::cpu::{Block, Constant, Family, Io, Isa, Kernel, constant};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
-use crate::ir::ops::Geometry;
+use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Bytes of patches that a task gathers at once: they stay in the L2 cache beside a panel.
-const BLOCK_BYTES: usize = 96 << 10;
-/// Channels a task computes at least, where an image has too few rows to keep every thread busy.
-const CHANNELS_PER_TASK: usize = 4 * NR;
+/// Bytes of input that a task reads: they stay in the L2 cache beside a panel.
+const BAND_BYTES: usize = 64 << 10;
+/// Output pixels of a task, at most.
+const BAND_PIXELS: usize = 512;
+/// Tasks of an image, at least, where there is so much work in it.
+const TASKS: usize = 8;
 
 /// The family.
 pub struct Igemm;
@@ -25,106 +31,121 @@ impl Family for Igemm {
     }
 
     fn doc(&self) -> &'static str {
-        "Conv (one group) and Linear, f32 and 8-bit: gathered patches by packed weights"
+        "Conv and Linear, f32 and 8-bit: pixels by packed weights, in tiles"
     }
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let fits = match p.op() {
-            Some(Op::Conv(c)) => c.groups == 1 && p.inputs[1].constant && p.is_stored(Layout::ChannelsLast),
+            // one map a group would leave all lanes but one idle
+            Some(Op::Conv(c)) => {
+                let w = &p.inputs[1];
+                w.constant && p.is_stored(Layout::ChannelsLast) && (c.groups == 1 || w.shape[0] > c.groups)
+            }
             Some(Op::Linear(_)) => p.inputs[1].constant && p.is_stored(Layout::Plain),
             _ => false,
         };
-        if fits && (p.is_int8() || p.inputs[0].dtype == DType::F32) {
-            vec![isa.min(Isa::Avx512Vnni).name()]
-        } else {
-            vec![]
+        match (fits, p.is_int8(), isa) {
+            (false, ..) => vec![],
+            (_, false, _) if p.inputs[0].dtype != DType::F32 => vec![],
+            (_, true, Isa::Amx) => vec![Isa::Amx.name(), Isa::Avx512Vnni.name()],
+            _ => vec![isa.min(Isa::Avx512Vnni).name()],
         }
     }
 
-    fn pack(&self, p: &Problem, _: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
-        let shape = Shape::of(p);
-        let mut packed = match p.is_int8() {
-            true => {
-                let w = tensors[0].as_slice::<i8>().unwrap_or_default();
-                let sums: Vec<i32> =
-                    w.chunks_exact(shape.k).map(|r| r.iter().map(|&w| i32::from(w)).sum()).collect();
-                vec![bytes(&panels::<Int8>(w, &shape)), bytes(&sums)]
-            }
-            false => vec![bytes(&panels::<F32>(tensors[0].as_slice::<f32>().unwrap_or_default(), &shape))],
-        };
-        if !p.is_int8() {
-            packed.extend(tensors[1..].iter().map(|t| t.bytes().to_vec()));
+    fn pack(&self, p: &Problem, variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        let walk = Walk::of(p);
+        if p.is_int8() {
+            let step = if variant == Isa::Amx.name() { amx::STEP } else { GROUP };
+            let w = tensors[0].as_slice::<i8>().unwrap_or_default();
+            let each = (w.len() / walk.outputs.max(1)).max(1);
+            let sums: Vec<i32> = w.chunks(each).map(|r| r.iter().map(|&w| i32::from(w)).sum()).collect();
+            return Ok(vec![bytes(&panels::<Int8>(w, &walk, step)), bytes(&sums)]);
         }
-        Ok(packed)
+        let w = tensors[0].as_slice::<f32>().unwrap_or_default();
+        let rest = tensors[1..].iter().map(|t| t.bytes().to_vec());
+        Ok(std::iter::once(bytes(&panels::<F32>(w, &walk, 1))).chain(rest).collect())
     }
 
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
-        let shape = Shape::of(p);
-        Ok(match p.inputs[0].dtype {
+        #[cfg(target_arch = "x86_64")]
+        if step.tactic.variant == Isa::Amx.name() {
+            return amx::AmxGemm::load(step);
+        }
+        let walk = Walk::of(p);
+        match p.inputs[0].dtype {
             DType::F32 => {
-                let finish = FloatFinish::of(step)?;
-                Box::new(Implicit::<F32, _>::new(shape, constant(&step.packed, 0)?, isa, finish, 0.0, 0))
+                let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
+                let (panels, fill) = (constant(&step.packed, 0)?, vec![0; 4]);
+                Ok(with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(walk, panels, finish, fill, 0))))
             }
             dtype => {
                 // s8 is read as u8 with the sign bit flipped: x + 128
                 let flip = if dtype == DType::I8 { 0x80 } else { 0 };
                 let sums = constant::<i32>(&step.packed, 1)?;
-                let finish = IntFinish::of(step, &sums, i32::from(flip))?;
-                let fill = IntFinish::zero_point(step) as u8;
-                Box::new(Implicit::<Int8, _>::new(shape, constant(&step.packed, 0)?, isa, finish, fill, flip))
+                let finish = IntFinish::of(step, walk.groups, &sums, i32::from(flip))?;
+                let (panels, fill) = (constant(&step.packed, 0)?, vec![IntFinish::zero_point(step) as u8]);
+                Ok(
+                    with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::new(walk, panels, finish, fill, flip))),
+                )
             }
-        })
-    }
-}
-
-/// The product's dimensions.
-struct Shape {
-    /// Rows of an image: output pixels, or rows of a matrix.
-    rows: usize,
-    /// Length of a row.
-    k: usize,
-    /// Output channels.
-    n: usize,
-    /// Input channels of a pixel.
-    channels: usize,
-    /// How patches are gathered; `None` where rows lie in memory as they are.
-    window: Option<Geometry>,
-    /// Kernel positions.
-    taps: usize,
-}
-
-impl Shape {
-    fn of(p: &Problem) -> Shape {
-        let (x, w) = (&p.inputs[0].shape, &p.inputs[1].shape);
-        match p.op() {
-            Some(Op::Conv(c)) => {
-                let Ok(g) = c.geometry(x, w) else { unreachable!("a problem's shapes were inferred") };
-                let (rows, taps) = (g.output[0] * g.output[1], w[2] * w[3]);
-                let window = (!g.pointwise()).then_some(g);
-                Shape { rows, k: w[1] * taps, n: w[0], channels: w[1], window, taps }
-            }
-            _ => Shape {
-                rows: x.numel() / w[1].max(1),
-                k: w[1],
-                n: w[0],
-                channels: w[1],
-                window: None,
-                taps: 1,
-            },
         }
     }
 }
 
-/// Weights `[n][channels][taps]` as panels `[n / NR][k / group][NR][group]` with k in the order of the patches.
-fn panels<P: Product>(w: &[P::Weight], s: &Shape) -> Vec<P::Weight> {
-    let groups = s.k.div_ceil(P::GROUP);
-    let mut out = vec![bytemuck::Zeroable::zeroed(); s.n.div_ceil(NR) * groups * NR * P::GROUP];
-    for n in 0..s.n {
-        for k in 0..s.k {
-            let (tap, c) = (k / s.channels, k % s.channels);
-            let at = ((n / NR * groups + k / P::GROUP) * NR + n % NR) * P::GROUP + k % P::GROUP;
-            out[at] = w[n * s.k + c * s.taps + tap];
+/// The taps of a window: pieces of an input line that are multiplied one after the other.
+pub struct Taps {
+    /// Kernel lines, and pieces of a line: one, unless gaps or other groups' channels lie between its columns.
+    shape: [usize; 2],
+    /// Channels times columns of a piece.
+    pub len: usize,
+}
+
+impl Taps {
+    /// The taps of a walk.
+    pub fn of(w: &Walk) -> Taps {
+        let [kh, kw] = w.g.kernel;
+        match w.groups == 1 && w.g.dilations[1] == 1 {
+            true => Taps { shape: [kh, 1], len: kw * w.inputs },
+            false => Taps { shape: [kh, kw], len: w.depth() },
+        }
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.shape[0] * self.shape[1]
+    }
+
+    /// Where tap `t` starts, where lines and pixels are so many bytes apart.
+    pub fn offset(&self, w: &Walk, line: usize, pixel: usize, t: usize) -> usize {
+        let [_, pieces] = self.shape;
+        t / pieces * w.g.dilations[0] * line + t % pieces * w.g.dilations[1] * pixel
+    }
+}
+
+/// Panels of one group of channels.
+pub fn panels_each(w: &Walk) -> usize {
+    w.maps().div_ceil(NR)
+}
+
+/// Weights `[outputs][depth][kh][kw]` as panels `[group][maps / NR][tap][len / PER_GROUP][NR][PER_GROUP]`; a tap has
+/// whole steps of so many numbers.
+fn panels<P: Product>(w: &[P::Weight], walk: &Walk, step: usize) -> Vec<P::Weight> {
+    let taps = Taps::of(walk);
+    let (per, positions) = (P::PER_GROUP, walk.g.kernel[0] * walk.g.kernel[1]);
+    let (depth, maps) = (walk.depth(), walk.maps());
+    let groups = taps.len.next_multiple_of(step).div_ceil(per);
+    let panel = taps.count() * groups * NR * per;
+    let mut out = vec![bytemuck::Zeroable::zeroed(); walk.groups * panels_each(walk) * panel];
+    for n in 0..walk.outputs {
+        let (group, map) = (n / maps, n % maps);
+        let first = (group * panels_each(walk) + map / NR) * panel;
+        for position in 0..positions {
+            for c in 0..depth {
+                let (tap, k) = (position * depth / taps.len, position * depth % taps.len + c);
+                let at = ((tap * groups + k / per) * NR + map % NR) * per + k % per;
+                out[first + at] = w[(n * depth + c) * positions + position];
+            }
         }
     }
     out
@@ -134,145 +155,186 @@ fn bytes<T: bytemuck::Pod>(v: &[T]) -> Vec<u8> {
     bytemuck::cast_slice(v).to_vec()
 }
 
-struct Implicit<P: Product, F> {
-    shape: Shape,
+struct Implicit<S, P: Product, F> {
+    walk: Walk,
     panels: Constant<P::Weight>,
-    tile: Tile<P>,
-    isa: Isa,
     finish: F,
-    /// What padding holds, as stored.
-    fill: P::In,
-    /// Flipped in every gathered byte.
+    /// What padding holds: one number, as stored.
+    fill: Vec<u8>,
+    /// Flipped in every byte.
     flip: u8,
-    /// Rows of a task, a multiple of [`MR`].
-    block: usize,
-    /// Channels of a task, a multiple of [`NR`].
+    /// Is the image read where it lies? Only if nothing has to be padded, flipped or rounded up.
+    in_place: bool,
+    /// Byte offsets of the taps of one group of channels.
+    taps: Vec<usize>,
+    /// Groups of a tap.
+    groups: usize,
+    /// Bytes of an input line, as tiles read it.
+    line: usize,
+    /// Output lines of a task.
+    band: usize,
+    /// Panels of a task.
     span: usize,
-    /// Numbers from one gathered row to the next.
-    stride: usize,
+    /// Where the output pixels of a band start, in bytes from where the band does.
+    rows: Vec<usize>,
+    simd: PhantomData<S>,
 }
 
-impl<P: Product, F: Finish<P>> Implicit<P, F> {
-    fn new(shape: Shape, panels: Constant<P::Weight>, isa: Isa, finish: F, fill: P::In, flip: u8) -> Self {
-        let stride = shape.k.next_multiple_of(P::GROUP);
-        let fits = BLOCK_BYTES / (stride * size_of::<P::In>()).max(1);
-        let block = (fits / MR * MR).clamp(MR, 32 * MR);
-        let span = if shape.rows <= block { CHANNELS_PER_TASK } else { shape.n.next_multiple_of(NR).max(NR) };
-        Implicit { shape, panels, tile: P::tile(isa), isa, finish, fill, flip, block, span, stride }
-    }
-
-    fn row_blocks(&self) -> usize {
-        self.shape.rows.div_ceil(self.block)
-    }
-
-    /// Are rows read where they lie? Only if nothing has to be gathered, padded or flipped.
-    fn in_place(&self) -> bool {
-        self.shape.window.is_none() && self.flip == 0 && self.stride == self.shape.k
-    }
-
-    /// Gathers rows `rows` of an image into `to`.
-    fn gather(&self, x: &[P::In], rows: Range<usize>, to: &mut [P::In]) {
-        let s = &self.shape;
-        match &s.window {
-            Some(g) => patches::gather(x, s.channels, g, rows, self.fill, self.stride, to),
-            None => {
-                for (r, to) in rows.zip(to.chunks_mut(self.stride)) {
-                    to[..s.k].copy_from_slice(&x[r * s.k..(r + 1) * s.k]);
-                }
-            }
-        }
-        if self.flip != 0 {
-            bytemuck::cast_slice_mut::<_, u8>(to).iter_mut().for_each(|b| *b ^= self.flip);
+impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
+    fn new(walk: Walk, panels: Constant<P::Weight>, finish: F, fill: Vec<u8>, flip: u8) -> Self {
+        let (g, taps, size) = (walk.g, Taps::of(&walk), size_of::<P::In>());
+        let groups = taps.len.div_ceil(P::PER_GROUP);
+        let in_place = !walk.is_padded() && flip == 0 && taps.len % P::PER_GROUP == 0;
+        let pixel = walk.inputs * size;
+        let line = pixel * if in_place { g.input[1] } else { walk.columns() };
+        let (band, span) = split(&walk, line, panels.len() * size_of::<P::Weight>());
+        let row = |i| i / g.output[1] * g.strides[0] * line + i % g.output[1] * g.strides[1] * pixel;
+        Implicit {
+            taps: (0..taps.count()).map(|t| taps.offset(&walk, line, pixel, t)).collect(),
+            rows: (0..band * g.output[1]).map(row).collect(),
+            simd: PhantomData,
+            walk,
+            panels,
+            finish,
+            fill,
+            flip,
+            in_place,
+            groups,
+            line,
+            band,
+            span,
         }
     }
 
+    fn bands(&self) -> usize {
+        self.walk.g.output[0].div_ceil(self.band)
+    }
+
+    fn all_panels(&self) -> usize {
+        self.walk.groups * panels_each(&self.walk)
+    }
+
+    /// Tiles of the output lines `lines` by the panels `panels`; `base` is where the first line's input is.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; the input of the lines lies at `base`; no other task has these
+    /// lines and panels.
     #[inline(always)]
-    fn multiply(&self, io: &Io, image: usize, rows: Range<usize>, channels: Range<usize>, a: &[P::In]) {
-        let groups = self.stride / P::GROUP;
-        let panel_len = groups * NR * P::GROUP;
-        let mut acc = [[P::Acc::default(); NR]; MR];
-        for c in channels.clone().step_by(NR) {
-            let panel = &self.panels[c / NR * panel_len..][..panel_len];
-            let (start, n) = (self.finish.start(c), NR.min(channels.end - c));
-            for first in rows.clone().step_by(MR) {
-                let count = MR.min(rows.end - first);
-                (self.tile)(
-                    count,
-                    &a[(first - rows.start) * self.stride..],
-                    self.stride,
-                    groups,
-                    panel,
-                    &start,
-                    &mut acc,
-                );
-                for (r, acc) in acc.iter().enumerate().take(count) {
-                    // SAFETY: tasks differ in their rows or in their channels.
-                    unsafe { self.finish.store(io, image, (first + r) * self.shape.n + c, c, n, acc) };
+    unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
+        let (walk, each) = (&self.walk, panels_each(&self.walk));
+        let width = walk.g.output[1];
+        let pixels = lines.len() * width;
+        let tile_rows = pixels.div_ceil(pixels.div_ceil(S::ROWS).max(1)).max(1);
+        // SAFETY: the caller's promise.
+        let (mut one, mut two) = unsafe { ([[S::splat(0)]; MR], [[S::splat(0); 2]; MR]) };
+        let panel_len = self.taps.len() * self.groups * NR * P::PER_GROUP;
+        for panel in panels {
+            let (group, map) = (panel / each, panel % each * NR);
+            let weights = &self.panels[panel * panel_len..][..panel_len];
+            let maps = NR.min(walk.maps() - map);
+            for c in (0..maps).step_by(2 * S::LANES) {
+                let channels = (maps - c).min(2 * S::LANES);
+                for first in (0..pixels).step_by(tile_rows) {
+                    let rows = &self.rows[first..(first + tile_rows).min(pixels)];
+                    let block = Block {
+                        at: (lines.start * width + first) * walk.outputs + group * walk.maps() + map + c,
+                        channel: panel * NR + c,
+                        channels,
+                    };
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let reach = Reach {
+                            base: base.add(group * walk.depth() * size_of::<P::In>()),
+                            taps: &self.taps,
+                            groups: self.groups,
+                            panel: weights.as_ptr().cast::<u8>().add(c * GROUP),
+                            start: self.finish.start(block.channel),
+                        };
+                        match channels > S::LANES {
+                            true => self.one(to, reach, rows, block, &mut two),
+                            false => self.one(to, reach, rows, block, &mut one),
+                        }
+                    }
                 }
             }
         }
     }
+
+    /// # Safety
+    /// As for [`tile`] and [`Finish::store`].
+    #[inline(always)]
+    unsafe fn one<const V: usize>(
+        &self,
+        to: Target,
+        reach: Reach,
+        rows: &[usize],
+        block: Block,
+        acc: &mut [[S::I; V]; MR],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            tile::<S, P, V>(reach, rows, acc);
+            self.finish.store::<S, V>(to, block, &acc[..rows.len()]);
+        }
+    }
 }
 
-impl<P: Product, F: Finish<P>> Kernel for Implicit<P, F> {
+/// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
+/// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
+pub fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
+    let g = &w.g;
+    let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
+    let panels = (w.groups * panels_each(w)).max(1);
+    let fits = (BAND_BYTES / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
+    let input = line * w.lines(lines);
+    if weights > input {
+        let bands = lines.div_ceil(fits);
+        return (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1));
+    }
+    let least = (4 * MR).div_ceil(width); // lines that still make whole tiles
+    let band = fits.min(lines.div_ceil(TASKS).max(least)).min(lines);
+    let bands = lines.div_ceil(band);
+    (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))
+}
+
+impl<S: Simd, P: Product, F: Finish<P>> Kernel for Implicit<S, P, F> {
     fn tasks(&self) -> usize {
-        self.row_blocks() * self.shape.n.div_ceil(self.span)
+        self.bands() * self.all_panels().div_ceil(self.span)
     }
 
     fn scratch(&self) -> usize {
-        if self.in_place() { 0 } else { self.block * self.stride * size_of::<P::In>() }
+        // groups of four bytes may end past the last line
+        if self.in_place { 0 } else { self.walk.lines(self.band) * self.line + GROUP }
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
-        let (block, span) = (task % self.row_blocks(), task / self.row_blocks());
-        let rows = block * self.block..((block + 1) * self.block).min(self.shape.rows);
-        let channels = span * self.span..((span + 1) * self.span).min(self.shape.n);
-        let x = io.input::<P::In>(0, image);
-        if self.in_place() {
-            let a = &x[rows.start * self.stride..];
-            return with_isa(
-                self.isa,
+        let (band, span) = (task % self.bands(), task / self.bands());
+        let lines = band * self.band..((band + 1) * self.band).min(self.walk.g.output[0]);
+        let panels = span * self.span..((span + 1) * self.span).min(self.all_panels());
+        let x = io.input::<u8>(0, image);
+        let to = Target { io, image, pitch: self.walk.outputs };
+        let used = self.walk.lines(lines.len()) * self.line;
+        // SAFETY: `load` chose `S` for a CPU that has it; what the band reads is checked here; tasks differ in lines
+        // or panels.
+        unsafe {
+            S::within(
                 #[inline(always)]
-                || self.multiply(io, image, rows.clone(), channels.clone(), a),
+                || {
+                    let base = match self.in_place {
+                        true => {
+                            let first = lines.start * self.walk.g.strides[0] * self.line;
+                            assert!(first + used <= x.len());
+                            x[first..].as_ptr()
+                        }
+                        false => {
+                            let to = &mut scratch[..used + GROUP];
+                            self.walk.copy(x, size_of::<P::In>(), lines.clone(), &self.fill, self.flip, to);
+                            to.as_ptr()
+                        }
+                    };
+                    self.multiply(to, lines.clone(), panels.clone(), base);
+                },
             );
         }
-        let to: &mut [P::In] =
-            bytemuck::cast_slice_mut(&mut scratch[..rows.len() * self.stride * size_of::<P::In>()]);
-        self.gather(x, rows.clone(), to);
-        with_isa(
-            self.isa,
-            #[inline(always)]
-            || self.multiply(io, image, rows.clone(), channels.clone(), to),
-        );
-    }
-}
-
-/// Compiles `f` for an instruction set, so that its plain loops (epilogues) are vectorized with it. `f` must be
-/// `#[inline(always)]`: a closure that stays a function of its own is compiled for the plain instruction set.
-#[inline(always)]
-pub fn with_isa(isa: Isa, f: impl FnOnce()) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        unsafe fn avx512(f: impl FnOnce()) {
-            f();
-        }
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2(f: impl FnOnce()) {
-            f();
-        }
-        // SAFETY: `Cpu::new` made sure that the CPU has the instruction set.
-        return unsafe {
-            match isa {
-                Isa::Avx512Vnni | Isa::Amx => avx512(f),
-                Isa::Avx2 => avx2(f),
-                Isa::Scalar => f(),
-            }
-        };
-    }
-    #[allow(unreachable_code)]
-    {
-        let _ = isa;
-        f();
     }
 }

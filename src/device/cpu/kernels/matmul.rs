@@ -1,12 +1,13 @@
 //! Products of two activations (attention), f32: the right matrix is packed into panels for each image.
 
-use super::igemm::with_isa;
-use super::product::{F32, MR, NR, Product, Tile};
+use super::tile::{F32, GROUP, MR, NR, Reach, tile};
 use crate::base::{DType, Result};
+use crate::device::cpu::simd::{Simd, with_simd};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::matmul::MatMulDims;
+use std::marker::PhantomData;
 
 /// The family.
 pub struct BatchMatMul;
@@ -35,42 +36,61 @@ impl Family for BatchMatMul {
         let Ok(dims) = MatMulDims::of(&p.inputs[0].shape, &p.inputs[1].shape) else {
             unreachable!("a problem's shapes were inferred")
         };
-        Ok(Box::new(Product2 { dims, tile: F32::tile(isa), isa }))
+        Ok(with_simd!(isa, S => Box::new(Product::<S> { dims, simd: PhantomData })))
     }
 }
 
-struct Product2 {
+struct Product<S> {
     dims: MatMulDims,
-    tile: Tile<F32>,
-    isa: Isa,
+    simd: PhantomData<S>,
 }
 
-impl Product2 {
-    fn multiply(&self, io: &Io, image: usize, i: usize, panel: &mut [f32]) {
+impl<S: Simd> Product<S> {
+    /// Matrix `i` of an image, its right side packed into `panel` a block of columns at a time.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; no other task has this matrix.
+    #[inline(always)]
+    unsafe fn multiply(&self, io: &Io, image: usize, i: usize, panel: &mut [f32]) {
         let d = &self.dims;
         let a = &io.input::<f32>(0, image)[d.matrix[0][i] * d.m * d.k..][..d.m * d.k];
         let b = &io.input::<f32>(1, image)[d.matrix[1][i] * d.k * d.n..][..d.k * d.n];
-        // SAFETY: tasks differ in the matrix.
+        // SAFETY: the caller's promise.
         let y = unsafe { io.output::<f32>(0, image, i * d.m * d.n..(i + 1) * d.m * d.n) };
-        let mut acc = [[0f32; NR]; MR];
-        for c in (0..d.n).step_by(NR) {
-            let n = NR.min(d.n - c);
+        let zeros = [0f32; NR];
+        // SAFETY: the caller's promise.
+        let mut acc = unsafe { [[S::splat(0); 1]; MR] };
+        for first in (0..d.n).step_by(NR) {
+            let n = NR.min(d.n - first);
             for (to, from) in panel.chunks_exact_mut(NR).zip(b.chunks_exact(d.n)) {
-                to[..n].copy_from_slice(&from[c..c + n]);
+                to[..n].copy_from_slice(&from[first..first + n]);
                 to[n..].fill(0.0);
             }
-            for r in (0..d.m).step_by(MR) {
-                let rows = MR.min(d.m - r);
-                (self.tile)(rows, &a[r * d.k..], d.k, d.k, panel, &[0.0; NR], &mut acc);
-                for (row, acc) in acc.iter().enumerate().take(rows) {
-                    y[(r + row) * d.n + c..][..n].copy_from_slice(&acc[..n]);
+            for (c, r) in
+                (0..n).step_by(S::LANES).flat_map(|c| (0..d.m).step_by(S::ROWS).map(move |r| (c, r)))
+            {
+                let (count, lanes) = (S::ROWS.min(d.m - r), S::LANES.min(n - c));
+                let rows: [usize; MR] = std::array::from_fn(|i| i * d.k * 4);
+                // SAFETY: the panel has whole rows of `NR`, `a` has `count` rows from `r` on, `y` likewise.
+                unsafe {
+                    let reach = Reach {
+                        base: a[r * d.k..].as_ptr().cast(),
+                        taps: &[0],
+                        groups: d.k,
+                        panel: panel.as_ptr().cast::<u8>().add(c * GROUP),
+                        start: zeros.as_ptr().cast(),
+                    };
+                    tile::<S, F32, 1>(reach, &rows[..count], &mut acc);
+                    for (i, acc) in acc.iter().enumerate().take(count) {
+                        S::store_n(y[(r + i) * d.n + first + c..].as_mut_ptr().cast(), acc[0], lanes);
+                    }
                 }
             }
         }
     }
 }
 
-impl Kernel for Product2 {
+impl<S: Simd> Kernel for Product<S> {
     fn tasks(&self) -> usize {
         self.dims.batch.numel()
     }
@@ -81,10 +101,12 @@ impl Kernel for Product2 {
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let panel = bytemuck::cast_slice_mut(&mut scratch[..self.dims.k * NR * 4]);
-        with_isa(
-            self.isa,
-            #[inline(always)]
-            || self.multiply(io, image, task, panel),
-        );
+        // SAFETY: `load` chose `S` for a CPU that has it; tasks differ in the matrix.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || self.multiply(io, image, task, panel),
+            );
+        }
     }
 }

@@ -2,21 +2,24 @@
 
 use super::Family;
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod average;
 mod depthwise;
 mod direct;
 mod elementwise;
 mod epilogue;
+mod functions;
 mod igemm;
 mod matmul;
 mod moves;
-mod patches;
 mod plain;
 mod pool;
-mod product;
 mod reduce;
 mod reformat;
 mod rows;
+mod tile;
+mod window;
 
 /// The table of families, in the order in which a tuner meets them.
 pub static FAMILIES: &[&dyn Family] = &[

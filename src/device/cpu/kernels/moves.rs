@@ -54,6 +54,11 @@ impl Family for Move {
         if rescale.is_none() && !same {
             return broken("it has no scales");
         }
+        if rescale.is_none()
+            && let Some(copies) = Copies::of(&indices, p.outputs[0].dtype.size())
+        {
+            return Ok(Box::new(copies));
+        }
         Ok(Box::new(Gather {
             starts: starts(&indices),
             indices,
@@ -108,6 +113,73 @@ fn starts(indices: &[Vec<u32>]) -> Vec<usize> {
         Some(*end)
     });
     std::iter::once(0).chain(ends).collect()
+}
+
+/// Neighbours that stay neighbours are copied as one: channels of a Concat, rows of a Slice, heads of attention.
+struct Copies {
+    runs: Vec<Run>,
+    /// The first run of each task, and the end.
+    tasks: Vec<usize>,
+    /// Bytes of an element.
+    size: usize,
+}
+
+/// Elements in a row, of one output and of one input or of padding.
+#[derive(Clone, Copy)]
+struct Run {
+    output: u32,
+    to: u32,
+    /// As an index has it.
+    from: u32,
+    len: u32,
+}
+
+/// Runs are worth their while from this length on, on average.
+const RUN: usize = 8;
+
+impl Copies {
+    /// The runs of these indices, unless they are short.
+    fn of(indices: &[Vec<u32>], size: usize) -> Option<Self> {
+        let mut copies = Copies { runs: Vec::new(), tasks: vec![0], size };
+        for (output, indices) in indices.iter().enumerate() {
+            for (task, block) in indices.chunks(BLOCK).enumerate() {
+                let mut to = task * BLOCK;
+                for run in block.chunk_by(|&a, &b| if a == NOWHERE { b == a } else { b == a + 1 }) {
+                    copies.runs.push(Run {
+                        output: output as u32,
+                        to: to as u32,
+                        from: run[0],
+                        len: run.len() as u32,
+                    });
+                    to += run.len();
+                }
+                copies.tasks.push(copies.runs.len());
+            }
+        }
+        let elements: usize = indices.iter().map(Vec::len).sum();
+        (copies.runs.len() * RUN <= elements).then_some(copies)
+    }
+}
+
+impl Kernel for Copies {
+    fn tasks(&self) -> usize {
+        self.tasks.len() - 1
+    }
+
+    fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
+        for r in &self.runs[self.tasks[task]..self.tasks[task + 1]] {
+            let (to, len) = (r.to as usize * self.size, r.len as usize * self.size);
+            // SAFETY: runs do not overlap.
+            let y = unsafe { io.output::<u8>(r.output as usize, image, to..to + len) };
+            match r.from {
+                NOWHERE => y.fill(0),
+                from => {
+                    let at = (from & ((1 << SHIFT) - 1)) as usize * self.size;
+                    y.copy_from_slice(&io.input::<u8>((from >> SHIFT) as usize, image)[at..at + len]);
+                }
+            }
+        }
+    }
 }
 
 struct Gather {

@@ -1,8 +1,8 @@
 //! Reductions over axes that lie together in memory: mean and sum of f32, extremes of f32 and 8-bit integers.
 
-use super::igemm::with_isa;
 use super::rows::sum;
 use crate::base::{DType, Result};
+use crate::device::cpu::simd::with_isa;
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;

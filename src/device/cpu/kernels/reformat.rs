@@ -1,14 +1,17 @@
 //! Conversions: quantize, dequantize, rescale, and between layouts.
 
 use super::elementwise::{BLOCK, chunk};
-use super::igemm::with_isa;
+
 use crate::base::codes::machine;
 use crate::base::quant::QuantParams;
 use crate::base::{DType, Diagnostic, Result};
+use crate::device::cpu::simd::{Simd, with_simd};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem, Work};
 use bytemuck::Pod;
+use std::marker::PhantomData;
+use std::ops::Range;
 
 /// The family.
 pub struct Convert;
@@ -37,13 +40,15 @@ impl Family for Convert {
             _ => How::Copy,
         };
         let n = from.shape.numel();
-        let order = if from.layout == to.layout { Order::Same } else { Order::of(&from, &to) };
+        let order = Order::of(&from, &to);
         match (&how, from.dtype == to.dtype) {
             (How::Copy, false) => Err(Diagnostic::new(
                 machine::INTERNAL,
                 format!("no scales for the conversion {}", step.problem),
             )),
-            _ => Ok(Box::new(Conversion { from: from.dtype, to: to.dtype, how, order, n, isa })),
+            _ => Ok(with_simd!(isa, S => {
+                Box::new(Conversion::<S> { from: from.dtype, to: to.dtype, how, order, n, simd: PhantomData })
+            })),
         }
     }
 }
@@ -55,9 +60,10 @@ enum How {
 }
 
 /// Where the element at a place of the output lies in the input.
+#[derive(Clone, Copy)]
 enum Order {
     Same,
-    /// The output is the transpose of a matrix of so many columns.
+    /// The output is the transpose of the input, and has so many rows and columns.
     Transposed {
         rows: usize,
         columns: usize,
@@ -67,6 +73,9 @@ enum Order {
 impl Order {
     /// Between the two layouts of an image: channels by pixels, or pixels by channels.
     fn of(from: &Operand, to: &Operand) -> Self {
+        if from.layout == to.layout {
+            return Order::Same;
+        }
         let s = &from.shape;
         let (channels, pixels) = (s[1], s[2] * s[3]);
         match to.layout {
@@ -74,61 +83,164 @@ impl Order {
             crate::device::Layout::Plain => Order::Transposed { rows: channels, columns: pixels },
         }
     }
+
+    /// Rows of the output that a task writes.
+    fn rows_each(columns: usize) -> usize {
+        (BLOCK / columns.max(1)).max(1).next_multiple_of(TILE)
+    }
+
+    fn tasks(self, n: usize) -> usize {
+        match self {
+            Order::Same => n.div_ceil(BLOCK),
+            Order::Transposed { rows, columns } => rows.div_ceil(Order::rows_each(columns)),
+        }
+    }
 }
 
-struct Conversion {
+/// Rows and columns that are transposed at once.
+const TILE: usize = 16;
+
+struct Conversion<S> {
     from: DType,
     to: DType,
     how: How,
     order: Order,
     n: usize,
-    isa: Isa,
+    simd: PhantomData<S>,
 }
 
-impl Conversion {
+impl<S: Simd> Conversion<S> {
+    /// Converts `n` neighbours, at most a register of them.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; `from` and `to` are good for `n` numbers of their types.
     #[inline(always)]
-    fn each<A: Pod, B: Pod>(&self, io: &Io, image: usize, task: usize, f: impl Fn(A) -> B) {
-        let (x, range) = (io.input::<A>(0, image), chunk(task, self.n));
-        // SAFETY: tasks differ in their range.
-        let y = unsafe { io.output::<B>(0, image, range.clone()) };
-        match self.order {
-            Order::Same => y.iter_mut().zip(&x[range]).for_each(|(y, &x)| *y = f(x)),
-            Order::Transposed { rows, columns } => {
-                for (y, i) in y.iter_mut().zip(range) {
-                    *y = f(x[i % columns * rows + i / columns]);
+    unsafe fn few(&self, from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (t, out) = match &self.how {
+                How::Copy => return std::ptr::copy_nonoverlapping(from, to, n * self.to.size()),
+                How::Quantize(q) => {
+                    let t = S::div_f(S::float(S::load_n(from, n)), S::splat_f(q.scale.get()));
+                    (t, Output { lo: f32::NEG_INFINITY, hi: f32::INFINITY, quant: Some(*q) })
                 }
+                How::Rescale((m, zp), out) => {
+                    let x = match self.from {
+                        DType::U8 => S::widen_u8(from, n),
+                        _ => S::widen_i8(from, n),
+                    };
+                    (S::mul_f(S::to_float(S::add(x, S::splat(-zp))), S::splat_f(*m)), *out)
+                }
+            };
+            let (lo, hi) = out.bounds();
+            let t = S::min_f(S::splat_f(hi), S::max_f(S::splat_f(lo), t));
+            match out.quant {
+                Some(q) => S::narrow(to, S::add(S::round(t), S::splat(q.zero_point)), n),
+                None => S::store_n(to, S::bits(t), n),
             }
         }
     }
 
+    /// Converts a range in the order in which it lies.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; no other task has this range.
     #[inline(always)]
-    fn rescale<A: Pod>(&self, io: &Io, image: usize, task: usize, wide: impl Fn(A) -> i32) {
-        let How::Rescale((m, zp), out) = &self.how else { return };
-        match self.to {
-            DType::F32 => self.each(io, image, task, |x: A| out.clamp((wide(x) - zp) as f32 * m)),
-            _ => self.each(io, image, task, |x: A| out.store((wide(x) - zp) as f32 * m) as u8),
+    unsafe fn line(&self, io: &Io, image: usize, range: Range<usize>) {
+        let (a, b) = (self.from.size(), self.to.size());
+        let x = &io.input::<u8>(0, image)[range.start * a..range.end * a];
+        // SAFETY: the caller's promise; blocks have as many numbers on both sides.
+        unsafe {
+            let y = io.output::<u8>(0, image, range.start * b..range.end * b);
+            for (x, y) in x.chunks(S::LANES * a).zip(y.chunks_mut(S::LANES * b)) {
+                self.few(x.as_ptr(), y.as_mut_ptr(), x.len() / a);
+            }
+        }
+    }
+
+    /// Writes rows of the output, whose columns are the rows of the input; a number of the output is a `T`.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; no other task has these rows.
+    #[inline(always)]
+    unsafe fn transpose<T: Pod>(
+        &self,
+        io: &Io,
+        image: usize,
+        [rows, columns]: [usize; 2],
+        range: Range<usize>,
+    ) {
+        let (x, size) = (io.input::<u8>(0, image), self.from.size());
+        // SAFETY: the caller's promise.
+        let y = unsafe { io.output::<T>(0, image, range.start * columns..range.end * columns) };
+        let mut tile = [[T::zeroed(); TILE]; TILE];
+        for (block, y) in y.chunks_mut(TILE * columns).enumerate() {
+            let (first, count) = (range.start + block * TILE, y.len() / columns);
+            for c in (0..columns).step_by(TILE) {
+                let n = TILE.min(columns - c);
+                for (i, to) in tile.iter_mut().enumerate().take(n) {
+                    let from = &x[((c + i) * rows + first) * size..][..count * size];
+                    for at in (0..count).step_by(S::LANES) {
+                        // SAFETY: both sides have `count` numbers.
+                        unsafe {
+                            let to = to.as_mut_ptr().add(at).cast();
+                            self.few(from.as_ptr().add(at * size), to, S::LANES.min(count - at));
+                        }
+                    }
+                }
+                if columns <= 4 && size_of::<T>() == 1 {
+                    few_columns(bytemuck::cast_slice(&tile[..4]), columns, bytemuck::cast_slice_mut(y));
+                    continue;
+                }
+                for (r, y) in y.chunks_exact_mut(columns).enumerate() {
+                    y[c..c + n].iter_mut().zip(&tile).for_each(|(y, row)| *y = row[r]);
+                }
+            }
         }
     }
 }
 
-impl Kernel for Conversion {
+/// Writes up to four columns of bytes (the channels of an image) side by side, all of a row at once.
+#[inline(always)]
+fn few_columns(tile: &[[u8; TILE]], columns: usize, y: &mut [u8]) {
+    let mut rows = [0u32; TILE];
+    for (r, row) in rows.iter_mut().enumerate() {
+        *row = u32::from_le_bytes([tile[0][r], tile[1][r], tile[2][r], tile[3][r]]);
+    }
+    // each row is written as four bytes, of which the next row overwrites what is too much, as far as there is a next
+    let whole = y.len().saturating_sub(3).div_ceil(columns);
+    for (r, row) in rows.iter().enumerate().take(whole) {
+        y[r * columns..][..4].copy_from_slice(&row.to_le_bytes());
+    }
+    for (r, y) in y.chunks_exact_mut(columns).enumerate().skip(whole) {
+        y.copy_from_slice(&rows[r].to_le_bytes()[..columns]);
+    }
+}
+
+impl<S: Simd> Kernel for Conversion<S> {
     fn tasks(&self) -> usize {
-        self.n.div_ceil(BLOCK)
+        self.order.tasks(self.n)
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
-        with_isa(
-            self.isa,
-            #[inline(always)]
-            || match (&self.how, self.from) {
-                (How::Quantize(q), _) => self.each(io, image, task, |x: f32| q.quantize(x) as u8),
-                (How::Rescale(..), DType::U8) => self.rescale(io, image, task, |x: u8| i32::from(x)),
-                (How::Rescale(..), _) => self.rescale(io, image, task, |x: i8| i32::from(x)),
-                (How::Copy, d) if d.size() == 1 => self.each(io, image, task, |x: u8| x),
-                (How::Copy, d) if d.size() == 2 => self.each(io, image, task, |x: u16| x),
-                (How::Copy, d) if d.size() == 8 => self.each(io, image, task, |x: u64| x),
-                (How::Copy, _) => self.each(io, image, task, |x: u32| x),
-            },
-        );
+        // SAFETY: `load` chose `S` for a CPU that has it; tasks differ in their range or rows.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || match self.order {
+                    Order::Same => self.line(io, image, chunk(task, self.n)),
+                    Order::Transposed { rows, columns } => {
+                        let each = Order::rows_each(columns);
+                        let range = task * each..((task + 1) * each).min(rows);
+                        match self.to.size() {
+                            1 => self.transpose::<u8>(io, image, [rows, columns], range),
+                            2 => self.transpose::<u16>(io, image, [rows, columns], range),
+                            8 => self.transpose::<u64>(io, image, [rows, columns], range),
+                            _ => self.transpose::<u32>(io, image, [rows, columns], range),
+                        }
+                    }
+                },
+            );
+        }
     }
 }

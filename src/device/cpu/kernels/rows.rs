@@ -1,10 +1,12 @@
 //! Softmax and LayerNormalization, f32: each row's sums in a fixed order, so that its bits depend on nothing else.
 
-use super::igemm::with_isa;
+use super::functions;
 use crate::base::{DType, Result};
+use crate::device::cpu::simd::{Simd, with_isa, with_simd};
 use crate::device::cpu::{Constant, Family, Io, Isa, Kernel, constant};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
+use std::marker::PhantomData;
 
 /// The family.
 pub struct Rows;
@@ -52,7 +54,7 @@ impl Family for Rows {
             }),
             Some(Op::Softmax(s)) => {
                 let Ok(extent) = s.extent(x) else { unreachable!("`variants` asked for it") };
-                Box::new(Exponents { extent, log: s.log, isa })
+                with_simd!(isa, S => Box::new(Exponents::<S> { extent, log: s.log, simd: PhantomData }))
             }
             _ => unreachable!("`variants` knows two operators"),
         })
@@ -69,30 +71,40 @@ pub fn sum(v: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum()
 }
 
-struct Exponents {
+struct Exponents<S> {
     /// Numbers of elements before, along and after what is summed over.
     extent: [usize; 3],
     log: bool,
-    isa: Isa,
+    simd: PhantomData<S>,
 }
 
-impl Exponents {
+impl<S: Simd> Exponents<S> {
     /// One row, contiguous.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`].
     #[inline(always)]
-    fn row(&self, row: &mut [f32]) {
+    unsafe fn row(&self, row: &mut [f32]) {
         let max = row.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m });
         if self.log {
             let ln = sum(row, |x| (x - max).exp()).ln();
             row.iter_mut().for_each(|y| *y = *y - max - ln);
-        } else {
-            row.iter_mut().for_each(|y| *y = (*y - max).exp());
-            let sum = sum(row, |x| x);
-            row.iter_mut().for_each(|y| *y /= sum);
+            return;
         }
+        for block in row.chunks_mut(S::LANES) {
+            // SAFETY: the caller's promise; as many numbers as the block has.
+            unsafe {
+                let x = S::float(S::load_n(block.as_ptr().cast(), block.len()));
+                let e = functions::exp::<S>(S::sub_f(x, S::splat_f(max)));
+                S::store_n(block.as_mut_ptr().cast(), S::bits(e), block.len());
+            }
+        }
+        let sum = sum(row, |x| x);
+        row.iter_mut().for_each(|y| *y /= sum);
     }
 }
 
-impl Kernel for Exponents {
+impl<S: Simd> Kernel for Exponents<S> {
     fn tasks(&self) -> usize {
         self.extent[0]
     }
@@ -105,24 +117,25 @@ impl Kernel for Exponents {
         let [_, n, inner] = self.extent;
         let range = task * n * inner..(task + 1) * n * inner;
         let x = &io.input::<f32>(0, image)[range.clone()];
-        // SAFETY: tasks differ in their range.
-        let y = unsafe { io.output::<f32>(0, image, range) };
-        with_isa(
-            self.isa,
-            #[inline(always)]
-            || {
-                if inner == 1 {
-                    y.copy_from_slice(x);
-                    return self.row(y);
-                }
-                let row: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch[..n * 4]);
-                for i in 0..inner {
-                    (0..n).for_each(|k| row[k] = x[k * inner + i]);
-                    self.row(row);
-                    (0..n).for_each(|k| y[k * inner + i] = row[k]);
-                }
-            },
-        );
+        // SAFETY: tasks differ in their range; `load` chose `S` for a CPU that has it.
+        unsafe {
+            let y = io.output::<f32>(0, image, range);
+            S::within(
+                #[inline(always)]
+                || {
+                    if inner == 1 {
+                        y.copy_from_slice(x);
+                        return self.row(y);
+                    }
+                    let row: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch[..n * 4]);
+                    for i in 0..inner {
+                        (0..n).for_each(|k| row[k] = x[k * inner + i]);
+                        self.row(row);
+                        (0..n).for_each(|k| y[k * inner + i] = row[k]);
+                    }
+                },
+            );
+        }
     }
 }
 

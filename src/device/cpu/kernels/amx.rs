@@ -1,0 +1,437 @@
+//! Convolutions and products of 8-bit integers by AMX tiles: two tiles of up to 16 pixels by two of 16 channels.
+//!
+//! A tile reads pixels a constant stride apart. It is a run of neighbouring pixels of an output line; where lines are
+//! short and a copy with padding is read, a run goes on over the ends of lines, and what it computes of the padding is
+//! dropped. Steps along K are 64 bytes of one tap. Weights are the panels of the other instruction sets, with whole
+//! steps; s8 is multiplied as it is.
+//!
+//! Intel, "Intel 64 and IA-32 Architectures Optimization Reference Manual", chapter on AMX.
+
+use super::epilogue::{Finish, IntFinish, Target};
+use super::igemm::{Taps, panels_each, split};
+use super::tile::{GROUP, Int8, NR};
+use super::window::Walk;
+use crate::base::{DType, Result};
+use crate::device::Bound;
+use crate::device::cpu::simd::{Avx512, Simd};
+use crate::device::cpu::{Block, Constant, Io, Kernel, constant};
+use std::arch::asm;
+use std::arch::x86_64::__m512i;
+use std::ops::Range;
+
+/// Bytes of a step along K.
+pub const STEP: usize = 64;
+/// Rows of a tile, at most.
+const ROWS: usize = 16;
+/// Bytes of the weights of a step: two tiles.
+const STEP_WEIGHTS: usize = STEP / GROUP * NR * GROUP;
+
+/// The pixels of one tile.
+struct Run {
+    /// Where the first is read, in bytes from the band's first line; before it where a last band in place has less than
+    /// a tile.
+    from: isize,
+    /// Rows that are stored: first row, how many, and the first's output pixel in the band.
+    parts: Vec<(usize, usize, usize)>,
+}
+
+/// The kernel of a step.
+pub struct AmxGemm {
+    walk: Walk,
+    panels: Constant<i8>,
+    finish: IntFinish,
+    fill: u8,
+    signed: bool,
+    in_place: bool,
+    /// Byte offsets of the steps along K.
+    steps: Vec<usize>,
+    /// Bytes between the pixels of a run.
+    stride: usize,
+    line: usize,
+    band: usize,
+    span: usize,
+    /// Rows of all tiles.
+    rows: usize,
+    /// Tiles of bands of so many lines: of a whole band, and of the last.
+    runs: [(usize, Vec<Run>); 2],
+    /// Do accumulators start at 0?
+    from_zero: bool,
+}
+
+impl AmxGemm {
+    /// The kernel of this step, packed with steps of [`STEP`] bytes.
+    pub fn load(step: &Bound) -> Result<Box<dyn Kernel>> {
+        let walk = Walk::of(&step.problem);
+        let finish = IntFinish::of(step, walk.groups, &constant::<i32>(&step.packed, 1)?, 0)?;
+        let panels: Constant<i8> = constant(&step.packed, 0)?;
+        let (g, taps) = (walk.g, Taps::of(&walk));
+        let in_place = !walk.is_padded() && taps.len % STEP == 0;
+        let line = walk.inputs * if in_place { g.input[1] } else { walk.columns() };
+        let tap = |t| taps.offset(&walk, line, walk.inputs, t);
+        let steps =
+            (0..taps.count()).flat_map(|t| (0..taps.len).step_by(STEP).map(move |k| tap(t) + k)).collect();
+        let (band, span) = split(&walk, line, panels.len());
+        let last = (g.output[0] - 1) % band + 1;
+        let shape = Shape::best(&walk, band, in_place);
+        let runs = [band, last].map(|lines| (lines, shape.runs(&walk, lines, line, in_place)));
+        let zero_point = IntFinish::zero_point(step);
+        Ok(Box::new(AmxGemm {
+            signed: step.problem.inputs[0].dtype == DType::I8,
+            fill: zero_point as u8,
+            from_zero: zero_point == 0,
+            stride: g.strides[1] * walk.inputs,
+            walk,
+            panels,
+            finish,
+            in_place,
+            steps,
+            line,
+            band,
+            span,
+            rows: shape.rows,
+            runs,
+        }))
+    }
+
+    fn bands(&self) -> usize {
+        self.walk.g.output[0].div_ceil(self.band)
+    }
+
+    fn all_panels(&self) -> usize {
+        self.walk.groups * panels_each(&self.walk)
+    }
+
+    /// Bytes that the tiles of so many lines read: garbage after the last pixel included.
+    fn bytes(&self, lines: usize) -> usize {
+        self.walk.lines(lines) * self.line + ROWS * self.stride + STEP
+    }
+
+    /// # Safety
+    /// As for [`Simd`], inside of [`Avx512::within`], on a CPU with AMX; the input of the band's lines is at `base`; no
+    /// other task has these lines and panels.
+    #[inline(always)]
+    unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
+        let (walk, each) = (&self.walk, panels_each(&self.walk));
+        let runs = &self.runs[usize::from(lines.len() != self.runs[0].0)].1;
+        let panel_len = self.steps.len() * STEP_WEIGHTS;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
+            let tiles = Tiles::new(self.rows);
+            for panel in panels {
+                let (group, map) = (panel / each, panel % each * NR);
+                let weights = &self.panels[panel * panel_len..][..panel_len];
+                let channels = NR.min(walk.maps() - map);
+                let base = base.add(group * walk.depth());
+                let start = (!self.from_zero).then(|| self.finish.start(panel * NR));
+                for pair in runs.chunks(2) {
+                    let (a, b) = (&pair[0], pair.last().unwrap_or(&pair[0]));
+                    let x = [base.offset(a.from), base.offset(b.from)];
+                    match self.signed {
+                        true => tiles.s8(x, self.stride, &self.steps, weights, start, &mut acc),
+                        false => tiles.u8(x, self.stride, &self.steps, weights, start, &mut acc),
+                    }
+                    for (run, acc) in pair.iter().zip(acc.chunks(ROWS)) {
+                        for &(row, count, pixel) in &run.parts {
+                            let pixel = lines.start * walk.g.output[1] + pixel;
+                            let at = pixel * walk.outputs + group * walk.maps() + map;
+                            let block = Block { at, channel: panel * NR, channels };
+                            Finish::<Int8>::store::<Avx512, 2>(
+                                &self.finish,
+                                to,
+                                block,
+                                &acc[row..row + count],
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How lines are cut into tiles.
+struct Shape {
+    rows: usize,
+    /// Do runs go on over the ends of lines?
+    over_ends: bool,
+}
+
+impl Shape {
+    /// The cut with the least work, for bands of so many lines.
+    fn best(walk: &Walk, lines: usize, in_place: bool) -> Shape {
+        let width = walk.g.output[1].max(1);
+        // fewer than eight rows cost as much as eight
+        let cost = |rows: usize, tiles: usize| rows.max(8) * tiles;
+        let pieces = width.div_ceil(ROWS);
+        let by_lines = Shape { rows: width.div_ceil(pieces), over_ends: false };
+        // a product is one column of lines: neighbours all the same
+        let steps = match in_place {
+            true => width,
+            false => walk.columns(),
+        };
+        let neighbours = walk.g.strides == [1, 1] && walk.g.output[0] > 1;
+        let all = (lines - 1) * steps + width;
+        let over = Shape { rows: ROWS.min(all), over_ends: true };
+        let better = cost(over.rows, all.div_ceil(ROWS)) < cost(by_lines.rows, pieces * lines);
+        if neighbours && better { over } else { by_lines }
+    }
+
+    /// The runs of a band of so many lines, whose input lines have `line` bytes. A band that is cut over the ends of lines
+    /// in place, and has less than a tile, must have other bands before it.
+    fn runs(&self, walk: &Walk, lines: usize, line: usize, in_place: bool) -> Vec<Run> {
+        let (width, pixel) = (walk.g.output[1], walk.inputs);
+        if !self.over_ends {
+            let cut = |l: usize| {
+                (0..width).step_by(self.rows).map(move |c| {
+                    let c = c.min(width - self.rows); // the last run begins early enough to be whole
+                    let from = l * walk.g.strides[0] * line + c * walk.g.strides[1] * pixel;
+                    Run { from: from as isize, parts: vec![(0, self.rows, l * width + c)] }
+                })
+            };
+            return (0..lines).flat_map(cut).collect();
+        }
+        let steps = line / pixel;
+        let all = (lines - 1) * steps + width;
+        let cut = |first: usize| {
+            // in place nothing follows the last pixel that may be read: the last run begins early enough to be whole
+            let first = match in_place {
+                true => first.min(all) as isize - (first + self.rows).saturating_sub(all) as isize,
+                false => first as isize,
+            };
+            let end = (first + self.rows as isize).min(all as isize) as usize;
+            let part = |l: usize| {
+                let (from, to) = ((l * steps).max(first.max(0) as usize), end.min(l * steps + width));
+                (from < to)
+                    .then(|| ((from as isize - first) as usize, to - from, l * width + from - l * steps))
+            };
+            Run { from: first * pixel as isize, parts: (0..lines).filter_map(part).collect() }
+        };
+        (0..all).step_by(self.rows).map(cut).collect()
+    }
+}
+
+/// Configured tile registers; released when dropped.
+struct Tiles;
+
+/// The operand of `ldtilecfg`.
+#[repr(C, align(64))]
+struct Config([u8; 64]);
+
+impl Tiles {
+    /// Tiles 0 to 3 (sums) and 4 and 5 (pixels) of `rows` rows, 6 and 7 (weights) of 16; 64 bytes a row.
+    ///
+    /// # Safety
+    /// The CPU has AMX, and the operating system permits it.
+    unsafe fn new(rows: usize) -> Tiles {
+        let mut config = Config([0; 64]);
+        config.0[0] = 1; // the only palette
+        for tile in 0..8 {
+            config.0[16 + 2 * tile] = 64;
+            config.0[48 + tile] = if tile < 6 { rows as u8 } else { ROWS as u8 };
+        }
+        // SAFETY: the caller's promise; the configuration is valid for palette 1.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack, readonly)) };
+        Tiles
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: there is AMX where `new` has been.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// A method that computes two by two tiles with one kind of product: everything in one block of assembly, as nothing
+/// promises that tiles survive between two.
+macro_rules! tiles {
+    ($name:ident, $product:literal) => {
+        /// The sums of two runs, each of 16 rows, by two tiles of channels.
+        ///
+        /// # Safety
+        /// Inside of [`Avx512::within`]; every step of every row of both runs may be read; `weights` has all steps.
+        #[inline(always)]
+        unsafe fn $name(
+            &self,
+            x: [*const u8; 2],
+            stride: usize,
+            steps: &[usize],
+            weights: &[i8],
+            start: Option<*const u8>,
+            acc: &mut [[__m512i; 2]; 2 * ROWS],
+        ) {
+            assert!(weights.len() >= steps.len() * STEP_WEIGHTS && !steps.is_empty());
+            let start = start.unwrap_or(std::ptr::null());
+            // SAFETY: the caller's promise.
+            unsafe {
+                asm!(
+                    "test {start}, {start}",
+                    "jz 3f",
+                    // rows 0 bytes apart: the same numbers in each
+                    "xor {at:e}, {at:e}",
+                    "tileloadd tmm0, [{start} + {at}*1]",
+                    "tileloadd tmm1, [{start} + {at}*1 + 64]",
+                    "tileloadd tmm2, [{start} + {at}*1]",
+                    "tileloadd tmm3, [{start} + {at}*1 + 64]",
+                    "jmp 2f",
+                    "3:",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "mov {start}, [{steps}]",
+                    "lea {at}, [{x0} + {start}]",
+                    "tileloadd tmm4, [{at} + {stride}*1]",
+                    "tileloadd tmm6, [{w} + {pitch}*1]",
+                    concat!($product, " tmm0, tmm4, tmm6"),
+                    "tileloadd tmm7, [{w} + {pitch}*1 + 64]",
+                    "lea {at}, [{x1} + {start}]",
+                    concat!($product, " tmm1, tmm4, tmm7"),
+                    "tileloadd tmm5, [{at} + {stride}*1]",
+                    "add {steps}, 8",
+                    "add {w}, 2048",
+                    concat!($product, " tmm2, tmm5, tmm6"),
+                    concat!($product, " tmm3, tmm5, tmm7"),
+                    "dec {n}",
+                    "jnz 2b",
+                    "tilestored [{acc} + {pitch}*1], tmm0",
+                    "tilestored [{acc} + {pitch}*1 + 64], tmm1",
+                    "tilestored [{acc} + {pitch}*1 + 2048], tmm2",
+                    "tilestored [{acc} + {pitch}*1 + 2112], tmm3",
+                    start = inout(reg) start => _,
+                    at = out(reg) _,
+                    x0 = in(reg) x[0],
+                    x1 = in(reg) x[1],
+                    stride = in(reg) stride,
+                    steps = inout(reg) steps.as_ptr() => _,
+                    w = inout(reg) weights.as_ptr() => _,
+                    pitch = in(reg) 128usize,
+                    n = inout(reg) steps.len() => _,
+                    acc = in(reg) acc.as_mut_ptr(),
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+impl Tiles {
+    tiles!(u8, "tdpbusd");
+    tiles!(s8, "tdpbssd");
+}
+
+impl Kernel for AmxGemm {
+    fn tasks(&self) -> usize {
+        self.bands() * self.all_panels().div_ceil(self.span)
+    }
+
+    fn scratch(&self) -> usize {
+        if self.in_place { 0 } else { self.bytes(self.band) }
+    }
+
+    fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
+        let (band, span) = (task % self.bands(), task / self.bands());
+        let lines = band * self.band..((band + 1) * self.band).min(self.walk.g.output[0]);
+        let panels = span * self.span..((span + 1) * self.span).min(self.all_panels());
+        let x = io.input::<u8>(0, image);
+        let to = Target { io, image, pitch: self.walk.outputs };
+        // SAFETY: `variants` offers AMX where the CPU has it; runs stay within what the lines read (in place) or the
+        // copy and what follows it; tasks differ in lines or panels.
+        unsafe {
+            Avx512::within(
+                #[inline(always)]
+                || {
+                    let base = match self.in_place {
+                        true => {
+                            let first = lines.start * self.walk.g.strides[0] * self.line;
+                            assert!(first + self.walk.lines(lines.len()) * self.line <= x.len());
+                            x[first..].as_ptr()
+                        }
+                        false => {
+                            let copy = &mut scratch[..self.bytes(lines.len())];
+                            self.walk.copy(x, 1, lines.clone(), &[self.fill], 0, copy);
+                            copy.as_ptr()
+                        }
+                    };
+                    self.multiply(to, lines.clone(), panels.clone(), base);
+                },
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::ops::Geometry;
+
+    /// Every pixel is stored, by a row that reads it, and no run reads beyond what [`AmxGemm::bytes`] allows.
+    #[test]
+    fn runs_cover_every_pixel() {
+        for (width, lines, kernel, stride) in [
+            (7, 7, 3, 1),
+            (14, 14, 3, 1),
+            (56, 5, 3, 1),
+            (7, 3, 3, 2),
+            (1, 49, 1, 1),
+            (1, 3, 1, 1),
+            (17, 1, 5, 1),
+        ] {
+            let pad = kernel / 2;
+            let g = Geometry {
+                input: [lines * stride, width * stride],
+                output: [lines, width],
+                kernel: [kernel; 2],
+                strides: [stride; 2],
+                dilations: [1, 1],
+                begin: [pad, pad],
+                end: [pad, pad],
+            };
+            let walk = Walk { g, inputs: 64, outputs: 64, groups: 1 };
+            let line = walk.columns() * walk.inputs;
+            let shape = Shape::best(&walk, lines, false);
+            let mut stored = vec![false; width * lines];
+            for run in shape.runs(&walk, lines, line, false) {
+                for (row, count, pixel) in run.parts {
+                    for i in 0..count {
+                        let (l, c) = ((pixel + i) / width, (pixel + i) % width);
+                        let read = run.from as usize + (row + i) * stride * walk.inputs;
+                        assert_eq!(read, l * stride * line + c * stride * walk.inputs);
+                        assert!(row + i < shape.rows);
+                        stored[pixel + i] = true;
+                    }
+                }
+                assert!(
+                    run.from as usize + shape.rows * stride * 64
+                        <= walk.lines(lines) * line + ROWS * stride * 64
+                );
+            }
+            assert!(stored.iter().all(|&s| s), "{width} x {lines}");
+        }
+    }
+
+    /// In place, runs stay within the image: those of a small last band begin in the band before.
+    #[test]
+    fn runs_in_place_end_with_the_last_pixel() {
+        let g = Walk::lines_of(21);
+        let walk = Walk { g, inputs: 64, outputs: 64, groups: 1 };
+        let shape = Shape::best(&walk, 18, true);
+        assert_eq!((shape.rows, shape.over_ends), (16, true));
+        for (lines, want) in [(18, vec![(0, 0), (2 * 64, 2)]), (3, vec![(-13 * 64, 0)])] {
+            let runs = shape.runs(&walk, lines, 64, true);
+            let got: Vec<(isize, usize)> =
+                runs.iter().map(|r| (r.from, r.parts.first().map_or(0, |p| p.2))).collect();
+            assert_eq!(got, want, "{lines} lines");
+            for run in runs {
+                for (row, count, pixel) in run.parts {
+                    assert_eq!(run.from + row as isize * 64, pixel as isize * 64);
+                    assert!(row + count <= 16 && pixel + count <= lines);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! How a convolution walks over a channels-last image: lines of output pixels, taps, and the copy with padding that
+//! tasks read where the image itself will not do.
+
+use crate::device::Problem;
+use crate::ir::Op;
+use crate::ir::ops::Geometry;
+use std::ops::Range;
+
+/// A convolution, or a product with a matrix, as lines of output pixels.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// The window. A product, or a pointwise convolution of neighbouring pixels, has a line for each row.
+    pub g: Geometry,
+    /// Channels of an input pixel.
+    pub inputs: usize,
+    /// Channels of an output pixel.
+    pub outputs: usize,
+    /// Groups of channels.
+    pub groups: usize,
+}
+
+impl Walk {
+    /// The walk of a `Conv` or `Linear`.
+    pub fn of(p: &Problem) -> Walk {
+        let (x, w) = (&p.inputs[0].shape, &p.inputs[1].shape);
+        match p.op() {
+            Some(Op::Conv(c)) => {
+                let Ok(g) = c.geometry(x, w) else { unreachable!("a problem's shapes were inferred") };
+                let g = if g.pointwise() { Walk::lines_of(g.output[0] * g.output[1]) } else { g };
+                Walk { g, inputs: x[1], outputs: w[0], groups: c.groups }
+            }
+            _ => {
+                let k = w[1];
+                Walk { g: Walk::lines_of(x.numel() / k.max(1)), inputs: k, outputs: w[0], groups: 1 }
+            }
+        }
+    }
+
+    /// So many rows in neighbouring places: a line for each.
+    pub fn lines_of(n: usize) -> Geometry {
+        Geometry {
+            input: [n, 1],
+            output: [n, 1],
+            kernel: [1, 1],
+            strides: [1, 1],
+            dilations: [1, 1],
+            begin: [0, 0],
+            end: [0, 0],
+        }
+    }
+
+    /// Input channels of a group.
+    pub fn depth(&self) -> usize {
+        self.inputs / self.groups
+    }
+
+    /// Output channels of a group.
+    pub fn maps(&self) -> usize {
+        self.outputs / self.groups
+    }
+
+    /// Columns of input that a line of output reads, padding included.
+    pub fn columns(&self) -> usize {
+        let g = &self.g;
+        (g.output[1].max(1) - 1) * g.strides[1] + (g.kernel[1] - 1) * g.dilations[1] + 1
+    }
+
+    /// Lines of input that so many lines of output read, padding included.
+    pub fn lines(&self, outputs: usize) -> usize {
+        let g = &self.g;
+        (outputs.max(1) - 1) * g.strides[0] + (g.kernel[0] - 1) * g.dilations[0] + 1
+    }
+
+    /// Is there padding that a window reaches?
+    pub fn is_padded(&self) -> bool {
+        let g = &self.g;
+        g.begin != [0, 0] || self.columns() > g.input[1] || self.lines(g.output[0]) > g.input[0]
+    }
+
+    /// Copies what the output lines `lines` read to `to`, [`Walk::columns`] pixels a line: `fill` stands in the padding.
+    /// Every byte is flipped by `flip`.
+    #[inline(always)]
+    pub fn copy(&self, x: &[u8], size: usize, lines: Range<usize>, fill: &[u8], flip: u8, to: &mut [u8]) {
+        let g = &self.g;
+        let pixel = self.inputs * size;
+        let (width, row) = (g.input[1] * pixel, self.columns() * pixel);
+        if g.begin == [0, 0] && row == width && g.strides[0] == 1 {
+            // neighbouring lines, without padding between them
+            let from = &x[lines.start * row..][..self.lines(lines.len()) * row];
+            return flipped(from, flip, &mut to[..from.len()]);
+        }
+        let left = (g.begin[1] * pixel).min(row);
+        let middle = (row - left).min(width);
+        for (i, to) in to.chunks_exact_mut(row.max(1)).take(self.lines(lines.len())).enumerate() {
+            let line = (lines.start * g.strides[0] + i).checked_sub(g.begin[0]).filter(|&l| l < g.input[0]);
+            let Some(line) = line else {
+                pad(to, fill, flip);
+                continue;
+            };
+            pad(&mut to[..left], fill, flip);
+            flipped(&x[line * width..][..middle], flip, &mut to[left..left + middle]);
+            pad(&mut to[left + middle..], fill, flip);
+        }
+    }
+}
+
+/// A copy, every byte flipped.
+#[inline(always)]
+fn flipped(from: &[u8], flip: u8, to: &mut [u8]) {
+    match flip {
+        0 => to.copy_from_slice(from),
+        _ => to.iter_mut().zip(from).for_each(|(to, &from)| *to = from ^ flip),
+    }
+}
+
+/// `fill` (one number) over and over, flipped.
+#[inline(always)]
+fn pad(to: &mut [u8], fill: &[u8], flip: u8) {
+    match fill {
+        &[fill] => to.fill(fill ^ flip),
+        fill => to.chunks_exact_mut(fill.len()).for_each(|to| to.copy_from_slice(fill)),
+    }
+}

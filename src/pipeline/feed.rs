@@ -1,0 +1,16 @@
+//! Samples into the only input of a session.
+
+use crate::base::Shape;
+use crate::engine::Session;
+
+/// The shape of one sample, without the batch axis.
+pub fn input_shape(session: &Session) -> Shape {
+    Shape::new(&session.inputs()[0].1[1..])
+}
+
+/// Writes samples, each as many numbers as [`input_shape`] has, one after the other.
+pub fn fill<'s>(session: &mut Session, samples: impl ExactSizeIterator<Item = &'s [f32]>) {
+    let each = session.inputs()[0].1.numel();
+    let input = session.input_mut(0, samples.len());
+    input.chunks_exact_mut(each.max(1)).zip(samples).for_each(|(to, from)| to.copy_from_slice(from));
+}
