@@ -11,6 +11,7 @@ pub mod digest;
 pub mod dtype;
 pub mod files;
 pub mod index;
+pub mod machine;
 pub mod monitor;
 pub mod nearest;
 pub mod quant;

@@ -41,6 +41,7 @@ pub mod flags;
 mod golden;
 pub mod histogram;
 pub mod methods;
+pub mod noise;
 pub mod shards;
 pub mod stats;
 pub mod trt;

@@ -1,5 +1,6 @@
 //! What can be typed: the arguments as they are, before anything is opened.
 
+use crate::base::machine;
 use crate::report::{FORMATS, Format};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -86,7 +87,7 @@ pub enum Command {
     Bench(Bench),
     /// Say what is in a file: model, calibration cache, timing cache, engine, graph text, report
     #[command(
-        after_help = "Examples:\n  quantize inspect model.onnx\n  quantize inspect resnet.engine --json | jq .layers"
+        after_help = "Examples:\n  quantize inspect model.onnx\n  quantize inspect model.onnx --nodes\n  quantize inspect resnet.engine --json | jq .layers"
     )]
     Inspect(Inspect),
     /// List what there is: operators, methods, rewrites, tactics, metrics, codes
@@ -143,7 +144,7 @@ pub struct Run {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
     /// Threads [default: as many as the machine has cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
     /// Print JSON
     #[arg(long)]
@@ -159,7 +160,7 @@ pub struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     pub batch: usize,
     /// Threads [default: as many as the machine has cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
     /// How long to measure
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "5", value_parser = seconds)]
@@ -180,6 +181,9 @@ pub struct Bench {
 pub struct Inspect {
     /// The file; its content says what it is
     pub file: PathBuf,
+    /// Of a model: list its nodes too, whose names `precision.rules` match
+    #[arg(long)]
+    pub nodes: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -267,6 +271,18 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of threads that the machine can make some use of.
+fn thread_count(text: &str) -> Result<usize, String> {
+    match positive(text)? {
+        n if n > machine::most_threads() => Err(format!(
+            "this machine has {}; at most {} can be asked for",
+            machine::threads(),
+            machine::most_threads()
+        )),
+        n => Ok(n),
+    }
+}
+
 /// Seconds as people write them: `5`, `0.25`.
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
@@ -296,6 +312,7 @@ mod tests {
             "x",
             "run e",
             "bench e --batch 0",
+            "bench e --threads 99999",
             "bench e --duration -1",
             "bench e --duration NaN",
             "-q -v doctor",

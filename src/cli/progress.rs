@@ -10,9 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Without a terminal, a line is printed after so long, or after a tenth of the stage.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+const LINE_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
-const LINE_AT_MOST: Duration = Duration::from_secs(1);
+const LINE_AT_MOST: Duration = Duration::from_secs(5);
 
 /// How often Ctrl-C was pressed, or the process asked to end (SIGTERM, SIGHUP).
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
@@ -100,8 +100,7 @@ impl Monitor for Progress {
             Stage { name: name.into(), unit: unit.into(), total, done: 0, began: now, said: (now, 0) };
         match self.how {
             How::Bars => *lock(&BAR) = Some(bar(&stage)),
-            How::Lines => self.say(&stage.started()),
-            How::Silent => {}
+            How::Lines | How::Silent => {} // a stage has a line at its end, and on the way where it is long
         }
         *lock(&self.stage) = Some(stage);
     }
@@ -134,10 +133,16 @@ impl Monitor for Progress {
 }
 
 impl Stage {
-    fn started(&self) -> String {
-        match self.total {
-            0 => format!("{} ...", self.name),
-            n => format!("{}: {} {}", self.name, count(n as u64), self.unit),
+    /// `1 image`, `1,200 images`.
+    fn amount(&self, n: usize) -> String {
+        let unit = if n == 1 { self.unit.trim_end_matches('s') } else { &self.unit };
+        format!("{} {unit}", count(n as u64))
+    }
+
+    fn rate(&self, elapsed: f64) -> String {
+        match self.done as f64 / elapsed.max(1e-9) {
+            many if many >= 10.0 => format!("{}/s", count(many.round() as u64)),
+            few => format!("{}/s", short(few)),
         }
     }
 
@@ -151,9 +156,9 @@ impl Stage {
         }
         self.said = (now, self.done);
         let elapsed = (now - self.began).as_secs_f64();
-        let rate = format!("{} {}/s", short(self.done as f64 / elapsed), self.unit);
+        let rate = self.rate(elapsed);
         Some(match self.total {
-            0 => format!("{}: {} {}, {rate}", self.name, count(self.done as u64), self.unit),
+            0 => format!("{}: {}, {rate}", self.name, self.amount(self.done)),
             total => {
                 let left = elapsed / self.done.max(1) as f64 * (total - self.done) as f64;
                 format!(
@@ -174,14 +179,8 @@ impl Stage {
         let time = seconds(Some(elapsed));
         match self.done {
             0 => format!("{}: done in {time}", self.name),
-            n => format!(
-                "{}: {} {} in {time} ({} {}/s)",
-                self.name,
-                count(n as u64),
-                self.unit,
-                short(n as f64 / elapsed.max(1e-9)),
-                self.unit
-            ),
+            1 => format!("{}: {} in {time}", self.name, self.amount(1)),
+            n => format!("{}: {} in {time} ({})", self.name, self.amount(n), self.rate(elapsed)),
         }
     }
 
@@ -248,21 +247,18 @@ mod tests {
             began,
             said: (began, 0),
         };
-        assert_eq!(stage.started(), "calibrate: 1,000 images");
+        assert_eq!([stage.amount(1), stage.amount(1000)], ["1 image", "1,000 images"]);
         stage.done = 50;
         assert_eq!(stage.line(at(2)), None, "not yet a tenth");
         stage.done = 100;
-        assert_eq!(
-            stage.line(at(4)).unwrap(),
-            "calibrate: 100/1,000 images (10 %), 25.0 images/s, 36.0 s left"
-        );
+        assert_eq!(stage.line(at(5)).unwrap(), "calibrate: 100/1,000 images (10 %), 20/s, 45.0 s left");
         stage.done = 101;
-        assert_eq!(stage.line(at(5)), None);
-        assert!(stage.line(at(10)).is_some(), "silent for too long");
+        assert_eq!(stage.line(at(9)), None);
+        assert!(stage.line(at(35)).is_some(), "silent for too long");
         stage.done = 1000;
         assert_eq!(stage.line(at(60)), None, "the end has its own line");
         stage.total = 0;
-        assert_eq!(stage.line(at(100)).unwrap(), "calibrate: 1,000 images, 10.0 images/s");
+        assert_eq!(stage.line(at(100)).unwrap(), "calibrate: 1,000 images, 10/s");
         assert_eq!(stage.stopped(), "calibrate: stopped");
     }
 }

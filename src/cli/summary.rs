@@ -2,7 +2,7 @@
 
 use crate::report::Report;
 use crate::report::model::{Accuracy, Precision};
-use crate::report::words::{bytes, fixed, noisy, plural, seconds, share, short, signed};
+use crate::report::words::{bytes, decibels, fixed, noisy, plural, seconds, share, short, signed};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -18,6 +18,8 @@ pub fn of(report: &Report, files: &[PathBuf]) -> String {
     metrics(report, &mut rows);
     coverage(report, &mut rows);
     cost(report, &mut rows);
+    drift(report, &mut rows);
+    flagged(report, &mut rows);
     for (i, w) in report.warnings.iter().enumerate() {
         rows.push((if i == 0 { "warnings" } else { "" }, w.clone()));
     }
@@ -27,6 +29,7 @@ pub fn of(report: &Report, files: &[PathBuf]) -> String {
     }
     let width = rows.iter().map(|(k, _)| k.len()).max().unwrap_or(0);
     let mut text: String = rows.iter().map(|(k, v)| format!("{k:width$}  {v}\n")).collect();
+    text = text.replace('−', "-"); // as in the verdict, and as terminals can be searched for
     if !report.verdict.is_empty() {
         text += &format!("{}{}\n", if text.is_empty() { "" } else { "\n" }, report.verdict);
     }
@@ -88,6 +91,26 @@ fn coverage(report: &Report, rows: &mut Vec<(&str, String)>) {
         let line = format!("{layers} in {}: {reason} ({shown}{more})", precision.label());
         rows.push((if i == 0 { "float" } else { "" }, line));
     }
+}
+
+fn drift(report: &Report, rows: &mut Vec<(&str, String)>) {
+    let Some(n) = report.drift_samples else { return };
+    let worst = report.layers.iter().filter_map(|l| Some((l.local_sqnr_db?, &l.name)));
+    let worst = worst.min_by(|a, b| a.0.total_cmp(&b.0));
+    let worst = worst.map(|(db, name)| format!(", largest error at {name} ({} dB)", decibels(Some(db))));
+    rows.push(("drift", format!("by layer on {}{}", plural(n, "sample"), worst.unwrap_or_default())));
+}
+
+fn flagged(report: &Report, rows: &mut Vec<(&str, String)>) {
+    let flagged = report.flagged();
+    if flagged.is_empty() {
+        return;
+    }
+    let names = flagged.iter().take(NAMES).map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
+    let more = if flagged.len() > NAMES { ", ..." } else { "" };
+    let count = plural(flagged.len() as u64, "tensor");
+    let order = if flagged.len() > 1 { ", worst first" } else { "" };
+    rows.push(("flags", format!("{count} to look at{order}: {names}{more} (why: report.md, report.html)")));
 }
 
 fn cost(report: &Report, rows: &mut Vec<(&str, String)>) {

@@ -47,6 +47,8 @@ pub struct Model {
     pub path: PathBuf,
     /// The shapes of inputs that the configuration names, batch included.
     pub inputs: Vec<(String, Shape)>,
+    /// Where it does, or would.
+    pub inputs_at: Option<Place>,
     /// The names of the outputs, where there is a labels file.
     pub classes: Option<Vec<String>>,
 }
@@ -104,8 +106,8 @@ pub struct Evaluation {
     pub metrics: Vec<String>,
     /// Samples at once.
     pub batch: usize,
-    /// Where the configuration asks for something that needs labels.
-    pub(super) labels_needed_at: Option<Place>,
+    /// The key of the configuration that needs labels, and where it stands.
+    pub(super) labels_needed: Option<(&'static str, Place)>,
 }
 
 impl Evaluation {
@@ -115,10 +117,10 @@ impl Evaluation {
     /// Those of [`Dataset::open`]; samples without labels, where the gate needs them.
     pub fn dataset(&self) -> Result<Dataset> {
         let all = Dataset::open(&self.data.source)?;
-        match &self.labels_needed_at {
-            Some(place) if !all.is_labelled() => Err(Diagnostic::new(
+        match &self.labels_needed {
+            Some((key, place)) if !all.is_labelled() => Err(Diagnostic::new(
                 CONTRADICTION,
-                "`gate.max_drop` needs the accuracy, but the samples of `evaluation.data` have no labels",
+                format!("`{key}` needs the accuracy, but the samples of `evaluation.data` have no labels"),
             )
             .at(place.clone())
             .help("label the samples, or use `gate.min_agreement`, which compares with FP32 alone")),

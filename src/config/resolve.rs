@@ -6,7 +6,7 @@ use super::paths::{Want, path};
 use super::schema;
 use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
 use crate::base::codes::data::PREPROCESS;
-use crate::base::{Result, Shape, nearest};
+use crate::base::{Result, Shape, machine, nearest};
 use crate::data::{Form, Preprocess, Source, source::read_classes};
 use crate::quant::{Pattern, Rule};
 use std::path::PathBuf;
@@ -19,6 +19,18 @@ pub struct Names<'a> {
     /// Metrics.
     pub metrics: &'a [&'a str],
 }
+
+/// What other tools call a method or a metric.
+const ALIASES: &[(&str, &str)] = &[
+    ("kl", "entropy"),
+    ("kld", "entropy"),
+    ("kl_divergence", "entropy"),
+    ("max", "minmax"),
+    ("absmax", "minmax"),
+    ("amax", "minmax"),
+    ("min_max", "minmax"),
+    ("accuracy", "top1"),
+];
 
 /// Fills in defaults, makes paths whole and checks that files exist and that the keys fit together.
 pub fn resolve(document: &Document, names: &Names) -> Result<Job> {
@@ -40,6 +52,8 @@ impl Resolver<'_> {
         let calibration = self.calibration(&model)?;
         let evaluation = self.evaluation(&model)?;
         let precision = self.precision()?;
+        let cpu =
+            schema::Cpu { threads: self.threads("cpu.threads", self.s.cpu.threads), ..self.s.cpu.clone() };
         self.gate()?;
         self.trt_cache()?;
         Ok(Job {
@@ -47,7 +61,7 @@ impl Resolver<'_> {
             name,
             target: self.s.target,
             device: self.s.device,
-            cpu: self.s.cpu.clone(),
+            cpu,
             model,
             preprocess,
             calibration,
@@ -95,6 +109,7 @@ impl Resolver<'_> {
         Ok(job::Model {
             path: path(self.d, "model.path", &m.path, Want::File)?,
             inputs,
+            inputs_at: self.d.spot("model.inputs").map(|spot| self.d.place(spot)),
             classes: labels.map(|p| read_classes(&p)).transpose()?,
         })
     }
@@ -140,12 +155,15 @@ impl Resolver<'_> {
     fn calibration(&mut self, model: &job::Model) -> Result<job::Calibration> {
         let c = &self.s.calibration;
         self.known("calibration.method", &c.method, self.names.methods)?;
-        if !(c.percentile > 0.0 && c.percentile <= 100.0) {
+        if !(50.0..=100.0).contains(&c.percentile) {
             let what = format!("`calibration.percentile` is {}", c.percentile);
-            return Err(self
-                .d
-                .error(OUT_OF_RANGE, "calibration.percentile", what)
-                .expected("a share in percent, above 0 and at most 100, such as 99.99"));
+            let d = self.d.error(OUT_OF_RANGE, "calibration.percentile", what);
+            let d = d.expected("the share of values that the range holds, in percent, from 50 to 100");
+            return Err(match c.percentile > 0.5 && c.percentile <= 1.0 {
+                // at most six decimals: 0.9999 times 100 is not 99.99 in binary
+                true => d.help(format!("for this share write {}", (c.percentile * 1e8).round() / 1e6)),
+                false => d.help("usual are 99.9 to 99.999"),
+            });
         }
         self.positive("calibration.samples", c.samples)?;
         self.positive("calibration.batch", Some(c.batch))?;
@@ -171,7 +189,7 @@ impl Resolver<'_> {
             shuffle: c.shuffle,
             seed: c.seed,
             batch: c.batch,
-            threads: c.threads,
+            threads: self.threads("calibration.threads", c.threads),
             cache: self.optional("calibration.cache", &c.cache, Want::File)?,
         })
     }
@@ -189,13 +207,15 @@ impl Resolver<'_> {
             }
             return Ok(None);
         };
-        let drop = self.s.gate.max_drop.and_then(|_| self.d.spot("gate.max_drop"));
+        let gate = &self.s.gate;
+        let of_labels = [("gate.max_drop", gate.max_drop), ("gate.min_top1", gate.min_top1)];
+        let judged = of_labels.into_iter().find(|(_, limit)| limit.is_some()).map(|(key, _)| key);
         Ok(Some(job::Evaluation {
             data: self.data("evaluation.data", data, model, e.label_offset)?,
             samples: e.samples,
             metrics: e.metrics.clone(),
             batch: e.batch,
-            labels_needed_at: drop.map(|spot| self.d.place(spot)),
+            labels_needed: judged.and_then(|key| Some((key, self.d.place(self.d.spot(key)?)))),
         }))
     }
 
@@ -212,7 +232,8 @@ impl Resolver<'_> {
                     return Err(self.d.error(WRONG_TYPE, &key, what).expected("exactly one of name and op"));
                 }
             };
-            rules.push(Rule { pattern, int8: rule.precision == Arithmetic::Int8 });
+            let place = self.d.spot(&format!("precision.rules[{i}]")).map(|spot| self.d.place(spot));
+            rules.push(Rule { pattern, int8: rule.precision == Arithmetic::Int8, place });
         }
         let mut fallback = p.fallback;
         if fallback == Fallback::Fp16 && self.s.target == Target::Cpu {
@@ -223,13 +244,17 @@ impl Resolver<'_> {
     }
 
     fn gate(&self) -> Result<()> {
-        let gates =
-            [("gate.max_drop", self.s.gate.max_drop), ("gate.min_agreement", self.s.gate.min_agreement)];
-        for (key, value) in gates {
+        let gate = &self.s.gate;
+        let gates = [
+            ("gate.max_drop", gate.max_drop, "percentage points"),
+            ("gate.min_top1", gate.min_top1, "percent"),
+            ("gate.min_agreement", gate.min_agreement, "percent"),
+        ];
+        for (key, value, unit) in gates {
             let Some(value) = value else { continue };
             if !(0.0..=100.0).contains(&value) {
                 let d = self.d.error(OUT_OF_RANGE, key, format!("`{key}` is {value}"));
-                return Err(d.expected("0 to 100, in percentage points"));
+                return Err(d.expected(format!("0 to 100, in {unit}")));
             }
             if self.s.evaluation.data.is_none() {
                 return Err(self
@@ -272,10 +297,23 @@ impl Resolver<'_> {
         }
         let d = self.d.error(UNKNOWN_VALUE, key, format!("`{key}` is `{found}`"));
         let d = d.expected(format!("one of {}", names.join(", ")));
-        Err(match nearest::nearest(found, names.iter().copied()) {
+        let usual =
+            ALIASES.iter().find(|(alias, _)| found.eq_ignore_ascii_case(alias)).map(|(_, name)| *name);
+        let usual = usual.filter(|name| names.contains(name));
+        Err(match usual.or_else(|| nearest::nearest(found, names.iter().copied())) {
             Some(name) => d.help(format!("did you mean `{name}`?")),
             None => d,
         })
+    }
+
+    /// A number of threads, less where it is far more than the machine has: a configuration may come from a larger one.
+    fn threads(&mut self, key: &str, asked: usize) -> usize {
+        let most = machine::most_threads();
+        if asked > most {
+            let has = machine::threads();
+            self.notes.push(format!("`{key}` is {asked}; {most} are taken, as the machine has {has}"));
+        }
+        asked.min(most)
     }
 
     fn positive(&self, key: &str, value: Option<usize>) -> Result<()> {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::files;
 use crate::data::{Channels, Form, OnError, Preprocess, Size, Step};
-use crate::quant::{Pattern, Rule};
+use crate::quant::Pattern;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -151,7 +151,8 @@ fn every_key_arrives() {
         (Pattern::Name("stage4.*".into()), false),
         (Pattern::Name("stage4.0.*".into()), true),
     ];
-    assert_eq!(job.precision.rules, rules.map(|(pattern, int8)| Rule { pattern, int8 }));
+    let found = job.precision.rules.into_iter();
+    assert_eq!(found.map(|r| (r.pattern, r.int8)).collect::<Vec<_>>(), rules);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use super::{Picture, Preprocess, shuffle};
 use crate::base::digest::Digest;
 use crate::base::{DType, Place, Result, Shape, files};
 use rayon::prelude::*;
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An ordered list of samples. Cloning shares the list.
@@ -124,6 +126,20 @@ impl Dataset {
         self.picture(item).ok()?.thumbnail(side)
     }
 
+    /// How many of these samples are also in `other`: the same files, or rows of the same numbers.
+    pub fn overlap(&self, other: &Dataset) -> usize {
+        let theirs: HashSet<Identity> = other.items.iter().map(|i| other.identity(i)).collect();
+        self.items.iter().filter(|i| theirs.contains(&self.identity(i))).count()
+    }
+
+    fn identity(&self, item: &Item) -> Identity {
+        match (&item.origin, &self.array) {
+            (Origin::File(path), _) => Identity::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
+            (Origin::Row(row), Some(array)) => Identity::Row(Digest::of(array.row(*row)).to_string()),
+            (Origin::Row(_), None) => unreachable!("rows come with their array"),
+        }
+    }
+
     /// The digest of the list: names and labels in their order. Independent of where the data lies.
     pub fn list_digest(&self) -> Digest {
         let labels: Vec<_> = self.items.iter().map(|i| label_bytes(i.label)).collect();
@@ -146,6 +162,13 @@ impl Dataset {
         let list = self.list_digest().to_string();
         Ok(Digest::of_parts(std::iter::once(list.as_bytes()).chain(contents.iter().map(|c| c.as_bytes()))))
     }
+}
+
+/// What makes a sample the same as another.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    File(PathBuf),
+    Row(String),
 }
 
 impl Item {

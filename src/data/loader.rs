@@ -1,6 +1,7 @@
 //! Batches, decoded ahead by several threads and handed out in order.
 
 use super::dataset::{Dataset, Sample};
+use super::preprocess::layout_hint;
 use super::{OnError, Preprocess};
 use crate::base::codes::{data, machine};
 use crate::base::{Diagnostic, Place, Result, Shape, Tensor};
@@ -140,13 +141,15 @@ impl Loader {
         if *shape == sample.shape {
             return Ok(sample);
         }
+        let hint = layout_hint(&sample.shape, shape)
+            .unwrap_or("add a step `resize`, or `resize_short` and `crop`, to `preprocess.steps`");
         Err(Diagnostic::new(
             data::SAMPLE_SHAPE,
             format!("the sample has the shape {} after preprocessing", sample.shape),
         )
         .at(Place::Named(sample.name))
         .expected(format!("{shape}"))
-        .help("add a step `resize`, or `resize_short` and `crop`, to `preprocess.steps`"))
+        .help(hint))
     }
 }
 

@@ -30,6 +30,6 @@ pub use array::write_npz;
 pub use dataset::{Dataset, Sample};
 pub use loader::{Batch, Loader, Skipped};
 pub use picture::Picture;
-pub use preprocess::{Channels, Layout, Preprocess, Size, Step};
+pub use preprocess::{Channels, Layout, Preprocess, Size, Step, layout_hint};
 pub use resize::Interpolation;
 pub use source::{Form, OnError, Source};

@@ -257,5 +257,8 @@ impl fmt::Display for Step {
     }
 }
 
+mod doubt;
+mod layouts;
+pub use layouts::layout_hint;
 #[cfg(test)]
 mod tests;

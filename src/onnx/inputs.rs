@@ -109,10 +109,25 @@ fn fill(dims: &mut [Option<i64>], stated: &[usize], v: &ValueInfoProto) -> Resul
 }
 
 fn open(what: &str, v: &ValueInfoProto, dims: Option<&[Option<i64>]>) -> Box<Diagnostic> {
-    let example = dims.map_or_else(|| "[1, 3, 224, 224]".to_string(), |d| shown(v, d));
-    Diagnostic::new(OPEN_SHAPE, what)
-        .expected("fixed sizes for all axes but the batch")
-        .help(format!("state the shape in the configuration: `model.inputs: {{{}: {example}}}`", v.name))
+    let open: Vec<String> = match dims {
+        Some(dims) => (0..dims.len()).filter(|&i| dims[i].is_none()).map(|i| name_of(v, i)).collect(),
+        None => Vec::new(),
+    };
+    let named = open.iter().filter(|n| *n != "?").cloned().collect::<Vec<_>>().join(", ");
+    let yours = if named.is_empty() { "your sizes".to_string() } else { format!("your sizes for {named}") };
+    Diagnostic::new(OPEN_SHAPE, what).expected("fixed sizes for all axes but the batch").help(format!(
+        "state the shape in the configuration, with {yours}: `model.inputs: {{{}: {}}}`",
+        v.name,
+        example(dims)
+    ))
+}
+
+/// A shape to write into a configuration: what is known, 1 for the batch, 224 for what is open.
+pub(super) fn example(dims: Option<&[Option<i64>]>) -> String {
+    const USUAL: [Option<i64>; 4] = [Some(1), Some(3), None, None];
+    let dims = dims.unwrap_or(&USUAL);
+    let axis = |(i, d): (usize, &Option<i64>)| if i == 0 { 1 } else { d.unwrap_or(224) }.to_string();
+    format!("[{}]", dims.iter().enumerate().map(axis).collect::<Vec<_>>().join(", "))
 }
 
 /// `[1, 3, height, 224]`
@@ -121,7 +136,7 @@ fn shown(v: &ValueInfoProto, dims: &[Option<i64>]) -> String {
     format!("[{}]", dims.iter().enumerate().map(axis).collect::<Vec<_>>().join(", "))
 }
 
-fn name_of(v: &ValueInfoProto, axis: usize) -> String {
+pub(super) fn name_of(v: &ValueInfoProto, axis: usize) -> String {
     let shape = v.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.shape.as_ref());
     match shape.and_then(|s| s.dim.get(axis)).and_then(|d| d.value.as_ref()) {
         Some(Dimension::Name(n)) if !n.is_empty() => n.clone(),

@@ -30,6 +30,7 @@ mod import;
 mod inputs;
 mod notes;
 mod order;
+mod ports;
 pub mod proto;
 mod qdq;
 mod slots;
@@ -42,3 +43,4 @@ pub mod fuzz;
 mod tests;
 
 pub use import::{Batch, ImportOptions, Imported, import, import_bytes};
+pub use ports::{Port, ports};

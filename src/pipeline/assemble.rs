@@ -3,17 +3,19 @@
 use super::Options;
 use super::calibrate::Calibrated;
 use super::chain::shown;
+use super::doubts;
 use super::drift::LayerDrift;
 use super::evaluate::Evaluated;
 use super::import::Network;
 use super::latency::Timed;
 use super::ranges;
 use super::taps::{Profile, nodes};
-use crate::base::Result;
 use crate::base::digest::Digest;
+use crate::base::{Result, machine};
 use crate::calib::flags::clipped_share;
 use crate::calib::histogram::BINS;
 use crate::calib::methods;
+use crate::calib::noise::Noise;
 use crate::config::Job;
 use crate::device::Device;
 use crate::device::cpu::Cpu;
@@ -42,8 +44,8 @@ pub struct Parts<'a> {
     pub reference: Option<&'a Engine>,
     /// Accuracy.
     pub evaluated: Option<Evaluated>,
-    /// Drift by node.
-    pub drift: BTreeMap<String, LayerDrift>,
+    /// Drift by node, and how many samples it is of.
+    pub drift: (BTreeMap<String, LayerDrift>, u64),
     /// Latencies and profiles.
     pub timed: Option<Timed>,
 }
@@ -60,17 +62,34 @@ impl<'a> Parts<'a> {
             graph: None,
             reference: None,
             evaluated: None,
-            drift: BTreeMap::new(),
+            drift: (BTreeMap::new(), 0),
             timed: None,
         }
     }
 }
 
+impl Parts<'_> {
+    /// What was asked for.
+    pub fn job(&self) -> &Job {
+        self.job
+    }
+
+    /// What the calibration left.
+    pub fn calibrated(&self) -> &Calibrated {
+        self.calibrated
+    }
+}
+
 /// Fills a report. `files` are those written so far, with what they are.
 pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)]) -> Result<()> {
-    let gate = Gate { max_drop_top1: p.job.gate.max_drop, min_agreement_top1: p.job.gate.min_agreement };
+    let gate = Gate {
+        max_drop_top1: p.job.gate.max_drop,
+        min_top1: p.job.gate.min_top1,
+        min_agreement_top1: p.job.gate.min_agreement,
+    };
     r.gate = (gate != Gate::default()).then_some(gate);
     r.warnings = p.net.warnings.clone();
+    r.warnings.extend(doubts::doubts(&p));
     r.warnings.extend(left_out("calibration", p.calibrated.cache.skipped));
     r.rewrites = rewrites(p.net);
     r.calibration = Some(calibration(&p));
@@ -79,6 +98,7 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)
     r.size_bytes = SizeBytes { model: Some(p.net.bytes), engine: None };
     if let Some(e) = p.engine {
         r.layers = layers(&p, e);
+        r.drift_samples = (p.drift.1 > 0).then_some(p.drift.1);
         r.coverage = Coverage::of(&r.layers);
         r.memory_bytes.arena = Some(e.plan.arena as u64);
         r.memory_bytes.activations_sum = Some(e.plan.buffers_sum() as u64);
@@ -172,6 +192,7 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
     let options = methods::Options { percentile: p.job.calibration.percentile };
     let mut flags = ranges::flags(&p.calibrated.cache, &options);
     let consumers = consumers(p);
+    let mut sharing = ranges::sharing(&p.net.graph, &p.calibrated.cache);
     // in the order of the graph, which is that of execution
     let order: Vec<String> =
         p.net.graph.live_values().into_iter().map(|v| p.net.graph.value(v).name.clone()).collect();
@@ -200,6 +221,8 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             scale: chosen.map(|c| c.params.scale.get()),
             zero_point: chosen.map(|c| c.params.zero_point),
             clipped: chosen.map(|c| clipped_share(&all, c.range)),
+            sqnr_db: chosen.and_then(|c| Noise::of(&all, c.range).sqnr_db()),
+            shared_with: sharing.remove(name),
             zero_code: chosen.map(|c| zero_code(&all, c.params.scale.get())),
             half_spread: spread,
             histogram: (all.count > all.zeros)
@@ -236,7 +259,7 @@ fn layer(
     reference: Option<f64>,
 ) -> Layer {
     let buffer = e.plan.buffer(s.outputs[0]);
-    let drift = p.drift.get(&s.name).cloned().unwrap_or_default();
+    let drift = p.drift.0.get(&s.name).cloned().unwrap_or_default();
     let reason = s.precision.as_ref().map(|p| &p.reason);
     let tensor = p.calibrated.cache.tensors.get(&buffer.value);
     let clipped = buffer.quant.and(tensor).and_then(|t| {
@@ -316,14 +339,18 @@ fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
     Ok(Provenance {
         version: env!("CARGO_PKG_VERSION").into(),
         command: p.options.command.clone(),
-        created: None,
+        created: Some(machine::now()),
         model_path: shown(&p.job.model.path),
         model_digest: p.net.digest.to_string(),
         engine_digest: None,
         config_digest: Digest::of(p.options.config_text.as_bytes()).to_string(),
         config: p.options.config_text.clone(),
         datasets,
-        machine: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
+        machine: [format!("{} {}", std::env::consts::ARCH, std::env::consts::OS)]
+            .into_iter()
+            .chain(machine::processor())
+            .collect::<Vec<_>>()
+            .join(", "),
         device: id.kind,
         isa: id.arch,
         threads: Some(id.width as u64),

@@ -7,7 +7,7 @@ use super::{Options, select};
 use crate::base::codes::calibration;
 use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
-use crate::base::{Diagnostic, Monitor, Place, Result, files};
+use crate::base::{Diagnostic, Monitor, Place, Result, files, machine};
 use crate::calib::cache::{self, Activations, Cache, Chosen, Entry, Provenance, Setting, differences};
 use crate::calib::methods::{self, MethodName};
 use crate::calib::shards::TensorStats;
@@ -111,7 +111,7 @@ fn method(name: &str) -> Result<MethodName> {
 
 fn threads(job: &Job) -> usize {
     match job.calibration.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => machine::threads(),
         n => n,
     }
 }
@@ -200,7 +200,10 @@ fn start(
     }
     let differing = differences(&cache.provenance, provenance);
     match (differing.is_empty(), options.trust_cache) {
-        (true, _) if cache.is_complete() => Ok((cache, CalibrationSource::Cache)),
+        (true, _) if cache.is_complete() => {
+            monitor.note(&format!("the calibration of an earlier run fits and is used: {}", own.display()));
+            Ok((cache, CalibrationSource::Cache))
+        }
         (true, _) => {
             monitor.note(&format!("going on from a checkpoint after {} images", cache.done));
             Ok((cache, CalibrationSource::Fresh))

@@ -3,7 +3,7 @@
 use super::assemble::{self, Parts};
 use super::calibrate::{self as calibration, Calibrated};
 use super::import;
-use super::{Options, Outcome, build as building, drift, evaluate, fp32, latency};
+use super::{Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules};
 use crate::base::codes::machine;
 use crate::base::digest::Digest;
 use crate::base::{Diagnostic, Monitor, Result, files};
@@ -63,14 +63,21 @@ impl<'a> Chain<'a> {
 
     fn run(mut self, until: Until) -> Result<Outcome> {
         let (job, options) = (self.job, self.options);
-        for note in &job.notes {
-            self.monitor.note(note);
+        job.notes.iter().for_each(|note| self.monitor.note(note));
+        let _held = preflight::check(job, until == Until::Report)?;
+        if let Some(doubt) = doubts::of_preprocessing(job) {
+            self.monitor.note(&doubt);
         }
         let mut clock = Instant::now();
         let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
         self.monitor.stage("import", "model", 1);
         let mut net = import::import(&job.model)?;
         self.monitor.advance(1);
+        preflight::check_shapes(job, &net.graph, until == Until::Report)?;
+        for warning in rules::check(&net.graph, &job.precision)? {
+            self.monitor.note(&warning);
+            net.warnings.push(warning);
+        }
         self.report.seconds.import = Some(lap());
 
         let batch = building::largest_batch(job);
@@ -102,6 +109,7 @@ impl<'a> Chain<'a> {
         parts.engine = Some(&engine);
         parts.graph = Some(&graph);
         if until == Until::Engine {
+            self.note_old_report(&engine)?;
             return self.finish(parts);
         }
 
@@ -127,7 +135,7 @@ impl<'a> Chain<'a> {
         self.finish(parts)
     }
 
-    /// What drift is measured on: the first evaluation samples, or calibration samples where there are none.
+    /// What drift is measured on: the evaluation samples, or the calibration samples where there are none.
     fn samples(&self, c: &Calibrated) -> Result<Option<(crate::data::Dataset, crate::data::Preprocess)>> {
         if let Some(e) = &self.job.evaluation {
             return Ok(Some((e.dataset()?, e.data.preprocess.clone())));
@@ -181,6 +189,21 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
+    /// A report in the folder that is of another engine than the one just written there.
+    fn note_old_report(&self, engine: &Engine) -> Result<()> {
+        let path = self.job.output.dir.join("report.json");
+        let Some(old) = files::read_text(&path).ok().and_then(|text| report::from_json(&text).ok()) else {
+            return Ok(());
+        };
+        let now = Digest::of(&engine.to_bytes()?).to_string();
+        if old.provenance.engine_digest.is_some_and(|d| d != now) {
+            let dir = self.job.output.dir.display();
+            self.monitor
+                .note(&format!("report.* in {dir} are of an earlier engine, not of the one just written"));
+        }
+        Ok(())
+    }
+
     fn finish(mut self, parts: Parts) -> Result<Outcome> {
         let start = Instant::now();
         let whole = parts.timed.is_some();
@@ -218,9 +241,18 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// A path for people.
+/// A path for people: `a/b/../c` is `a/c`.
 pub fn shown(path: &Path) -> String {
-    path.display().to_string()
+    use std::path::Component;
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match (part, tidy.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(tidy.pop()),
+            (Component::CurDir, _) => {}
+            (part, _) => tidy.push(part),
+        }
+    }
+    tidy.display().to_string()
 }
 
 /// The device that the configuration asks for.
@@ -242,4 +274,21 @@ fn device(job: &Job) -> Result<Cpu> {
     };
     let threads = (job.cpu.threads > 0).then_some(job.cpu.threads);
     Cpu::new(isa, threads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_shown_without_detours() {
+        for (path, want) in [
+            ("configs/../calib_data/x", "calib_data/x"),
+            ("a/b/../../../c", "../c"),
+            ("/a/../b", "/b"),
+            ("./a", "a"),
+        ] {
+            assert_eq!(shown(Path::new(path)), want);
+        }
+    }
 }

@@ -24,21 +24,24 @@ pub struct LayerDrift {
     pub local: Drift,
 }
 
-/// Drift by node name, over the first samples of a dataset.
+/// Drift by node name over samples spread evenly over a dataset (a folder is in the order of its classes), and how many
+/// they were.
 pub fn measure(
     graph: &Graph,
     (reference, fp32): (&Engine, &mut Session),
     (engine, int8): (&Engine, &mut Session),
     (dataset, preprocess): (&Dataset, &Preprocess),
     monitor: &dyn Monitor,
-) -> Result<BTreeMap<String, LayerDrift>> {
+) -> Result<(BTreeMap<String, LayerDrift>, u64)> {
     let count = dataset.len().min(SAMPLES);
     monitor.stage("drift", "images", count);
     let mut alone = Alone::of(graph)?;
     let mut layers: BTreeMap<String, LayerDrift> = BTreeMap::new();
-    for i in 0..count {
+    let mut measured = 0;
+    for i in spread(dataset.len(), count) {
         monitor.check()?;
         let Ok(sample) = dataset.load(i, preprocess) else { continue };
+        measured += 1;
         let (exact, engine_values) =
             (collect(reference, fp32, &sample.values)?, collect(engine, int8, &sample.values)?);
         for (_, s) in nodes(&engine.plan) {
@@ -52,7 +55,12 @@ pub fn measure(
         }
         monitor.advance(1);
     }
-    Ok(layers)
+    Ok((layers, measured))
+}
+
+/// `count` of the numbers below `len`, evenly: the middles of so many equal parts.
+fn spread(len: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |k| (2 * k + 1) * len / (2 * count))
 }
 
 fn collect<'e>(
@@ -115,5 +123,17 @@ impl<'g> Alone<'g> {
             Ok((node.name.clone(), drift))
         };
         self.nodes.par_iter_mut().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn samples_are_spread_over_the_whole_set() {
+        assert_eq!(spread(1200, 8).collect::<Vec<_>>(), [75, 225, 375, 525, 675, 825, 975, 1125]);
+        assert_eq!(spread(3, 3).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(spread(0, 0).count(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! The model as a fused float graph.
 
-use crate::base::codes::model::INPUTS;
+use crate::base::codes::model::{INPUTS, OPEN_SHAPE};
 use crate::base::digest::Digest;
 use crate::base::{DType, Diagnostic, Place, Result, files};
 use crate::config::job::Model;
@@ -34,7 +34,8 @@ pub fn import(model: &Model) -> Result<Network> {
         options.input_shapes.insert(name.clone(), shape.to_vec());
     }
     let file = files::map(&model.path)?;
-    let Imported { mut graph, warnings, data_files, .. } = crate::onnx::import(&model.path, &options)?;
+    let Imported { mut graph, warnings, data_files, .. } =
+        crate::onnx::import(&model.path, &options).map_err(|e| with_line(e, model))?;
     one_f32_input(&graph).map_err(|e| e.at(Place::file(&model.path)))?;
     let digest = digest(&file, &graph);
     let record = crate::rewrite::run(&mut graph, RULES)?;
@@ -48,6 +49,16 @@ pub fn import(model: &Model) -> Result<Network> {
         digest,
         bytes: file.len() as u64 + size_of_all(&model.path, &data_files),
     })
+}
+
+/// Adds where the configuration states shapes, or should, to an error about them.
+fn with_line(e: Box<Diagnostic>, model: &Model) -> Box<Diagnostic> {
+    match &model.inputs_at {
+        Some(Place::File { path, position: Some((line, _)), .. }) if e.code == OPEN_SHAPE => {
+            e.detail(format!("the shapes belong under `model`, here: {}:{line}", path.display()))
+        }
+        _ => e,
+    }
 }
 
 /// Bytes of the files of external data, which lie beside the model.

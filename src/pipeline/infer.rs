@@ -4,7 +4,7 @@ use super::feed;
 use crate::base::codes::{data, engine as codes};
 use crate::base::{DType, Diagnostic, Monitor, Place, Result, Shape};
 use crate::data::array::Array;
-use crate::data::{Dataset, Form, Preprocess, Source};
+use crate::data::{Dataset, Form, Preprocess, Source, layout_hint};
 use crate::engine::{Engine, Session, session};
 use crate::eval::metrics::arg_max;
 use rayon::prelude::*;
@@ -156,15 +156,21 @@ impl Reader<'_> {
         let unused = Preprocess::default();
         let preprocess = if sample.numbers { &unused } else { self.preprocess_for(sample)? };
         let read = sample.dataset.load(sample.index, preprocess)?;
+        if let Some(odd) = read.values.iter().find(|v| !v.is_finite()) {
+            let what = format!("the input holds {odd}, which no engine can compute with");
+            return Err(Diagnostic::new(codes::BAD_INPUT, what)
+                .at(sample.place())
+                .expected("finite numbers"));
+        }
         match read.shape == self.shape {
             true => Ok(read.values),
             false => {
                 let help = match sample.numbers {
                     true => "a float32 array is given to the engine as it is: save it in the engine's shape",
-                    false => {
+                    false => layout_hint(&read.shape, &self.shape).unwrap_or(
                         "give images of that size, or build the engine with a step `resize`, or `resize_short` and \
-                         `crop`, in `preprocess.steps`; `quantize inspect ENGINE` prints those it carries"
-                    }
+                         `crop`, in `preprocess.steps`; `quantize inspect ENGINE` prints those it carries",
+                    ),
                 };
                 Err(Diagnostic::new(data::SAMPLE_SHAPE, format!("the input has the shape {}", read.shape))
                     .at(sample.place())

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod build;
 pub mod calibrate;
 pub mod chain;
+pub mod doubts;
 pub mod drift;
 pub mod evaluate;
 pub mod feed;
@@ -18,7 +19,9 @@ pub mod import;
 pub mod infer;
 pub mod latency;
 pub mod observe;
+pub mod preflight;
 pub mod ranges;
+pub mod rules;
 pub mod select;
 pub mod taps;
 

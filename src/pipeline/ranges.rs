@@ -115,6 +115,28 @@ pub fn unify_imported(g: &Graph, mut codings: Vec<Option<Coding>>, cache: &mut C
     }
 }
 
+/// For each tensor that took another's threshold, the name of that tensor.
+pub fn sharing(g: &Graph, cache: &Cache) -> BTreeMap<String, String> {
+    let own = |name: &str| {
+        let entry = cache.tensors.get(name)?;
+        let chosen = entry.chosen.as_ref()?;
+        Some((entry.candidates.get(&chosen.method)?.range.amax(), chosen.range.amax()))
+    };
+    let relatives = quant::relatives(g);
+    let live = g.live_values();
+    let name = |v: ValueId| &g.value(v).name;
+    let lender = |v: ValueId| {
+        let (mine, taken) = own(name(v))?;
+        let lends = |u: &&ValueId| {
+            relatives[u.index()] == relatives[v.index()]
+                && own(name(**u)).is_some_and(|(its, _)| its == taken)
+        };
+        let lender = live.iter().filter(|_| mine != taken).find(lends)?;
+        Some((name(v).clone(), name(*lender).clone()))
+    };
+    live.iter().filter_map(|&v| lender(v)).collect()
+}
+
 /// The parameters that the cache has for each value.
 pub fn params_of(g: &Graph, cache: &Cache) -> Vec<Option<QuantParams>> {
     let of = |v: usize| cache.tensors.get(&g.value(ValueId::from(v)).name)?.chosen.as_ref().map(|c| c.params);

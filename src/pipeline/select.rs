@@ -69,7 +69,7 @@ pub fn select(
 /// The values that have something to choose: how each is coded, and the nodes that read it in 8 bits.
 fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec<NodeId>)> {
     let consumers = g.consumers();
-    let int8 = |n: &NodeId| g.node(*n).precision.as_ref().is_some_and(|p| p.int8);
+    let int8 = |n: &NodeId| g.node(*n).is_int8();
     let of = |v: ValueId| {
         let mut readers: Vec<NodeId> = consumers[v.index()].iter().copied().filter(int8).collect();
         readers.dedup();

@@ -12,16 +12,7 @@ pub const CONCAT_RATIO: f32 = 8.0;
 /// Gives the members of each group one range (the widest) and one coding. `ranges` and `codings` are by value.
 /// Values that a Q/DQ model gave a scale are not in `ranges` and keep theirs.
 pub fn unify(g: &Graph, codings: &mut [Option<Coding>], ranges: &mut [Option<Range>]) {
-    let mut parent: Vec<usize> = (0..g.value_count()).collect();
-    for (_, n) in g.nodes().filter(|(_, n)| n.is_int8()) {
-        match n.op.role() {
-            Role::Move => n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0])),
-            Role::Concat if alike(&n.inputs, codings, ranges) => {
-                n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0]));
-            }
-            _ => {}
-        }
-    }
+    let mut parent = joined(g, |inputs| alike(inputs, codings, ranges));
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for v in 0..parent.len() {
         groups.entry(find(&mut parent, v)).or_default().push(v);
@@ -38,6 +29,27 @@ pub fn unify(g: &Graph, codings: &mut [Option<Coding>], ranges: &mut [Option<Ran
             }
         }
     }
+}
+
+/// For each value, a number that is the same for all values that may share its scale.
+pub fn relatives(g: &Graph) -> Vec<usize> {
+    let mut parent = joined(g, |_| true);
+    (0..parent.len()).map(|v| find(&mut parent, v)).collect()
+}
+
+/// The groups as a forest; `concat` says whether the inputs of a Concat join it.
+fn joined(g: &Graph, concat: impl Fn(&[ValueId]) -> bool) -> Vec<usize> {
+    let mut parent: Vec<usize> = (0..g.value_count()).collect();
+    for (_, n) in g.nodes().filter(|(_, n)| n.is_int8()) {
+        match n.op.role() {
+            Role::Move => n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0])),
+            Role::Concat if concat(&n.inputs) => {
+                n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0]));
+            }
+            _ => {}
+        }
+    }
+    parent
 }
 
 fn alike(inputs: &[ValueId], codings: &[Option<Coding>], ranges: &[Option<Range>]) -> bool {

@@ -16,7 +16,7 @@ pub mod weights;
 
 pub use annotate::annotate;
 pub use coding::{Coding, codings};
-pub use groups::unify;
+pub use groups::{relatives, unify};
 pub use policy::{Pattern, Rule, decide};
 
 /// What the configuration says about precision.

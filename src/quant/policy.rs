@@ -1,6 +1,7 @@
 //! Which nodes compute in 8 bits, and why the others do not.
 
 use super::Settings;
+use crate::base::Place;
 use crate::base::quant::MAX_REDUCTION;
 use crate::ir::ops::{BinaryFn, Role, UnaryFn};
 use crate::ir::{Graph, Node, NodeId, Op, Precision, Reason, ValueId};
@@ -13,6 +14,8 @@ pub struct Rule {
     pub pattern: Pattern,
     /// 8 bits or float.
     pub int8: bool,
+    /// Where it is written, for messages about it.
+    pub place: Option<Place>,
 }
 
 /// Which nodes a rule is about.
@@ -20,7 +23,7 @@ pub struct Rule {
 pub enum Pattern {
     /// Nodes whose name (or the name of an ONNX node in them) matches: `*` is any text, `?` any character.
     Name(String),
-    /// Nodes of this operator type.
+    /// Nodes of this operator type, by our name or ONNX's.
     Op(String),
 }
 
@@ -28,7 +31,12 @@ impl Pattern {
     /// Is the rule about this node?
     pub fn matches(&self, n: &Node) -> bool {
         match self {
-            Pattern::Op(kind) => n.op.kind().eq_ignore_ascii_case(kind),
+            Pattern::Op(kind) => {
+                let written: &[&str] = if matches!(n.op, Op::Linear(_)) { &["Gemm", "MatMul"] } else { &[] };
+                std::iter::once(n.op.kind())
+                    .chain(written.iter().copied())
+                    .any(|k| k.eq_ignore_ascii_case(kind))
+            }
             Pattern::Name(glob) => {
                 glob_matches(glob, &n.name) || n.origin.iter().any(|name| glob_matches(glob, name))
             }

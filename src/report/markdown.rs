@@ -11,7 +11,8 @@ const WORST: usize = 5;
 
 /// The page, in GitHub's Markdown.
 pub fn render(report: &Report) -> String {
-    let mut page = format!("## {}\n\n**{}**\n", escape(&report.model), escape(&report.verdict));
+    let mut page =
+        format!("## {}\n\n**{}**\n", escape(&report.model), escape(&words::typeset(&report.verdict)));
     let sections: [fn(&Report) -> Option<String>; 8] =
         [warnings, accuracy, metrics, cost, worst_layers, stayed_float, flags, files];
     for section in sections {
@@ -70,11 +71,11 @@ fn details(a: &Accuracy) -> String {
 }
 
 fn metrics(report: &Report) -> Option<String> {
-    if report.metrics.is_empty() {
+    if report.further_metrics().is_empty() {
         return None;
     }
     let mut text = String::from("| metric | FP32 | engine |\n|---|---:|---:|\n");
-    for m in &report.metrics {
+    for m in report.further_metrics() {
         let unit = if m.unit.is_empty() { String::new() } else { format!(", {}", m.unit) };
         let (reference, engine) = (words::short_or_none(m.reference), words::short_or_none(m.engine));
         let _ = writeln!(text, "| {}{unit} | {reference} | {engine} |", escape(&m.metric));
@@ -109,9 +110,11 @@ fn worst_layers(report: &Report) -> Option<String> {
     if layers.is_empty() {
         return None;
     }
-    let mut text = String::from(
-        "Layers with the largest error of their own:\n\n| layer | op | local SQNR, dB | cumulative, dB | time, µs |\n\
-         |---|---|---:|---:|---:|\n",
+    let on =
+        report.drift_samples.map(|n| format!(" (on {})", words::plural(n, "sample"))).unwrap_or_default();
+    let mut text = format!(
+        "Layers with the largest error of their own{on}:\n\n\
+         | layer | op | local SQNR, dB | cumulative, dB | time, µs |\n|---|---|---:|---:|---:|\n",
     );
     for l in layers.iter().take(WORST) {
         let (local, cumulative) = (words::decibels(l.local_sqnr_db), words::decibels(l.sqnr_db));
@@ -143,9 +146,9 @@ fn some_names(names: &[&str]) -> String {
 }
 
 fn flags(report: &Report) -> Option<String> {
-    let flagged = report.tensors.iter().filter(|t| !t.flags.is_empty());
-    let items = flagged.map(|t| format!("`{}`: {}", code(&t.name), escape(&t.flags.join("; "))));
-    Some(format!("Tensors to look at:\n\n{}", list(items)?))
+    let items =
+        report.flagged().into_iter().map(|t| format!("`{}`: {}", code(&t.name), escape(&t.flags.join("; "))));
+    Some(format!("Tensors to look at, worst first:\n\n{}", list(items)?))
 }
 
 fn files(report: &Report) -> Option<String> {

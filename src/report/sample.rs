@@ -43,7 +43,8 @@ pub fn regressor() -> Report {
 
 fn classifier_of(blocks: usize) -> Report {
     let mut r = Report::new("resnet-eurosat");
-    r.gate = Some(Gate { max_drop_top1: Some(0.5), min_agreement_top1: None });
+    r.drift_samples = Some(8);
+    r.gate = Some(Gate { max_drop_top1: Some(0.5), ..Gate::default() });
     r.accuracy = Some(accuracy());
     r.layers = layers(blocks);
     r.tensors = tensors(&r.layers);
@@ -287,6 +288,8 @@ fn tensor(i: usize, l: &Layer, layers: &[Layer]) -> TensorReport {
         scale: l.scale,
         zero_point: l.zero_point,
         clipped: l.clipped,
+        sqnr_db: l.local_sqnr_db,
+        shared_with: None,
         zero_code: Some(0.31),
         half_spread: Some(if weak { 0.14 } else { 0.013 }),
         histogram: Some(histogram(amax)),

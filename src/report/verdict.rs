@@ -31,9 +31,12 @@ pub fn outcome(report: &Report) -> Outcome {
     const ROUNDING: f64 = 1e-9; // 76.5 - 76.0 must not exceed 0.5
     let Some(gate) = report.gate else { return Outcome::NoGate };
     let drop = gate.max_drop_top1.is_none_or(|most| drop_top1(report).is_some_and(|d| d <= most + ROUNDING));
-    let agreement =
-        gate.min_agreement_top1.is_none_or(|least| agreement(report).is_some_and(|a| a >= least - ROUNDING));
-    if drop && agreement { Outcome::Pass } else { Outcome::Fail }
+    let at_least = |least: Option<f64>, found: Option<f64>| {
+        least.is_none_or(|least| found.is_some_and(|f| f >= least - ROUNDING))
+    };
+    let top1 = at_least(gate.min_top1, engine_top1(report));
+    let agreement = at_least(gate.min_agreement_top1, agreement(report));
+    if drop && top1 && agreement { Outcome::Pass } else { Outcome::Fail }
 }
 
 /// Writes the report's verdict from its other fields. Call it when all of them are set.
@@ -45,6 +48,10 @@ pub fn conclude(report: &mut Report) {
 
 fn drop_top1(report: &Report) -> Option<f64> {
     report.accuracy.as_ref()?.drop_top1
+}
+
+fn engine_top1(report: &Report) -> Option<f64> {
+    Some(report.accuracy.as_ref()?.engine?.top1)
 }
 
 fn agreement(report: &Report) -> Option<f64> {
@@ -73,14 +80,29 @@ fn labelled(a: &Accuracy) -> Option<String> {
 }
 
 fn gate(report: &Report) -> Option<String> {
-    let Gate { max_drop_top1, min_agreement_top1 } = report.gate?;
+    let Gate { max_drop_top1, min_top1, min_agreement_top1 } = report.gate?;
     let unmeasured = |known: bool| if known { "" } else { " but top-1 was not measured" };
-    let drop =
-        max_drop_top1.map(|most| format!("gate {most:.2} pp{}", unmeasured(drop_top1(report).is_some())));
+    let drop = max_drop_top1.map(|most| {
+        let open = if inconclusive(report, most) { doubt(report) } else { String::new() };
+        format!("gate {most:.2} pp{}{open}", unmeasured(drop_top1(report).is_some()))
+    });
+    let top1 =
+        min_top1.map(|least| format!("gate {least:.2} % top-1{}", unmeasured(engine_top1(report).is_some())));
     let agreement = min_agreement_top1
         .map(|least| format!("gate {least:.2} % same top-1{}", unmeasured(agreement(report).is_some())));
-    let gates: Vec<String> = drop.into_iter().chain(agreement).collect();
+    let gates: Vec<String> = drop.into_iter().chain(top1).chain(agreement).collect();
     (!gates.is_empty()).then(|| gates.join(", "))
+}
+
+/// Does the interval of the drop reach to both sides of the gate? Then chance decided.
+fn inconclusive(report: &Report, most: f64) -> bool {
+    let interval = report.accuracy.as_ref().and_then(|a| a.drop_ci95);
+    interval.is_some_and(|[low, high]| low < most && most < high)
+}
+
+fn doubt(report: &Report) -> String {
+    let n = report.accuracy.as_ref().map_or(0, |a| a.n);
+    format!(" (inconclusive: n={n} cannot tell, the interval holds the gate)")
 }
 
 fn coverage(report: &Report) -> Option<String> {
@@ -112,7 +134,7 @@ mod tests {
     fn report(drop: f64, gate: Option<f64>) -> Report {
         let mut r = Report::new("m");
         let top = |top1| Some(TopK { top1, ..TopK::default() });
-        r.gate = gate.map(|most| Gate { max_drop_top1: Some(most), min_agreement_top1: None });
+        r.gate = gate.map(|most| Gate { max_drop_top1: Some(most), ..Gate::default() });
         r.accuracy = Some(Accuracy {
             n: 5000,
             reference: top(96.17),
@@ -157,6 +179,23 @@ mod tests {
             said(r),
             "FAIL: same top-1 as FP32 on 99.50 % (n=9), gate 1.00 pp but top-1 was not measured"
         );
+    }
+
+    #[test]
+    fn an_interval_that_holds_the_gate_is_inconclusive() {
+        let open = |drop, gate| said(report(drop, Some(gate))).contains("inconclusive: n=5000"); // the interval: +-0.2
+        assert!(open(0.4, 0.5) && open(0.6, 0.5));
+        assert!(!open(0.1, 0.5) && !open(0.9, 0.5));
+    }
+
+    #[test]
+    fn a_gate_on_the_accuracy_itself() {
+        let mut r = report(0.0, None); // 96.17 %
+        r.gate = Some(Gate { min_top1: Some(96.0), ..Gate::default() });
+        assert_eq!(outcome(&r), Outcome::Pass);
+        r.gate = Some(Gate { max_drop_top1: Some(1.0), min_top1: Some(97.0), ..Gate::default() });
+        let said = said(r);
+        assert!(said.starts_with("FAIL: ") && said.contains("gate 1.00 pp, gate 97.00 % top-1"), "{said}");
     }
 
     #[test]

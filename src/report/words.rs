@@ -20,6 +20,19 @@ pub fn fixed(x: f64, digits: usize) -> String {
     }
 }
 
+/// A sentence of plain ASCII, such as the verdict, with true minus signs and arrows.
+pub fn typeset(text: &str) -> String {
+    let arrows = text.replace("->", "→");
+    let mut out = String::with_capacity(arrows.len());
+    let mut chars = arrows.chars().peekable();
+    while let Some(c) = chars.next() {
+        let before = out.chars().next_back().is_none_or(|b| " ([".contains(b));
+        let number = chars.peek().is_some_and(char::is_ascii_digit);
+        out.push(if c == '-' && before && number { '−' } else { c });
+    }
+    out
+}
+
 /// As [`fixed`], with a plus sign where positive.
 pub fn signed(x: f64, digits: usize) -> String {
     let text = fixed(x, digits);
@@ -149,6 +162,7 @@ mod tests {
         assert_eq!([share(Some(0.99999)), share(Some(1.0))], ["> 99.9 %", "100.0 %"]);
         assert_eq!([Some(38.21), Some(200.0), Some(-200.0)].map(decibels), ["38.2", "exact", "broken"]);
         assert_eq!([seconds(Some(0.421)), seconds(Some(200.0))], ["421 ms", "3 min 20 s"]);
+        assert_eq!(typeset("top-1 1 -> 2 % (-0.12 pp, [-0.30, 0])"), "top-1 1 → 2 % (−0.12 pp, [−0.30, 0])");
         assert_eq!([plural(1, "layer"), plural(3, "layer")], ["one layer", "3 layers"]);
     }
 }

@@ -30,6 +30,8 @@ fn spoil(dir: &Path) {
     write("labels.bin", &[0xff, 0xfe, 0x00]);
     let small = ndarray::Array4::<f32>::zeros((1, 3, 2, 2));
     ndarray_npy::write_npy(dir.join("small.npy"), &small).unwrap();
+    let nan = ndarray::Array4::<f32>::from_elem((1, 3, 4, 4), f32::NAN);
+    ndarray_npy::write_npy(dir.join("nan.npy"), &nan).unwrap();
     let double = ndarray::Array4::<f64>::zeros((1, 3, 4, 4));
     ndarray_npy::write_npy(dir.join("double.npy"), &double).unwrap();
     fs::create_dir(dir.join("nothing")).unwrap();
@@ -64,6 +66,7 @@ const LINES: &[&str] = &[
     "run e.engine cut.npy",
     "run e.engine small.npy",
     "run e.engine double.npy",
+    "run e.engine nan.npy",
     "run e.engine nothing",
     "run plain.engine red.png",
     "run e.engine red.png --batch 5",

@@ -438,3 +438,37 @@ fn two_inputs() -> Vec<u8> {
     let opset = int(2, 13);
     [int(1, 8), bytes(7, &graph), bytes(8, &opset)].concat()
 }
+
+#[test]
+fn what_would_fail_late_fails_first() {
+    let place = Place::new();
+    std::fs::write(place.at("eval.txt"), "0.png\t0\nmissing.png\t1\n").unwrap();
+    let eval = format!("evaluation.data={{list: {}}}", place.at("eval.txt").display());
+    let seen = Seen::default();
+    let e = pipeline::run(&place.job("a", &[&eval]), &Options::default(), &seen).unwrap_err();
+    assert!(e.to_string().contains("`missing.png`") && !seen.has("import"), "{e}");
+    let (outcome, seen) = place.calibrate("m.onnx/out", &[]); // a folder in a file
+    let e = outcome.unwrap_err();
+    assert!(e.to_string().contains("cannot create") && !seen.has("import"), "{e}");
+}
+
+#[test]
+fn a_rule_about_no_node_is_an_error_with_its_line() {
+    let place = Place::new();
+    let rule = "precision.rules=[{name: no_such_node, precision: float}]";
+    let e = place.calibrate("a", &[rule]).0.unwrap_err();
+    assert_eq!(e.code.id, "Q0109");
+    assert!(e.to_string().contains("--set precision.rules"), "{e}");
+}
+
+/// Calibrated and evaluated on the same list, by a mean of another unit: both are said.
+#[test]
+fn doubtful_runs_say_so() {
+    let place = Place::new();
+    let eval = format!("evaluation.data={{list: {}}}", place.at("list.txt").display());
+    let sets = [eval.as_str(), "preprocess.mean=[90, 90, 90]", "build.self_check=false"];
+    let outcome = pipeline::run(&place.job("a", &sets), &Options::default(), &Seen::default()).unwrap();
+    let warnings = outcome.report.warnings.join("\n");
+    assert!(warnings.contains("`preprocess.mean` holds 90"), "{warnings}");
+    assert!(warnings.contains("23 of the 23 evaluation samples were calibrated on too"), "{warnings}");
+}

@@ -88,6 +88,8 @@ fn inspect_tells_kinds_by_content() {
 fn run_names_the_colours() {
     let dir = folder();
     insta::assert_snapshot!("run", good(dir.path(), "run e.engine red.png blue.png x.npy --top 2 -q"));
+    let lines = good(dir.path(), "run e.engine photos --top 1 -q");
+    assert!(lines.lines().any(|l| l.contains("99.99  green") && l.contains("1.png")), "{lines}");
     let answers = json(&good(dir.path(), "run e.engine photos x.npy --json --batch 3 --threads 1"));
     let names: Vec<&str> = (0..4).map(|i| answers[i]["top"][0]["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["green", "red", "green", "blue"]);
@@ -128,8 +130,9 @@ fn bench_has_the_keys_that_scripts_read() {
 fn progress_is_plain_lines_on_standard_error_and_can_be_silenced() {
     let dir = folder();
     let output = quantize(dir.path(), "run e.engine red.png");
-    assert!(text(&output.stderr).contains("run: 1 inputs\n"), "{}", text(&output.stderr));
-    assert!(!text(&output.stdout).contains("inputs"));
+    assert!(text(&output.stderr).contains("run: 1 input in "), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr).lines().count(), 1, "one line a stage");
+    assert!(!text(&output.stdout).contains("input"));
     assert_eq!(text(&quantize(dir.path(), "run e.engine red.png -q").stderr), "");
 }
 

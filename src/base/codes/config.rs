@@ -27,4 +27,8 @@ codes! {
     OUT_OF_RANGE = "Q0108", "a number of the configuration is out of range",
         "The number has the right type, but the key does not take this value. The message says which values are \
          possible.";
+    NO_SUCH_NODE = "Q0109", "a rule of precision is about no node",
+        "The pattern of a row of `precision.rules` matches no node of the model, so the row would do nothing. Names are \
+         those of the ONNX file, or of the nodes that were made of several; `quantize inspect MODEL --nodes` prints \
+         them. `*` stands for any text, so `conv1` is not found in `layer1.conv1`, and `*conv1` is.";
 }

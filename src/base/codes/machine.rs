@@ -20,4 +20,7 @@ codes! {
     NO_MEMORY = "Q0006", "not enough memory",
         "The arena of an engine (its activations, for the largest batch) or another buffer does not fit into memory. \
          A smaller batch (`calibration.batch`, `evaluation.batch`, the batch in `model.inputs`) makes it smaller.";
+    BUSY = "Q0007", "another run is writing to the output folder",
+        "Two runs that write to one folder at once would mix their files. A run holds its `output.dir` until it ends; \
+         the system lets go of it even where the run was killed. Set another `output.dir` or `name`, or wait.";
 }

@@ -7,6 +7,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{args, print};
 use crate::engine::Engine;
 use crate::pipeline::bench::{Measured, Options, StepTime, bench};
+use crate::report::model::Precision;
 use crate::report::words::{fixed, share, short};
 use std::io::Write;
 
@@ -55,7 +56,7 @@ fn page(engine: &Engine, m: &Measured) -> Page {
 }
 
 fn profile(steps: &[StepTime]) -> Table {
-    let mut table = Table::new("steps", &["time us", "share", "GMAC/s", "op", "type", "tactic", "name"]);
+    let mut table = Table::new("steps", &["time us", "share", "GMAC/s", "op", "precision", "tactic", "name"]);
     for s in steps {
         let rate = if s.gmac_per_s > 0.0 { fixed(s.gmac_per_s, 1) } else { String::new() };
         table.row([
@@ -63,7 +64,8 @@ fn profile(steps: &[StepTime]) -> Table {
             Cell::new(share(Some(s.share)), s.share),
             Cell::new(rate, s.gmac_per_s),
             s.op.as_str().into(),
-            s.dtype.as_str().into(),
+            // as the report has it; what a conversion reads decides
+            if s.dtype == "f32" { Precision::Fp32 } else { Precision::Int8 }.label().into(),
             s.tactic.as_str().into(),
             s.name.as_str().into(),
         ]);

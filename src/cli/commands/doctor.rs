@@ -1,6 +1,6 @@
 //! `quantize doctor`: what this machine can do, and what is missing for what.
 
-use crate::base::Result;
+use crate::base::{Result, machine};
 use crate::cli::args::Json;
 use crate::cli::page::{Cell, Page, Table};
 use crate::cli::print;
@@ -9,40 +9,31 @@ use crate::device::cpu::isa::amx;
 use crate::device::cuda::probe::gpus;
 use std::fs::read_to_string;
 use std::io::Write;
-use std::thread::available_parallelism;
 
 /// Prints what was found.
 pub fn run(args: &Json, out: &mut dyn Write) -> Result<()> {
     let mut page = Page::default();
     page.fact("quantize", env!("CARGO_PKG_VERSION"));
-    machine(&mut page);
+    hardware(&mut page);
     instruction_sets(&mut page);
     graphics(&mut page);
     print(out, &page.render(args.json))
 }
 
-fn machine(page: &mut Page) {
+fn hardware(page: &mut Page) {
     let release = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     page.fact("system", format!("{} {} {}", std::env::consts::OS, std::env::consts::ARCH, release.trim()));
-    page.fact("processor", field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into()));
-    page.fact("threads", Cell::count(available_parallelism().map_or(1, usize::from) as u64));
+    page.fact("processor", machine::processor().unwrap_or_else(|| "unknown".into()));
+    page.fact("threads", Cell::count(machine::threads() as u64));
     page.maybe("memory", kilobytes("MemTotal").map(Cell::bytes));
     page.maybe("free memory", kilobytes("MemAvailable").map(Cell::bytes));
     let limit = read_to_string("/sys/fs/cgroup/memory.max").ok();
     page.maybe("memory limit", limit.and_then(|l| l.trim().parse().ok()).map(Cell::bytes));
 }
 
-/// The first value of `key` in a file of lines `key : value`.
-fn field(path: &str, key: &str) -> Option<String> {
-    let text = read_to_string(path).ok()?;
-    let of_key =
-        |line: &str| line.split_once(':').filter(|(k, _)| k.trim() == key).map(|(_, v)| v.trim().to_string());
-    text.lines().find_map(of_key)
-}
-
 /// A number of `/proc/meminfo`, in bytes.
 fn kilobytes(key: &str) -> Option<u64> {
-    let text = field("/proc/meminfo", key)?;
+    let text = machine::field("/proc/meminfo", key)?;
     text.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 

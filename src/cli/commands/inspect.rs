@@ -22,33 +22,54 @@ struct Kind {
     recognizes: fn(&[u8]) -> bool,
     /// What is in it.
     describe: fn(&Path, &mut Page) -> Result<()>,
+    /// Its nodes, where it is a model.
+    nodes: Option<fn(&Path, &mut Page) -> Result<()>>,
 }
 
 /// Every kind, in the order in which a file is tried. The ONNX model comes last: its format has no magic.
 static KINDS: &[Kind] = &[
-    Kind { name: "engine", recognizes: |b| b.starts_with(b"QNTZENG\n"), describe: engine::describe },
+    Kind {
+        name: "engine",
+        recognizes: |b| b.starts_with(b"QNTZENG\n"),
+        describe: engine::describe,
+        nodes: None,
+    },
     Kind {
         name: "calibration cache",
         recognizes: |b| b.starts_with(b"quantize calibration cache"),
         describe: caches::calibration,
+        nodes: None,
     },
     Kind {
         name: "timing cache",
         recognizes: |b| b.starts_with(b"quantize timing cache"),
         describe: caches::timing,
+        nodes: None,
     },
     Kind {
         name: "TensorRT calibration cache",
         recognizes: |b| b.starts_with(b"TRT-") || b.starts_with(b"\xef\xbb\xbfTRT-") || is_legacy_trt(b),
         describe: caches::tensorrt,
+        nodes: None,
     },
     Kind {
         name: "report",
         recognizes: |b| b.trim_ascii_start().starts_with(b"{"),
         describe: results::describe,
+        nodes: None,
     },
-    Kind { name: "graph text", recognizes: is_graph_text, describe: model::graph_text },
-    Kind { name: "ONNX model", recognizes: is_protobuf, describe: model::onnx },
+    Kind {
+        name: "graph text",
+        recognizes: is_graph_text,
+        describe: model::graph_text,
+        nodes: Some(model::graph_text_nodes),
+    },
+    Kind {
+        name: "ONNX model",
+        recognizes: is_protobuf,
+        describe: model::onnx,
+        nodes: Some(model::onnx_nodes),
+    },
 ];
 
 /// What files of other programs begin with, and what to do with them here.
@@ -83,6 +104,9 @@ pub fn run(args: &args::Inspect, out: &mut dyn Write) -> Result<()> {
     page.fact("kind", kind.name);
     page.fact("file size", crate::cli::page::Cell::bytes(bytes.len() as u64));
     (kind.describe)(&args.file, &mut page)?;
+    if let Some(nodes) = kind.nodes.filter(|_| args.nodes) {
+        nodes(&args.file, &mut page)?;
+    }
     print(out, &page.render(args.json))
 }
 

@@ -63,6 +63,10 @@ fn class(engine: &Engine, i: usize) -> String {
 
 fn text(engine: &Engine, answers: &[Answer], k: usize) -> String {
     let mut page = Page::default();
+    if k == 1 {
+        page.table(one_line_each(engine, answers));
+        return page.render(false);
+    }
     for a in answers {
         let Some(output) = a.outputs.first() else { continue };
         let mut table = Table::new("", &["%", "class"]).titled(&a.name);
@@ -72,6 +76,18 @@ fn text(engine: &Engine, answers: &[Answer], k: usize) -> String {
         page.table(table);
     }
     page.render(false)
+}
+
+/// The best class of every input, a line each.
+fn one_line_each(engine: &Engine, answers: &[Answer]) -> Table {
+    let mut table = Table::new("answers", &["%", "class", "input"]);
+    for a in answers {
+        let best = a.outputs.first().map(|o| top_k(o, 1, engine.origin.probabilities)).unwrap_or_default();
+        for (i, p) in best {
+            table.row([Cell::new(fixed(100.0 * p, 2), p), class(engine, i).into(), a.name.as_str().into()]);
+        }
+    }
+    table
 }
 
 fn to_json(engine: &Engine, answers: &[Answer], k: usize) -> Value {

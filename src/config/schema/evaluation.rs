@@ -30,8 +30,12 @@ impl Default for Evaluation {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gate {
-    /// Largest tolerated drop of the top-1 accuracy from FP32 to the engine, in percentage points.
+    /// Largest tolerated drop of the top-1 accuracy from FP32 to the engine, in percentage points. The measured drop
+    /// is judged, not its interval; where the interval holds this limit, the verdict says that it is inconclusive.
     pub max_drop: Option<f64>,
+    /// Least top-1 accuracy of the engine, in percent. It also catches what drags FP32 down with it, such as a wrong
+    /// preprocessing.
+    pub min_top1: Option<f64>,
     /// Least share of samples, in percent, on which FP32 and the engine must agree. Needs no labels.
     pub min_agreement: Option<f64>,
 }

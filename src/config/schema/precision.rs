@@ -55,7 +55,8 @@ pub enum Fallback {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// A pattern for node names: `*` stands for any text, `?` for one character, such as `stage4.*`.
+    /// A pattern for node names: `*` stands for any text, `?` for one character, such as `stage4.*`. It must match a
+    /// node; `quantize inspect MODEL --nodes` prints the names.
     #[serde(default)]
     pub name: Option<String>,
     /// An ONNX operator, such as `Conv`.

@@ -142,3 +142,19 @@ fn classes_are_one_a_line() {
     fs::write(&path, "\n").unwrap();
     assert!(read_classes(&path).unwrap_err().to_string().contains("empty"));
 }
+
+#[test]
+fn overlap_is_by_file_whatever_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.png", "b.png", "c.png"] {
+        image::RgbImage::new(2, 2).save(dir.path().join(name)).unwrap();
+    }
+    std::fs::create_dir(dir.path().join("lists")).unwrap();
+    std::fs::write(dir.path().join("lists/l.txt"), "../a.png\n../c.png\n").unwrap();
+    let folder = Dataset::open(&Source::folder(dir.path())); // images beside a folder have no class
+    assert!(folder.is_err());
+    std::fs::write(dir.path().join("m.txt"), "b.png\nc.png\n").unwrap();
+    let open = |name: &str| Dataset::open(&Source::list(dir.path().join(name))).unwrap();
+    assert_eq!(open("lists/l.txt").overlap(&open("m.txt")), 1);
+    assert_eq!(open("m.txt").overlap(&open("m.txt")), 2);
+}

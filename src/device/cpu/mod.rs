@@ -31,7 +31,7 @@ pub struct Cpu {
 impl Cpu {
     /// This machine: its best instruction set, all its threads.
     pub fn host() -> Self {
-        Cpu { isa: Isa::best(), threads: std::thread::available_parallelism().map_or(1, usize::from) }
+        Cpu { isa: Isa::best(), threads: crate::base::machine::threads() }
     }
 
     /// The CPU with this instruction set and so many threads; `None` means the machine's.

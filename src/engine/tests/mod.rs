@@ -289,7 +289,7 @@ fn the_last_rule_wins() {
         + &conv("stage1.b", "stage1.a", "w1", "pads=[0,0,0,0]", "1,4,6,6")
         + &conv("stage2.a", "stage1.b", "w1", "pads=[0,0,0,0]", "1,4,6,6")
         + "output %stage2.a\n";
-    let rule = |pattern, int8| Rule { pattern, int8 };
+    let rule = |pattern, int8| Rule { pattern, int8, place: None };
     let (name, op) = (|s: &str| Pattern::Name(s.into()), |s: &str| Pattern::Op(s.into()));
     for (rules, want) in [
         (vec![rule(op("conv"), false)], ["R03", "R03", "R03"]),

@@ -49,6 +49,7 @@ impl Accumulator for Divergence {
         self.sum += p.iter().zip(&q).map(|(p, q)| p * ((p + EPSILON).ln() - (q + EPSILON).ln())).sum::<f64>();
     }
     fn finish(&self) -> Score {
-        score(&MeanKl, self.n, None, (self.n > 0).then(|| self.sum / self.n as f64))
+        // what is equal but for rounding must not read as less than nothing
+        score(&MeanKl, self.n, None, (self.n > 0).then(|| (self.sum / self.n as f64).max(0.0)))
     }
 }

@@ -104,7 +104,7 @@ fn optional_inputs_may_be_absent_at_the_end_and_where_they_are_parameters() {
 #[test]
 fn open_sizes_are_asked_for_and_taken_from_the_options() {
     let m = model(&[-1, 3, -1], vec![node("Relu", "x", "y")], vec![]);
-    m.refused("Q0204", &["d2", "model.inputs: {x: [1, 3, d2]}"]);
+    m.refused("Q0204", &["your sizes for d2", "model.inputs: {x: [1, 3, 224]}"]);
     let with = |name: &str, shape: &[usize]| {
         let input_shapes = BTreeMap::from([(name.to_string(), shape.to_vec())]);
         let options = ImportOptions { input_shapes, ..ImportOptions::default() };

@@ -21,7 +21,7 @@ pub fn body(report: &Report) -> Option<Markup> {
                 @if let Some(ci) = a.drop_ci95 { (interval(a, ci, report.gate.and_then(|g| g.max_drop_top1))) }
             }
         }
-        @if !report.metrics.is_empty() { (metrics(&report.metrics)) }
+        @if !report.further_metrics().is_empty() { (metrics(&report.further_metrics())) }
     })
 }
 
@@ -39,7 +39,7 @@ fn table(a: &Accuracy) -> Markup {
         }
     };
     html! {
-        table.plain {
+        div.sheet { table.plain {
             caption.hidden { "Accuracy of the FP32 reference and the engine" }
             (heads(&[("", ""), ("top-1", ""), ("95 % interval", ""), ("top-5", "")]))
             tbody {
@@ -54,7 +54,7 @@ fn table(a: &Accuracy) -> Markup {
                     }
                 }
             }
-        }
+        } }
     }
 }
 
@@ -119,9 +119,9 @@ fn interval(a: &Accuracy, [low, high]: [f64; 2], gate: Option<f64>) -> Markup {
     }
 }
 
-fn metrics(scores: &[Score]) -> Markup {
+fn metrics(scores: &[&Score]) -> Markup {
     html! {
-        table.plain {
+        div.sheet { table.plain {
             (heads(&[("", ""), ("FP32", ""), ("engine", ""), ("samples", "")]))
             tbody {
                 @for m in scores {
@@ -133,7 +133,7 @@ fn metrics(scores: &[Score]) -> Markup {
                     }
                 }
             }
-        }
+        } }
         (lead("Of the engine's outputs against the FP32 reference's, over all samples."))
     }
 }

@@ -26,13 +26,23 @@ pub fn body(report: &Report) -> Option<Markup> {
     }
     let any_float = layers.iter().any(|l| l.precision != Precision::Int8);
     Some(html! {
-        (lead("A dip in the first curve is the layer to look at; the second shows whether its error reaches the \
-               output. Above 20 dB (1 % of noise power) is good, below 10 dB suspicious."))
+        (lead(&format!(
+            "A dip in the first curve is the layer to look at; the second shows whether its error reaches the output. \
+             Above 20 dB (1 % of noise power, the green line) is good, below 10 dB (the red line) suspicious.{}",
+            report.drift_samples.map(|n| format!(" Measured on {}.", on(n))).unwrap_or_default()
+        )))
         @if any_float { p.legend { span.swatch.floatband {} "stays in float" } }
         (local.unwrap_or_default())
         (cumulative.unwrap_or_default())
         (times(layers).unwrap_or_default())
     })
+}
+
+fn on(samples: u64) -> String {
+    match samples {
+        1 => "one sample".into(),
+        n => format!("{} samples spread evenly over the set", words::count(n)),
+    }
 }
 
 /// Where layer `i` of `n` stands.

@@ -21,7 +21,7 @@ pub fn header(report: &Report) -> Markup {
                 button #theme type="button" aria-label="Switch between light and dark" { "◐" }
             }
             h1 { (report.model) }
-            p.verdict { span class={ "badge " (class) } { (outcome.word()) } span.sentence { (sentence) } }
+            p.verdict { span class={ "badge " (class) } { (outcome.word()) } span.sentence { (words::typeset(sentence)) } }
             @if !report.warnings.is_empty() {
                 div.warnings role="note" {
                     @for warning in &report.warnings { p { (warning) } }
@@ -104,7 +104,7 @@ fn size(report: &Report) -> Option<Tile> {
     let (model, engine) = (s.model?, s.engine?);
     Some(Tile {
         label: "Size",
-        figure: words::fixed(100.0 * engine as f64 / model.max(1) as f64, 0),
+        figure: words::fixed(100.0 * engine as f64 / model.max(1) as f64, 1),
         unit: "%",
         note: format!("{} of {}", words::bytes(s.engine), words::bytes(s.model)),
     })

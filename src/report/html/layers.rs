@@ -29,9 +29,22 @@ pub fn body(report: &Report) -> Option<Markup> {
             }
         }
         (lead("Local SQNR: the layer alone quantized, fed the reference's inputs. Cumulative: the whole engine against \
-               the reference at the layer's output. RMSE/step near 0.29 is rounding alone; beyond 0.5, clipping \
-               dominates. A heading sorts by its column."))
+               the reference at the layer's output. RMSE/step: the local error in steps of the output; rounding the \
+               output alone gives 0.29, the rest comes from the rounded inputs and weights, and from clipping where \
+               that column is not 0. A heading sorts by its column."))
+        (legend())
     })
+}
+
+/// What the colours of the decibels mean.
+fn legend() -> Markup {
+    html! {
+        p.legend {
+            @for (words, db) in [("below 30 dB", 29.0), ("below 25", 24.0), ("below 20", 19.0), ("below 10", 9.0)] {
+                span class={ "swatch " (heat(Some(db))) } {} (words)
+            }
+        }
+    }
 }
 
 /// A column of numbers.

@@ -43,7 +43,7 @@ pub fn reproduce(report: &Report) -> Option<Markup> {
     Some(html! {
         (facts(rows))
         @if !p.datasets.is_empty() {
-            table.plain.wide {
+            div.sheet { table.plain.wide {
                 (heads(&[("data", ""), ("path", "left"), ("samples", ""), ("digest", "left")]))
                 tbody {
                     @for d in &p.datasets {
@@ -55,10 +55,10 @@ pub fn reproduce(report: &Report) -> Option<Markup> {
                         }
                     }
                 }
-            }
+            } }
         }
         @if !report.files.is_empty() {
-            table.plain.wide {
+            div.sheet { table.plain.wide {
                 (heads(&[("written", ""), ("path", "left"), ("size", "")]))
                 tbody {
                     @for f in &report.files {
@@ -69,7 +69,7 @@ pub fn reproduce(report: &Report) -> Option<Markup> {
                         }
                     }
                 }
-            }
+            } }
         }
         @if !p.config.is_empty() {
             details.more { summary { "Configuration file" } pre { (p.config) } }

@@ -11,7 +11,7 @@ pub fn body(report: &Report) -> Option<Markup> {
         return None;
     }
     Some(html! {
-        table.plain.wide {
+        div.sheet { table.plain.wide {
             (heads(&[("rule", ""), ("done", ""), ("blocked", ""), ("because", "left")]))
             tbody {
                 @for r in &report.rewrites {
@@ -27,6 +27,6 @@ pub fn body(report: &Report) -> Option<Markup> {
                     }
                 }
             }
-        }
+        } }
     })
 }

@@ -70,9 +70,9 @@ pub fn text(class: &str, at: (f64, f64), anchor: &str, words: &str) -> Markup {
     html! { text class=(class) x=(c(at.0)) y=(c(at.1)) text-anchor=(anchor) { (words) } }
 }
 
-/// About how wide `words` are at the page's label size.
+/// About how wide `words` are at the page's label size, in the widest of the page's fonts.
 pub fn width_of(words: &str) -> f64 {
-    6.1 * words.chars().count() as f64
+    6.9 * words.chars().count() as f64
 }
 
 /// Horizontal grid lines from `left` to `right` with labels on the left.

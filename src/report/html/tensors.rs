@@ -22,7 +22,8 @@ pub fn body(report: &Report) -> Option<Markup> {
     let (worst, others) = by_concern(report);
     Some(html! {
         (lead("Magnitudes on a logarithmic count, zeros left out. Lines are the thresholds that each method gives; the \
-               bold one was taken, and values beyond it are clipped."))
+               bold one was taken, and values beyond it are clipped. Where tensors must share a scale, the one taken \
+               may be another tensor's."))
         div.tensors { @for t in &worst { (card(t)) } }
         @if !others.is_empty() {
             details.more {
@@ -33,16 +34,18 @@ pub fn body(report: &Report) -> Option<Markup> {
     })
 }
 
-/// The tensors that deserve a look, worst first, and the others in their own order. Flags count first, then the
-/// local error of the layer that writes the tensor.
+/// The tensors that deserve a look, worst first, and the others in their own order. Flagged ones come first, then
+/// what the range leaves of the tensor counts, or the local error of the layer that writes it where that is unknown.
 fn by_concern(report: &Report) -> (Vec<&TensorReport>, Vec<&TensorReport>) {
     let errors: HashMap<&str, f64> =
         report.layers.iter().filter_map(|l| Some((l.output.as_str(), l.local_sqnr_db?))).collect();
-    let error = |t: &TensorReport| errors.get(t.name.as_str()).copied().unwrap_or(f64::INFINITY);
+    let error = |t: &TensorReport| {
+        t.sqnr_db.or_else(|| errors.get(t.name.as_str()).copied()).unwrap_or(f64::INFINITY)
+    };
     let mut order: Vec<usize> = (0..report.tensors.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (&report.tensors[a], &report.tensors[b]);
-        b.flags.len().cmp(&a.flags.len()).then(error(a).total_cmp(&error(b)))
+        a.flags.is_empty().cmp(&b.flags.is_empty()).then(error(a).total_cmp(&error(b)))
     });
     let (worst, rest) = order.split_at(OPEN.min(order.len()));
     let mut rest = rest.to_vec();
@@ -53,20 +56,25 @@ fn by_concern(report: &Report) -> (Vec<&TensorReport>, Vec<&TensorReport>) {
 fn card(t: &TensorReport) -> Markup {
     let spread = t.half_spread.map(|s| format!("halves differ by {}", words::share(Some(s))));
     let clipped = t.clipped.map(|c| format!("{} clipped", words::share(Some(c))));
+    let left = t.sqnr_db.map(|db| format!("{} dB by its range", words::decibels(Some(db))));
     let zeros = t.zero_code.map(|z| format!("{} become zero", words::share(Some(z))));
     let step = t.scale.map(|s| format!("step {}", words::short(s.into())));
     let zero_point = t.zero_point.filter(|z| *z != 0).map(|z| format!("zero point {z}"));
     let seen = format!("seen {} to {}", words::short(t.min.into()), words::short(t.max.into()));
-    let facts: Vec<String> = [Some(t.dtype.clone()), step, zero_point, Some(seen), clipped, zeros, spread]
-        .into_iter()
-        .flatten()
-        .filter(|f| !f.is_empty())
-        .collect();
+    let facts: Vec<String> =
+        [Some(t.dtype.clone()), step, zero_point, Some(seen), clipped, zeros, left, spread]
+            .into_iter()
+            .flatten()
+            .filter(|f| !f.is_empty())
+            .collect();
     html! {
         article.tensor {
             h3 { code { (t.name) } }
             @for flag in &t.flags { p.flag { (flag) } }
             p.muted { (facts.join(" · ")) }
+            @if let Some(other) = &t.shared_with {
+                p.muted { "threshold shared with " code { (other) } ": both have one scale" }
+            }
             @if let Some(h) = t.histogram.as_ref().filter(|h| !h.counts.is_empty()) { (histogram(t, h)) }
             @if !t.consumers.is_empty() || t.amax_sample.is_some() {
                 p.muted {
@@ -105,9 +113,12 @@ fn histogram(t: &TensorReport, h: &Bars) -> Markup {
         path.hist d=(bars(bottom, |i| x.at(i as f64 * h.width()), &tops)) {}
         (line("axis", (LEFT, bottom), (RIGHT, bottom)))
         (x_labels(&x, &x.ticks(6), bottom + 16.0, words::tick))
-        @for ((m, l), row) in marks.iter().zip(&labels).zip(&rows) {
-            (threshold(m, l, x.at(m.value), 14.0 + 15.0 * *row as f64, bottom))
+        // labels over all lines: where one lies across a line, its halo parts them
+        @for (m, row) in marks.iter().zip(&rows) {
+            @let at = x.at(m.value);
+            (line(m.class(), (at, height(*row) - 9.0), (at, bottom)))
         }
+        @for ((m, l), row) in marks.iter().zip(&labels).zip(&rows) { (label_text(m, l, height(*row))) }
     };
     let description = format!("Histogram of {} with the thresholds of each method", t.name);
     html! { figure { (picture(WIDTH, bottom + 24.0, &description, drawing)) } }
@@ -127,13 +138,35 @@ fn marks(t: &TensorReport) -> Vec<Mark> {
                 if let Some(own) = own {
                     own.chosen = false;
                 }
-                marks.push(Mark { label: "taken".into(), value: taken, chosen: true });
+                let label = if t.shared_with.is_some() { "shared" } else { "taken" };
+                marks.push(Mark { label: label.into(), value: taken, chosen: true });
             }
         }
     }
     marks.retain(|m| m.value.is_finite());
     marks.sort_by(|a, b| a.value.total_cmp(&b.value));
-    marks
+    merged(marks)
+}
+
+/// Methods that agree have one line with all their names.
+fn merged(marks: Vec<Mark>) -> Vec<Mark> {
+    let mut out: Vec<Mark> = Vec::new();
+    for m in marks {
+        match out.last_mut() {
+            Some(last) if (m.value - last.value).abs() <= 1e-6 * m.value.abs() => {
+                last.label = format!("{}, {}", last.label, m.label);
+                last.chosen |= m.chosen;
+            }
+            _ => out.push(m),
+        }
+    }
+    out
+}
+
+impl Mark {
+    fn class(&self) -> &'static str {
+        if self.chosen { "threshold chosen" } else { "threshold" }
+    }
 }
 
 /// A label above the plot: on the right of its line, or on the left where the picture ends too soon.
@@ -170,11 +203,12 @@ fn label_rows(labels: &[Label]) -> Vec<usize> {
     rows
 }
 
-fn threshold(m: &Mark, l: &Label, x: f64, row: f64, bottom: f64) -> Markup {
-    let class = if m.chosen { "threshold chosen" } else { "threshold" };
+/// Where the words of a row stand.
+fn height(row: usize) -> f64 {
+    14.0 + 15.0 * row as f64
+}
+
+fn label_text(m: &Mark, l: &Label, height: f64) -> Markup {
     let (at, anchor) = if l.leftward { (l.right, "end") } else { (l.left, "start") };
-    html! {
-        (line(class, (x, row - 9.0), (x, bottom)))
-        (text(class, (at, row), anchor, &l.words))
-    }
+    text(m.class(), (at, height), anchor, &l.words)
 }

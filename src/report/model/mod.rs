@@ -52,6 +52,9 @@ pub struct Report {
     pub memory_bytes: MemoryBytes,
     /// Stable. Wall-clock seconds of each stage.
     pub seconds: Seconds,
+    /// How many samples the drift of the layers was measured on, spread evenly over the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_samples: Option<u64>,
     /// The calibrated activation tensors in execution order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<TensorReport>,
@@ -75,12 +78,15 @@ pub struct Report {
     pub files: Vec<OutputFile>,
 }
 
-/// The largest tolerated loss.
+/// What the engine must keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gate {
     /// Largest `accuracy.drop_top1` that passes, in percentage points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_drop_top1: Option<f64>,
+    /// Smallest `accuracy.engine.top1` that passes, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_top1: Option<f64>,
     /// Smallest share of samples, in percent, whose class must be FP32's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_agreement_top1: Option<f64>,
@@ -121,6 +127,20 @@ impl Report {
     /// An empty report of `model`, of this version.
     pub fn new(model: impl Into<String>) -> Self {
         Report { schema_version: SCHEMA_VERSION, model: model.into(), ..Report::default() }
+    }
+
+    /// The flagged tensors, those first of which their range leaves least.
+    pub fn flagged(&self) -> Vec<&TensorReport> {
+        let mut flagged: Vec<&TensorReport> = self.tensors.iter().filter(|t| !t.flags.is_empty()).collect();
+        let left = |t: &TensorReport| t.sqnr_db.unwrap_or(f64::INFINITY);
+        flagged.sort_by(|a, b| left(a).total_cmp(&left(b)));
+        flagged
+    }
+
+    /// The metrics that are not told elsewhere on a page: with an accuracy, its own.
+    pub fn further_metrics(&self) -> Vec<&Score> {
+        let told = |m: &Score| ["top1", "top5", "agreement_top1", "mean_kl"].contains(&m.metric.as_str());
+        self.metrics.iter().filter(|m| self.accuracy.is_none() || !told(m)).collect()
     }
 
     /// How many times faster the engine is than the reference, by median latency. `None` where that was not measured,

@@ -188,7 +188,7 @@ pub struct Provenance {
     /// The data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datasets: Vec<Dataset>,
-    /// The machine: architecture and operating system.
+    /// The machine: architecture, operating system, and the processor where the system tells it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub machine: String,
     /// The device the engine is for: `cpu`, `cuda`.

@@ -43,6 +43,12 @@ pub struct TensorReport {
     /// Share of its values beyond the threshold, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clipped: Option<f64>,
+    /// What its range alone leaves of it, by rounding and clipping: signal to noise in decibels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqnr_db: Option<f64>,
+    /// The tensor whose threshold it shares, where that is not its own: both must have one scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_with: Option<String>,
     /// Share of its values that become zero, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero_code: Option<f64>,

@@ -421,16 +421,14 @@ mod tests {
         let walk = Walk { g, inputs: 64, outputs: 64, groups: 1 };
         let shape = Shape::best(&walk, 18, true);
         assert_eq!((shape.rows, shape.over_ends), (16, true));
-        let ends = |lines| -> Vec<(isize, Vec<(usize, usize, usize)>)> {
-            shape.runs(&walk, lines, 64, true).into_iter().map(|r| (r.from, r.parts)).collect()
-        };
         for (lines, want) in [(18, vec![(0, 0), (2 * 64, 2)]), (3, vec![(-13 * 64, 0)])] {
+            let runs = shape.runs(&walk, lines, 64, true);
             let got: Vec<(isize, usize)> =
-                ends(lines).iter().map(|(from, parts)| (*from, parts.first().map_or(0, |p| p.2))).collect();
+                runs.iter().map(|r| (r.from, r.parts.first().map_or(0, |p| p.2))).collect();
             assert_eq!(got, want, "{lines} lines");
-            for (from, parts) in ends(lines) {
-                for (row, count, pixel) in parts {
-                    assert_eq!(from + row as isize * 64, pixel as isize * 64);
+            for run in runs {
+                for (row, count, pixel) in run.parts {
+                    assert_eq!(run.from + row as isize * 64, pixel as isize * 64);
                     assert!(row + count <= 16 && pixel + count <= lines);
                 }
             }

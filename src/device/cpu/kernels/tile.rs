@@ -111,6 +111,7 @@ unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let mut acc = [[S::splat(0); V]; R];
+        #[allow(clippy::needless_range_loop)] // the rows are written out, not iterated
         for v in 0..V {
             let first = S::load(x.start.add(v * S::BYTES));
             each_row!(r => acc[r][v] = first);

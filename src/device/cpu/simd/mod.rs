@@ -25,6 +25,7 @@ pub const MOST_LANES: usize = 16;
 /// # Safety
 /// Every operation may be called only on a CPU that has the instruction set and, to be compiled to the instructions
 /// that it stands for, inside of [`Simd::within`]. Pointers need not be aligned.
+#[allow(clippy::missing_safety_doc)] // one section for all operations
 pub trait Simd: Copy + Send + Sync + 'static {
     /// Lanes of a register.
     const LANES: usize;
