@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A key holds everything that decides a verdict: device, instruction set, threads, this program's version, the problem,
-//! and the form of its numerics: whether there are zero points, a residual, bounds. Scales are no part of it: they change no
+//! and the form of its numerics: whether there are zero points or a residual. Scales are no part of it: they change no
 //! kernel's time, and what a kernel computes with them is checked when the engine is built.
 
 use super::{Candidate, Choice, Verdict, choose};

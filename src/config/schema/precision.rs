@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Precision {
-    /// The type of activations that cannot be negative (after ReLU): `u8` has twice the resolution, `s8` matches
-    /// TensorRT's arithmetic. All others are s8.
+    /// How activations are stored: with `u8`, those that cannot be negative (after ReLU) have twice the resolution, and
+    /// those that can have a zero point wherever every reader takes it away for nothing (all but padded convolutions);
+    /// `s8` matches TensorRT's arithmetic.
     pub activations: Activations,
     /// What a node computes in that no rule matches.
     pub default: Arithmetic,

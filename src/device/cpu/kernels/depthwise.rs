@@ -18,7 +18,7 @@ use crate::ir::Op;
 use std::marker::PhantomData;
 
 /// Bytes of padded lines that a task reads.
-const BAND_BYTES: usize = 24 << 10;
+const BAND_BYTES: usize = 128 << 10;
 /// Channels that constants are padded to: a block of the widest registers.
 const BLOCK: usize = 4 * MOST_LANES;
 

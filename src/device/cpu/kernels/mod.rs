@@ -23,7 +23,7 @@ mod window;
 
 /// The table of families, in the order in which a tuner meets them.
 pub static FAMILIES: &[&dyn Family] = &[
-    &igemm::Igemm,         // Conv, Linear: packed weights, patches gathered block by block
+    &igemm::Igemm,         // Conv, Linear: pixels by packed weights, in tiles
     &depthwise::Depthwise, // Conv with one channel a group
     &direct::Direct,       // any Conv: plain loops over channels-last images
     &matmul::BatchMatMul,  // MatMul of two activations, f32
