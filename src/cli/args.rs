@@ -63,9 +63,20 @@ pub struct Chain {
     /// Replace a value of the configuration, such as calibration.samples=100; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Time kernels for so long at most, then take the first right one of each; as `--set build.budget=SECONDS`
+    #[arg(long, value_name = "SECONDS")]
+    pub build_budget: Option<f64>,
     /// Use a calibration cache although it was made from another model, data or preprocessing
     #[arg(long)]
     pub trust_cache: bool,
+}
+
+impl Chain {
+    /// What replaces values of the configuration, in order.
+    pub fn overrides(&self) -> Vec<String> {
+        let budget = self.build_budget.map(|seconds| format!("build.budget={seconds}"));
+        self.set.iter().cloned().chain(budget).collect()
+    }
 }
 
 /// What to do.

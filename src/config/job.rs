@@ -6,6 +6,7 @@ use crate::base::{Diagnostic, Place, Result, Shape};
 use crate::data::{Dataset, Preprocess, Source};
 use crate::quant::Rule;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A run, ready to be carried out.
 #[derive(Clone, Debug)]
@@ -147,6 +148,8 @@ pub struct Precision {
 pub struct Build {
     /// Where kernels' times are kept.
     pub timing_cache: Option<PathBuf>,
+    /// How long kernels may be timed.
+    pub budget: Option<Duration>,
     /// Is the engine run against the interpreter?
     pub self_check: bool,
 }

@@ -10,6 +10,7 @@ use crate::base::{Result, Shape, machine, nearest};
 use crate::data::{Form, Preprocess, Source, source::read_classes};
 use crate::quant::{Pattern, Rule};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Names that other rooms give: what `calibration.method` and `evaluation.metrics` may be.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +71,19 @@ impl Resolver<'_> {
             gate: self.s.gate.clone(),
             build: job::Build {
                 timing_cache: self.optional("build.timing_cache", &self.s.build.timing_cache, Want::Any)?,
+                budget: self.budget()?,
                 self_check: self.s.build.self_check,
             },
             trt_cache: self.s.trt_cache.clone(),
             notes: self.notes,
+        })
+    }
+
+    fn budget(&self) -> Result<Option<Duration>> {
+        let Some(seconds) = self.s.build.budget else { return Ok(None) };
+        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| {
+            let d = self.d.error(OUT_OF_RANGE, "build.budget", format!("`build.budget` is {seconds}"));
+            d.expected("seconds, 0 or more")
         })
     }
 

@@ -112,7 +112,7 @@ precision:
     - {name: "stage4.*", precision: float}
     - {name: "stage4.0.*", precision: int8}
 gate: {max_drop: 0.5, min_agreement: 99}
-build: {timing_cache: t.cache, self_check: false}
+build: {timing_cache: t.cache, self_check: false, budget: 1.5}
 trt_cache: {version: 100100, algorithm: MinMaxCalibration}
 output: {dir: out, html: false}
 "#;
@@ -122,6 +122,7 @@ fn every_key_arrives() {
     let dir = folder();
     let job = parsed(dir.path(), FULL, &[]).unwrap();
     assert_eq!((job.name.as_str(), job.target, job.device), ("full", job::Target::Cpu, 1));
+    assert_eq!(job.build.budget, Some(std::time::Duration::from_millis(1500)));
     assert_eq!((job.cpu.isa, job.cpu.threads), (job::Isa::Avx512Vnni, 4));
     assert_eq!(job.model.inputs, [("image".to_string(), crate::base::Shape::new(&[8, 3, 224, 224]))]);
     assert_eq!(job.model.classes.unwrap(), ["cat", "dog"]);

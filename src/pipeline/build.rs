@@ -59,7 +59,7 @@ pub fn build(
     cache: TimingCache,
     monitor: &dyn Monitor,
 ) -> Result<(Engine, TimingCache)> {
-    let mut tuner = Tuner::new(device, cache, None);
+    let mut tuner = Tuner::new(device, cache, job.build.budget);
     let eval = job.evaluation.as_ref();
     let settings = engine::Settings { max_batch: largest_batch(job), stage: "build INT8 engine" };
     let labels = match (&job.model.classes, eval) {

@@ -130,7 +130,10 @@ impl<'d> Tuner<'d> {
             )
             .help("keep the node in float with a row of `precision.rules`, or report the operator"));
         }
+        let late = self.deadline.is_some_and(|d| Instant::now() > d);
         let choice = match self.how {
+            // not kept: a build with more time shall measure
+            How::Fastest if late => return self.first_right(p, numerics, tensors, &tactics),
             How::Fastest => self.measure(p, numerics, tensors, tactics)?,
             How::FirstRight => self.first_right(p, numerics, tensors, &tactics)?,
             How::First => {

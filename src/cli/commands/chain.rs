@@ -24,7 +24,7 @@ pub enum Verb {
 /// Runs the chain and prints its summary.
 pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, progress: &Progress) -> Result<Done> {
     let config_text = files::read_text(&args.config)?;
-    let document = Document::parse(&config_text, &args.config, &args.set)?;
+    let document = Document::parse(&config_text, &args.config, &args.overrides())?;
     let methods: Vec<&str> = MethodName::all().collect();
     let metrics: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
     let job = resolve(&document, &Names { methods: &methods, metrics: &metrics })?;

@@ -8,16 +8,19 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Build {
     /// A file that remembers how fast each kernel was, so that the next build need not measure again and comes out
-    /// the same. Made where it does not exist. Without it, `timing.cache` beside the engine remembers its last build;
-    /// a file named here remembers every build, of any model.
+    /// the same. Made where it does not exist. Without it, `timing.cache` beside the engine does; a file named here may
+    /// serve any number of models.
     pub timing_cache: Option<String>,
+    /// Seconds that the timing of kernels may take. What is left then is not timed: the first right kernel is taken.
+    /// Without it, everything is timed.
+    pub budget: Option<f64>,
     /// Runs the finished engine against the reference interpreter.
     pub self_check: bool,
 }
 
 impl Default for Build {
     fn default() -> Self {
-        Build { timing_cache: None, self_check: true }
+        Build { timing_cache: None, budget: None, self_check: true }
     }
 }
 

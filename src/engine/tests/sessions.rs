@@ -4,7 +4,7 @@ use super::*;
 use crate::base::Silent;
 use crate::engine::{self, Engine, Origin, Session};
 use crate::testing::quantized::run_in;
-use crate::tune::{TimingCache, Tuner};
+use crate::tune::{TimingCache, Tuner, Verdict};
 use ndarray::ArrayD;
 
 /// 8-bit layers with a float island between them.
@@ -36,6 +36,17 @@ fn a_full_timing_cache_makes_builds_equal() {
     let (b, _) = once(cache.clone());
     assert_eq!(cache, cache2);
     assert_eq!(a, b);
+}
+
+/// Without time left, the first right kernel of each step is taken, and the cache keeps nothing of it.
+#[test]
+fn a_spent_budget_measures_nothing() {
+    let (g, cpu) = (network(), cpu());
+    let mut tuner = Tuner::new(&cpu, TimingCache::default(), Some(std::time::Duration::ZERO));
+    let settings = engine::Settings { max_batch: 1, stage: "build" };
+    let e = engine::build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
+    assert!(e.plan.steps.iter().all(|s| s.choice.candidates.last().unwrap().verdict == Verdict::Only));
+    assert!(tuner.into_cache().is_empty());
 }
 
 #[test]

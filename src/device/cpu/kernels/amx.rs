@@ -8,7 +8,7 @@
 //! Intel, "Intel 64 and IA-32 Architectures Optimization Reference Manual", chapter on AMX.
 
 use super::epilogue::{Finish, IntFinish, Target};
-use super::igemm::{Taps, panels_each, split};
+use super::igemm::{Taps, in_order, panels_each, split};
 use super::tile::{GROUP, Int8, NR};
 use super::window::Walk;
 use crate::base::{DType, Result};
@@ -118,31 +118,24 @@ impl AmxGemm {
         unsafe {
             let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
             let tiles = Tiles::new(self.rows);
-            for panel in panels {
+            for (panel, pair) in in_order(panels, runs.chunks(2), panel_len) {
                 let (group, map) = (panel / each, panel % each * NR);
                 let weights = &self.panels[panel * panel_len..][..panel_len];
                 let channels = NR.min(walk.maps() - map);
                 let base = base.add(group * walk.depth());
                 let start = (!self.from_zero).then(|| self.finish.start(panel * NR));
-                for pair in runs.chunks(2) {
-                    let (a, b) = (&pair[0], pair.last().unwrap_or(&pair[0]));
-                    let x = [base.offset(a.from), base.offset(b.from)];
-                    match self.signed {
-                        true => tiles.s8(x, self.stride, &self.steps, weights, start, &mut acc),
-                        false => tiles.u8(x, self.stride, &self.steps, weights, start, &mut acc),
-                    }
-                    for (run, acc) in pair.iter().zip(acc.chunks(ROWS)) {
-                        for &(row, count, pixel) in &run.parts {
-                            let pixel = lines.start * walk.g.output[1] + pixel;
-                            let at = pixel * walk.outputs + group * walk.maps() + map;
-                            let block = Block { at, channel: panel * NR, channels };
-                            Finish::<Int8>::store::<Avx512, 2>(
-                                &self.finish,
-                                to,
-                                block,
-                                &acc[row..row + count],
-                            );
-                        }
+                let (a, b) = (&pair[0], pair.last().unwrap_or(&pair[0]));
+                let x = [base.offset(a.from), base.offset(b.from)];
+                match self.signed {
+                    true => tiles.s8(x, self.stride, &self.steps, weights, start, &mut acc),
+                    false => tiles.u8(x, self.stride, &self.steps, weights, start, &mut acc),
+                }
+                for (run, acc) in pair.iter().zip(acc.chunks(ROWS)) {
+                    for &(row, count, pixel) in &run.parts {
+                        let pixel = lines.start * walk.g.output[1] + pixel;
+                        let at = pixel * walk.outputs + group * walk.maps() + map;
+                        let block = Block { at, channel: panel * NR, channels };
+                        Finish::<Int8>::store::<Avx512, 2>(&self.finish, to, block, &acc[row..row + count]);
                     }
                 }
             }

@@ -221,40 +221,57 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
     /// lines and panels.
     #[inline(always)]
     unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
-        let (walk, each) = (&self.walk, panels_each(&self.walk));
-        let width = walk.g.output[1];
-        let pixels = lines.len() * width;
+        let pixels = lines.len() * self.walk.g.output[1];
         let tile_rows = pixels.div_ceil(pixels.div_ceil(S::ROWS).max(1)).max(1);
         // SAFETY: the caller's promise.
-        let (mut one, mut two) = unsafe { ([[S::splat(0)]; MR], [[S::splat(0); 2]; MR]) };
-        let panel_len = self.taps.len() * self.groups * NR * P::PER_GROUP;
-        for panel in panels {
-            let (group, map) = (panel / each, panel % each * NR);
-            let weights = &self.panels[panel * panel_len..][..panel_len];
-            let maps = NR.min(walk.maps() - map);
-            for c in (0..maps).step_by(2 * S::LANES) {
-                let channels = (maps - c).min(2 * S::LANES);
-                for first in (0..pixels).step_by(tile_rows) {
-                    let rows = &self.rows[first..(first + tile_rows).min(pixels)];
-                    let block = Block {
-                        at: (lines.start * width + first) * walk.outputs + group * walk.maps() + map + c,
-                        channel: panel * NR + c,
-                        channels,
-                    };
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        let reach = Reach {
-                            base: base.add(group * walk.depth() * size_of::<P::In>()),
-                            taps: &self.taps,
-                            groups: self.groups,
-                            panel: weights.as_ptr().cast::<u8>().add(c * GROUP),
-                            start: self.finish.start(block.channel),
-                        };
-                        match channels > S::LANES {
-                            true => self.one(to, reach, rows, block, &mut two),
-                            false => self.one(to, reach, rows, block, &mut one),
-                        }
-                    }
+        let mut acc = unsafe { ([[S::splat(0)]; MR], [[S::splat(0); 2]; MR]) };
+        let tiles = (0..pixels).step_by(tile_rows).map(|first| first..(first + tile_rows).min(pixels));
+        for (panel, tile) in in_order(panels, tiles, self.panel_len() * size_of::<P::Weight>()) {
+            // SAFETY: the caller's promise.
+            unsafe { self.cell(to, lines.start, panel, tile, base, &mut acc) };
+        }
+    }
+
+    /// Weights of a panel.
+    fn panel_len(&self) -> usize {
+        self.taps.len() * self.groups * NR * P::PER_GROUP
+    }
+
+    /// The pixels `pixels` of the band that begins with line `first` by one panel.
+    ///
+    /// # Safety
+    /// As for [`Implicit::multiply`].
+    #[inline(always)]
+    unsafe fn cell(
+        &self,
+        to: Target,
+        first: usize,
+        panel: usize,
+        pixels: Range<usize>,
+        base: *const u8,
+        (one, two): &mut ([[S::I; 1]; MR], [[S::I; 2]; MR]),
+    ) {
+        let (walk, each) = (&self.walk, panels_each(&self.walk));
+        let (group, map) = (panel / each, panel % each * NR);
+        let weights = &self.panels[panel * self.panel_len()..][..self.panel_len()];
+        let maps = NR.min(walk.maps() - map);
+        let at = (first * walk.g.output[1] + pixels.start) * walk.outputs + group * walk.maps() + map;
+        let rows = &self.rows[pixels];
+        for c in (0..maps).step_by(2 * S::LANES) {
+            let channels = (maps - c).min(2 * S::LANES);
+            let block = Block { at: at + c, channel: panel * NR + c, channels };
+            // SAFETY: the caller's promise.
+            unsafe {
+                let reach = Reach {
+                    base: base.add(group * walk.depth() * size_of::<P::In>()),
+                    taps: &self.taps,
+                    groups: self.groups,
+                    panel: weights.as_ptr().cast::<u8>().add(c * GROUP),
+                    start: self.finish.start(block.channel),
+                };
+                match channels > S::LANES {
+                    true => self.one(to, reach, rows, block, two),
+                    false => self.one(to, reach, rows, block, one),
                 }
             }
         }
@@ -277,6 +294,25 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
             self.finish.store::<S, V>(to, block, &acc[..rows.len()]);
         }
     }
+}
+
+/// Bytes of panels that stay in the L2 cache beside what else is there.
+const NEAR_BYTES: usize = 256 << 10;
+
+/// Every panel with every tile. Tiles are outside where all panels stay in the cache: the pixels of a tile then stay in
+/// a nearer one, and whole output pixels are written one after the other. Else each panel is read once.
+#[inline(always)]
+pub fn in_order<T: Clone>(
+    panels: Range<usize>,
+    tiles: impl Iterator<Item = T> + Clone,
+    panel_bytes: usize,
+) -> impl Iterator<Item = (usize, T)> {
+    let near = panels.len() * panel_bytes <= NEAR_BYTES;
+    let inside = panels.clone();
+    let by_tile = tiles.clone().take(if near { usize::MAX } else { 0 });
+    let by_tile = by_tile.flat_map(move |t| inside.clone().map(move |p| (p, t.clone())));
+    let by_panel = panels.take(if near { 0 } else { usize::MAX });
+    by_tile.chain(by_panel.flat_map(move |p| tiles.clone().map(move |t| (p, t))))
 }
 
 /// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
