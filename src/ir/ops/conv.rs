@@ -5,7 +5,7 @@
 
 use super::{Fused, Operator, Role, Window};
 use crate::base::Shape;
-use crate::ir::array::{Array, Data, Number};
+use crate::ir::array::{Array, Data};
 use crate::ir::attrs::{Attr, Attrs, Check};
 use crate::ir::graph::Fact;
 use crate::ir::ops::Geometry;
@@ -72,10 +72,11 @@ impl Operator for Conv {
         let (x, w) = (inputs[0], inputs[1]);
         let g = self.geometry(&x.shape, &w.shape)?;
         let shape = Shape::from([x.shape[0], w.shape[0], g.output[0], g.output[1]]);
+        // integers too are multiplied as f64, which holds every sum of fewer than 2^53 exactly
+        let mut y = convolve(&x.reals(), &w.reals(), &x.shape, &w.shape, self.groups, &g);
         let data = match (&x.data, &w.data) {
-            (Data::Int(a), Data::Int(b)) => Data::Int(convolve(a, b, &x.shape, &w.shape, self.groups, &g)),
+            (Data::Int(_), Data::Int(_)) => Data::Int(y.into_iter().map(|sum| sum as i64).collect()),
             _ => {
-                let mut y = convolve(&x.reals(), &w.reals(), &x.shape, &w.shape, self.groups, &g);
                 let area = g.output[0] * g.output[1];
                 self.fused.apply(&mut y, inputs, |i| i / area % w.shape[0]);
                 Data::Real(y)
@@ -100,11 +101,11 @@ impl Operator for Conv {
 
 /// The sums alone, without bias. Each output map is the sum of its channels' shifted planes, one tap after the other:
 /// every output adds up its products in the order channel, line, column.
-fn convolve<T: Number>(x: &[T], w: &[T], xs: &Shape, ws: &Shape, groups: usize, g: &Geometry) -> Vec<T> {
+fn convolve(x: &[f64], w: &[f64], xs: &Shape, ws: &Shape, groups: usize, g: &Geometry) -> Vec<f64> {
     let (channels, plane) = (xs[1], xs[2] * xs[3]);
     let (maps, depth, taps) = (ws[0], ws[1], ws[2] * ws[3]);
     let area = g.output[0] * g.output[1];
-    let mut y = vec![T::ZERO; xs[0] * maps * area];
+    let mut y = vec![0.0; xs[0] * maps * area];
     y.par_chunks_mut(area.max(1)).enumerate().for_each(|(map, y)| {
         let (n, m) = (map / maps, map % maps);
         let first = n * channels + m / (maps / groups) * depth;
@@ -119,7 +120,7 @@ fn convolve<T: Number>(x: &[T], w: &[T], xs: &Shape, ws: &Shape, groups: usize, 
 }
 
 /// Adds `x` times `w` to an output plane, where `x` lies under it at kernel position `tap`.
-fn add_plane<T: Number>(y: &mut [T], x: &[T], w: T, tap: [usize; 2], g: &Geometry) {
+fn add_plane(y: &mut [f64], x: &[f64], w: f64, tap: [usize; 2], g: &Geometry) {
     let columns: Vec<usize> = (0..g.output[1]).filter(|&o| g.source(1, o, tap[1]).is_some()).collect();
     let (Some(&from), Some(&to)) = (columns.first(), columns.last()) else { return };
     let Some(left) = g.source(1, from, tap[1]) else { return };
@@ -128,8 +129,8 @@ fn add_plane<T: Number>(y: &mut [T], x: &[T], w: T, tap: [usize; 2], g: &Geometr
         let x = &x[line * g.input[1] + left..(line + 1) * g.input[1]];
         let y = &mut y[from..=to];
         match g.strides[1] {
-            1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y = *y + x * w),
-            stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y = *y + x * w),
+            1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y += x * w),
+            stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += x * w),
         }
     }
 }
