@@ -105,7 +105,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  quantize list methods\n  quantize list codes --json")]
     List(List),
     /// Say what this machine can do: instruction sets, GPUs, memory
-    Doctor(Json),
+    Doctor(Doctor),
     /// Print the JSON Schema of configurations, for editors, or the reference of all keys
     #[command(
         after_help = "Examples:\n  quantize schema > quantize.schema.json\n  quantize schema --markdown > docs/configuration.md"
@@ -222,8 +222,19 @@ pub enum TableName {
     Codes,
 }
 
+/// What `doctor` shall find out.
+#[derive(Args, Debug, Clone)]
+pub struct Doctor {
+    /// Also measure what the inner products of each instruction set reach; takes a second
+    #[arg(long)]
+    pub measure: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub json: Json,
+}
+
 /// Arguments of commands that have no others.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub struct Json {
     /// Print JSON
     #[arg(long)]

@@ -1,23 +1,26 @@
 //! `quantize doctor`: what this machine can do, and what is missing for what.
 
 use crate::base::{Result, machine};
-use crate::cli::args::Json;
+use crate::cli::args::Doctor;
 use crate::cli::page::{Cell, Page, Table};
 use crate::cli::print;
-use crate::device::cpu::Isa;
 use crate::device::cpu::isa::amx;
+use crate::device::cpu::{Isa, peak};
 use crate::device::cuda::probe::gpus;
 use std::fs::read_to_string;
 use std::io::Write;
 
 /// Prints what was found.
-pub fn run(args: &Json, out: &mut dyn Write) -> Result<()> {
+pub fn run(args: &Doctor, out: &mut dyn Write) -> Result<()> {
     let mut page = Page::default();
     page.fact("quantize", env!("CARGO_PKG_VERSION"));
     hardware(&mut page);
     instruction_sets(&mut page);
+    if args.measure {
+        peaks(&mut page);
+    }
     graphics(&mut page);
-    print(out, &page.render(args.json))
+    print(out, &page.render(args.json.json))
 }
 
 fn hardware(page: &mut Page) {
@@ -54,6 +57,21 @@ fn instruction_sets(page: &mut Page) {
             "Without AVX-512 VNNI, INT8 products take several instructions each: expect less gain over FP32.",
         );
     }
+}
+
+/// What the inner products of each instruction set reach, with nothing else to do: the scale for the GMAC/s of `bench
+/// --profile` (two operations each).
+fn peaks(page: &mut Page) {
+    let mut t = Table::new("peaks of one thread", &["name", "INT8 GOP/s", "FP32 GFLOP/s"]);
+    for isa in Isa::ALL.into_iter().filter(|i| i.available()) {
+        let [int8, f32] = peak(isa).map(|p| p / 1e9);
+        t.row([
+            isa.name().into(),
+            Cell::new(format!("{int8:.0}"), int8),
+            Cell::new(format!("{f32:.0}"), f32),
+        ]);
+    }
+    page.table(t);
 }
 
 /// Why an instruction set can be used, or not.

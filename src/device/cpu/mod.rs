@@ -10,7 +10,7 @@ mod run;
 pub mod simd;
 
 pub use isa::Isa;
-pub use kernels::FAMILIES;
+pub use kernels::{FAMILIES, peak};
 
 use super::{Bound, Device, DeviceId, Executor, Problem, Program, Slot, Tactic};
 use crate::base::codes::machine;

@@ -9,6 +9,7 @@
 
 use super::epilogue::{Finish, IntFinish, Target};
 use super::igemm::{Taps, in_order, panels_each, split};
+use super::peak::{fastest, repeats};
 use super::tile::{GROUP, Int8, NR};
 use super::window::Walk;
 use crate::base::{DType, Result};
@@ -355,6 +356,31 @@ impl Kernel for AmxGemm {
             );
         }
     }
+}
+
+/// Operations a second of one thread: two by two tiles from the nearest cache.
+pub fn peak() -> f64 {
+    const STEPS: usize = 8;
+    let steps: [usize; STEPS] = std::array::from_fn(|s| s * STEP);
+    let pixels = vec![1u8; 2 * ROWS * STEPS * STEP];
+    let weights = vec![1i8; STEPS * STEP_WEIGHTS];
+    let x = [pixels.as_ptr(), pixels[ROWS * STEPS * STEP..].as_ptr()];
+    fastest(2 * 2 * ROWS * NR * STEPS * STEP, || {
+        // SAFETY: the caller asks where there is AMX; every row and step lies in the vectors above.
+        unsafe {
+            Avx512::within(
+                #[inline(always)]
+                || {
+                    let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
+                    let tiles = Tiles::new(ROWS);
+                    for _ in 0..repeats() {
+                        tiles.u8(x, STEPS * STEP, &steps, std::hint::black_box(&weights), None, &mut acc);
+                    }
+                    std::hint::black_box(&acc);
+                },
+            );
+        }
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod functions;
 mod igemm;
 mod matmul;
 mod moves;
+mod peak;
 mod plain;
 mod pool;
 mod reduce;
@@ -20,6 +21,8 @@ mod reformat;
 mod rows;
 mod tile;
 mod window;
+
+pub use peak::peak;
 
 /// The table of families, in the order in which a tuner meets them.
 pub static FAMILIES: &[&dyn Family] = &[
