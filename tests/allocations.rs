@@ -102,7 +102,7 @@ fn engine(mut g: Graph, int8: bool) {
     quant::unify(&g, &mut codings, &mut ranges);
     let all: Vec<_> = codings.iter().zip(&ranges).map(|(c, r)| Some(params((*c)?, (*r)?))).collect();
     quant::annotate(&mut g, &all);
-    let mut tuner = Tuner::new(&cpu, TimingCache::default(), None).unchecked();
+    let mut tuner = Tuner::new(&cpu, TimingCache::default(), None).in_order();
     let settings = Settings { max_batch: 4, stage: "" };
     let e = build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
     assert_eq!(e.plan.steps.iter().any(|s| s.is_int8()), int8);
