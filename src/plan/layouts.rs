@@ -1,6 +1,6 @@
 //! In which order the axes of each value lie in memory.
 //!
-//! Convolutions and poolings want channels last; what works element by element, and what only moves, takes what
+//! Convolutions, poolings and interpolations want channels last; what works element by element, and what only moves, takes what
 //! comes; everything else wants the order of its shape. Conversions stand where the two meet.
 
 use crate::device::Layout;
@@ -25,6 +25,7 @@ pub fn wish(op: &Op, inputs: &[Fact], output: &Fact) -> Wish {
     let image = output.shape.rank() == 4;
     match op {
         Op::Conv(_) | Op::Pool(_) => Wish::ChannelsLast,
+        Op::Resize(r) if image && r.nearest.is_none() => Wish::ChannelsLast,
         Op::Unary(_) if image => Wish::Same,
         // an operand of lower rank or with one pixel is the same bytes either way
         Op::Binary(_) if image && inputs.iter().all(|i| broadcasts_alike(i, output)) => Wish::Same,

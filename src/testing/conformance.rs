@@ -226,7 +226,10 @@ fn sums(case: &Case) -> (bool, usize) {
         Some(Op::Conv(_)) => (true, p.inputs[1].shape[1..].iter().product()),
         Some(Op::Linear(_) | Op::MatMul(_)) => (true, x[x.rank() - 1]),
         Some(Op::Pool(_)) => (true, x[2] * x[3]),
-        Some(Op::Reduce(r)) => (r.f != ReduceFn::Min && r.f != ReduceFn::Max, x.numel() / y.numel().max(1)),
+        Some(Op::Reduce(r)) => {
+            let other = matches!(r.f, ReduceFn::Min | ReduceFn::Max | ReduceFn::LogSum | ReduceFn::LogSumExp);
+            (!other, x.numel() / y.numel().max(1))
+        }
         Some(Op::Binary(b)) => (matches!(b.f, BinaryFn::Add | BinaryFn::Mul), 1),
         Some(Op::Softmax(_) | Op::LayerNorm(_) | Op::GroupNorm(_)) => (false, x.numel()),
         _ => (false, 1),

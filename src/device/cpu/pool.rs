@@ -21,6 +21,8 @@ unsafe impl Send for Job {}
 struct State {
     /// What is to be done; `None` as soon as no task is left to be claimed.
     job: Option<Job>,
+    /// Workers that have started.
+    started: usize,
     /// Workers that wait for [`Shared::start`].
     asleep: usize,
     /// Does the caller wait for [`Shared::done`]?
@@ -72,6 +74,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 job: None,
+                started: 0,
                 asleep: 0,
                 caller_waits: false,
                 panicked: false,
@@ -90,7 +93,13 @@ impl Pool {
                 .spawn(move || work(&shared, worker))
         };
         // a machine that gives us fewer threads gets slower, not broken
-        let threads = (1..workers).map_while(|w| spawn(w).ok()).collect();
+        let threads: Vec<_> = (1..workers).map_while(|w| spawn(w).ok()).collect();
+        // a thread allocates when it starts, which is not to happen during a run
+        let mut s = shared.lock();
+        while s.started < threads.len() {
+            s = shared.done.wait(s).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(s);
         Pool { shared, threads }
     }
 
@@ -158,6 +167,8 @@ fn claim(shared: &Shared, task: &Task, count: usize, worker: usize) {
 }
 
 fn work(shared: &Shared, worker: usize) {
+    shared.lock().started += 1;
+    shared.done.notify_all();
     let mut seen = 0;
     loop {
         spin(|| shared.epoch.load(Ordering::Acquire) != seen);

@@ -76,12 +76,18 @@ impl Operator for ArgMax {
 }
 
 impl ArgMax {
-    fn search<T: Copy + PartialOrd>(&self, v: &[T], [outer, n, inner]: [usize; 3]) -> Vec<i64> {
+    /// The index of the extreme of these numbers.
+    pub fn best(&self, v: &[f64]) -> i64 {
+        self.first_of(v.len(), |k| v[k])
+    }
+
+    fn first_of<T: PartialOrd>(&self, n: usize, at: impl Fn(usize) -> T) -> i64 {
         let better = |a: T, b: T| if self.min { a < b } else { a > b } || (self.last && a == b);
-        let best = |o: usize, i: usize| {
-            let at = |k: usize| v[(o * n + k) * inner + i];
-            (1..n).fold(0, |best, k| if better(at(k), at(best)) { k } else { best }) as i64
-        };
+        (1..n).fold(0, |best, k| if better(at(k), at(best)) { k } else { best }) as i64
+    }
+
+    fn search<T: Copy + PartialOrd>(&self, v: &[T], [outer, n, inner]: [usize; 3]) -> Vec<i64> {
+        let best = |o: usize, i: usize| self.first_of(n, |k| v[(o * n + k) * inner + i]);
         (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))).map(|(o, i)| best(o, i)).collect()
     }
 }

@@ -17,6 +17,13 @@ pub struct Lrn {
     pub bias: f32,
 }
 
+impl Lrn {
+    /// The channels, of so many, whose squares count for channel `c`. An even size reaches one further ahead.
+    pub fn neighbours(&self, c: usize, channels: usize) -> std::ops::RangeInclusive<usize> {
+        c.saturating_sub((self.size - 1) / 2)..=c.saturating_add(self.size / 2).min(channels - 1)
+    }
+}
+
 impl Operator for Lrn {
     const KINDS: &'static [&'static str] = &["LRN"];
 
@@ -55,10 +62,7 @@ impl Operator for Lrn {
         let [_, channels, area] = around(&inputs[0].shape, 1);
         let y = (0..x.len()).map(|i| {
             let c = i / area % channels;
-            // an even size reaches one further ahead
-            let first = c.saturating_sub((self.size - 1) / 2);
-            let last = c.saturating_add(self.size / 2).min(channels - 1);
-            let sum: f64 = (first..=last).map(|k| x[i + k * area - c * area].powi(2)).sum();
+            let sum: f64 = self.neighbours(c, channels).map(|k| x[i + k * area - c * area].powi(2)).sum();
             let base = f64::from(self.bias) + f64::from(self.alpha) / self.size as f64 * sum;
             x[i] / base.powf(f64::from(self.beta))
         });

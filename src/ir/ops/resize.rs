@@ -86,6 +86,15 @@ pub struct Resize {
     pub axes: Vec<i64>,
 }
 
+/// What the elements along an axis of the output are made of.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Taps {
+    /// Of the input's element with the same index.
+    Same,
+    /// For each, the two elements of the input that it lies between, and the weight of the second.
+    Between(Vec<(usize, usize, f64)>),
+}
+
 /// Resizing of one axis.
 #[derive(Clone, Copy, Debug)]
 struct Line {
@@ -125,6 +134,15 @@ impl Resize {
             }
         }
         Ok(lines)
+    }
+
+    /// For each axis of an input of this shape, what the output's elements along it are made of.
+    pub fn taps(&self, x: &Shape) -> Check<Vec<Taps>> {
+        let taps = |l: &Line| match l.input == l.output && l.scale == 1.0 {
+            true => Taps::Same,
+            false => Taps::Between((0..l.output).map(|o| self.between(o, l)).collect()),
+        };
+        Ok(self.lines(x)?.iter().map(taps).collect())
     }
 
     /// The place in the input of output element `o`.

@@ -4,13 +4,13 @@ use super::{Case, F32, Rng, calibrated};
 use crate::base::quant::Activation;
 use crate::base::{DType, Shape};
 use crate::device::{Layout, Numerics, Operand, Problem, Work};
-use crate::ir::ops::{Binary, BinaryFn, Fused, Unary, UnaryFn};
+use crate::ir::ops::{Binary, BinaryFn, Cast, Fused, Unary, UnaryFn, Where};
 
 const NHWC: Layout = Layout::ChannelsLast;
 const INT8: [DType; 2] = [DType::U8, DType::I8];
 
 pub fn cases(rng: &mut Rng) -> Vec<Case> {
-    [unary(rng), tables(rng), pairs(rng), combinations(rng), conversions(rng)].concat()
+    [unary(rng), tables(rng), pairs(rng), mixed(rng), combinations(rng), conversions(rng)].concat()
 }
 
 fn unary(rng: &mut Rng) -> Vec<Case> {
@@ -93,6 +93,59 @@ fn pairs(rng: &mut Rng) -> Vec<Case> {
     for n in [1, 40_000] {
         let inputs = vec![Operand::new(DType::F32, [1, n].into(), Layout::Plain); 2];
         cases.extend(Case::new(rng, Binary::new(BinaryFn::Div), inputs, F32, Numerics::Float));
+    }
+    cases
+}
+
+/// Types other than f32, and from one type to another: casts, comparisons, choices, arithmetic of integers.
+fn mixed(rng: &mut Rng) -> Vec<Case> {
+    use BinaryFn::*;
+    const WIDE: [DType; 7] =
+        [DType::F32, DType::F16, DType::BF16, DType::F64, DType::I32, DType::I64, DType::Bool];
+    let mut cases = Vec::new();
+    for (from, to) in WIDE.into_iter().flat_map(|a| WIDE.map(|b| (a, b))) {
+        for shape in [vec![1, 5, 3, 4], vec![1, 20_000]] {
+            let x = vec![Operand::new(from, shape.into(), NHWC)];
+            cases.extend(Case::new(rng, Cast { to }, x, (to, NHWC), Numerics::Float));
+        }
+    }
+    let image = Shape::from([1, 5, 3, 4]);
+    for (other, layout) in [
+        (vec![1, 5, 3, 4], NHWC),
+        (vec![5, 1, 1], NHWC),
+        (vec![], Layout::Plain),
+        (vec![3, 1], Layout::Plain),
+    ] {
+        for constant in [true, false] {
+            let beside = |dtype| match constant {
+                true => Operand::constant(dtype, Shape::new(&other)),
+                false => Operand::new(dtype, Shape::new(&other), layout),
+            };
+            let x = |dtype| Operand::new(dtype, image.clone(), layout);
+            for f in [Equal, Less, LessOrEqual, Greater, GreaterOrEqual, And, Or] {
+                let of =
+                    if matches!(f, And | Or) { DType::Bool } else { rng.pick(&[DType::F32, DType::I64]) };
+                let inputs = vec![x(of), beside(of)];
+                cases.extend(Case::new(rng, Binary::new(f), inputs, (DType::Bool, layout), Numerics::Float));
+            }
+            for (f, of) in
+                [Add, Sub, Mul, Div, Mod, Max].into_iter().flat_map(|f| [(f, DType::I64), (f, DType::I32)])
+            {
+                let inputs = vec![x(of), beside(of)];
+                cases.extend(Case::new(rng, Binary::new(f), inputs, (of, layout), Numerics::Float));
+            }
+            for of in [DType::F32, DType::I64] {
+                for inputs in
+                    [vec![x(DType::Bool), beside(of), x(of)], vec![beside(DType::Bool), x(of), beside(of)]]
+                {
+                    cases.extend(Case::new(rng, Where, inputs, (of, layout), Numerics::Float));
+                }
+            }
+        }
+        for (f, of) in [(UnaryFn::Not, DType::Bool), (UnaryFn::Abs, DType::I64), (UnaryFn::Neg, DType::I32)] {
+            let x = vec![Operand::new(of, image.clone(), layout)];
+            cases.extend(Case::new(rng, Unary { f }, x, (of, layout), Numerics::Float));
+        }
     }
     cases
 }

@@ -11,7 +11,7 @@ use crate::base::quant::{QuantParams, Range, Scale};
 use crate::base::random::SplitMix64;
 use crate::base::{DType, Tensor};
 use crate::device::{Layout, Numerics, Operand, Problem, Work};
-use crate::ir::{Fact, Op};
+use crate::ir::{Array, Fact, Op};
 
 /// Images of a case.
 pub const IMAGES: usize = 3;
@@ -124,7 +124,13 @@ impl Rng {
                 let v = ints(self, [lowest as u8, 127]).into_iter().map(|b| (b as i8).max(lowest));
                 Tensor::new(s, &v.collect::<Vec<_>>())
             }
-            dtype => Tensor::zeros(dtype, s),
+            DType::Bool => {
+                let bits: Vec<u8> = (0..n).map(|_| self.below(2) as u8).collect();
+                Tensor::from_bytes(o.dtype, s.clone(), &bits).unwrap_or_else(|| Tensor::zeros(o.dtype, s))
+            }
+            DType::I32 => Tensor::new(s, &(0..n).map(|_| self.below(9) as i32 - 4).collect::<Vec<_>>()),
+            DType::I64 => Tensor::new(s, &(0..n).map(|_| self.below(9) as i64 - 4).collect::<Vec<_>>()),
+            dtype => Array::int(s, (0..n).map(|_| self.below(9) as i64 - 4).collect()).to_tensor(dtype),
         }
     }
 

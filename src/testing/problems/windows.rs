@@ -1,8 +1,10 @@
-//! Poolings: maximum and mean, over windows and whole images, with padding, dilation and `ceil_mode`.
+//! Poolings: maximum and mean, over windows and whole images, with padding, dilation and `ceil_mode`. Images of
+//! another size, interpolated.
 
 use super::{Case, Rng};
-use crate::base::DType;
+use crate::base::{DType, Shape};
 use crate::device::{Layout, Numerics, Operand};
+use crate::ir::ops::resize::{Coordinates, Extent, Resize};
 use crate::ir::ops::{Pads, Pool, PoolFn, Window};
 
 pub fn cases(rng: &mut Rng) -> Vec<Case> {
@@ -27,6 +29,33 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
                         cases.extend(case(rng, Pool { f, window: window.clone() }, channels, size, x));
                     }
                 }
+            }
+        }
+    }
+    [cases, interpolations(rng)].concat()
+}
+
+fn interpolations(rng: &mut Rng) -> Vec<Case> {
+    use Coordinates::*;
+    let mut cases = Vec::new();
+    let sizes: [(&[usize], &[usize]); 9] = [
+        (&[1, 3, 4, 5], &[1, 3, 8, 10]),
+        (&[1, 65, 7, 3], &[1, 65, 9, 3]),
+        (&[1, 3, 9, 8], &[1, 3, 4, 1]),
+        (&[1, 1, 5, 5], &[1, 1, 11, 3]),
+        (&[1, 2, 150, 10], &[1, 2, 300, 30]),
+        (&[1, 3, 4, 5], &[1, 6, 4, 10]),
+        (&[1, 6, 7], &[1, 6, 20]),
+        (&[1, 2, 3, 4, 5], &[1, 2, 5, 4, 7]),
+        (&[1, 4, 1, 1], &[1, 4, 6, 5]),
+    ];
+    for (from, to) in sizes {
+        for coordinates in [HalfPixel, PytorchHalfPixel, AlignCorners, Asymmetric] {
+            for layout in [Layout::Plain, Layout::ChannelsLast] {
+                let op =
+                    Resize { nearest: None, coordinates, extent: Extent::Sizes(to.to_vec()), axes: vec![] };
+                let x = vec![Operand::new(DType::F32, Shape::new(from), layout)];
+                cases.extend(Case::new(rng, op, x, (DType::F32, layout), Numerics::Float));
             }
         }
     }

@@ -197,7 +197,7 @@ enum From {
 }
 
 /// How an operand is read in the order in which the output lies in memory.
-enum Order {
+pub enum Order {
     /// Element for element.
     Same,
     /// One number.
@@ -209,7 +209,8 @@ enum Order {
 }
 
 impl Order {
-    fn of(o: &Operand, out: &Operand) -> Order {
+    /// How `o`, broadcast to the shape of `out`, is read.
+    pub fn of(o: &Operand, out: &Operand) -> Order {
         if o.shape.numel() == 1 {
             return Order::Scalar;
         }
@@ -224,8 +225,9 @@ impl Order {
         }
     }
 
+    /// The place in memory of what stands beside the output's place `i`.
     #[inline(always)]
-    fn at(&self, i: usize) -> usize {
+    pub fn at(&self, i: usize) -> usize {
         match self {
             Order::Same => i,
             Order::Scalar => 0,

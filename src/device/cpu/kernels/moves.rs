@@ -7,7 +7,7 @@ use crate::base::{DType, Diagnostic, Result, Tensor};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem};
-use crate::ir::ops::Role;
+use crate::ir::ops::{Pad, PadMode, Role};
 use crate::ir::{Array, Op};
 use bytemuck::Pod;
 
@@ -37,6 +37,7 @@ impl Family for Move {
                 moved.iter().all(|o| types(o)) && types(&p.outputs[0])
                     || int8 && (p.outputs[0].dtype.is_int8() || p.outputs[0].dtype == DType::F32)
             }
+            _ if padding(p).is_some() => moved[0].dtype == DType::F32 && p.outputs.iter().all(types),
             _ => false,
         };
         if fits && small { vec!["index"] } else { vec![] }
@@ -55,7 +56,7 @@ impl Family for Move {
             return broken("it has no scales");
         }
         if rescale.is_none()
-            && let Some(copies) = Copies::of(&indices, p.outputs[0].dtype.size())
+            && let Some(copies) = Copies::of(&indices, p.outputs[0].dtype.size(), fill(p))
         {
             return Ok(Box::new(copies));
         }
@@ -63,6 +64,7 @@ impl Family for Move {
             starts: starts(&indices),
             indices,
             size: p.outputs[0].dtype.size(),
+            fill: fill(p),
             rescale,
             signed: p.activations().map(|o| o.dtype == DType::I8).collect(),
         }))
@@ -80,6 +82,21 @@ fn moves(p: &Problem) -> bool {
     !matches!(p.op(), Some(Op::Pool(_) | Op::Reduce(_)))
 }
 
+/// The constant other than 0 that the operator pads with, if it does.
+fn padding(p: &Problem) -> Option<f32> {
+    match p.op() {
+        Some(Op::Pad(Pad { mode: PadMode::Constant(value), .. })) if *value != 0.0 => Some(*value),
+        _ => None,
+    }
+}
+
+/// The bytes of an element that comes from no input; elements of smaller types have the first of them.
+fn fill(p: &Problem) -> [u8; 8] {
+    let mut fill = [0; 8];
+    fill[..4].copy_from_slice(&padding(p).unwrap_or(0.0).to_le_bytes());
+    fill
+}
+
 /// For each output, for each place in memory: input and place in it. `None` where the operator refuses.
 fn indices(step: &Bound) -> Option<Vec<Vec<u32>>> {
     let p = &step.problem;
@@ -95,7 +112,12 @@ fn indices(step: &Bound) -> Option<Vec<Vec<u32>>> {
         Some(a)
     };
     let inputs = p.inputs.iter().map(numbered).collect::<Option<Vec<_>>>()?;
-    let moved = p.op()?.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
+    let op = match p.op()? {
+        // a constant is no number of an element
+        Op::Pad(pad) if padding(p).is_some() => Pad { mode: PadMode::Constant(0.0), ..pad.clone() }.into(),
+        op => op.clone(),
+    };
+    let moved = op.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
     let output = |(o, a): (&Operand, Array)| {
         let mut indices = vec![NOWHERE; o.shape.numel()];
         for (i, from) in a.ints().into_iter().enumerate() {
@@ -122,6 +144,8 @@ struct Copies {
     tasks: Vec<usize>,
     /// Bytes of an element.
     size: usize,
+    /// What padding is filled with.
+    fill: [u8; 8],
 }
 
 /// Elements in a row, of one output and of one input or of padding.
@@ -139,8 +163,8 @@ const RUN: usize = 8;
 
 impl Copies {
     /// The runs of these indices, unless they are short.
-    fn of(indices: &[Vec<u32>], size: usize) -> Option<Self> {
-        let mut copies = Copies { runs: Vec::new(), tasks: vec![0], size };
+    fn of(indices: &[Vec<u32>], size: usize, fill: [u8; 8]) -> Option<Self> {
+        let mut copies = Copies { runs: Vec::new(), tasks: vec![0], size, fill };
         for (output, indices) in indices.iter().enumerate() {
             for (task, block) in indices.chunks(BLOCK).enumerate() {
                 let mut to = task * BLOCK;
@@ -172,7 +196,9 @@ impl Kernel for Copies {
             // SAFETY: runs do not overlap.
             let y = unsafe { io.output::<u8>(r.output as usize, image, to..to + len) };
             match r.from {
-                NOWHERE => y.fill(0),
+                NOWHERE => {
+                    y.chunks_exact_mut(self.size).for_each(|y| y.copy_from_slice(&self.fill[..self.size]));
+                }
                 from => {
                     let at = (from & ((1 << SHIFT) - 1)) as usize * self.size;
                     y.copy_from_slice(&io.input::<u8>((from >> SHIFT) as usize, image)[at..at + len]);
@@ -188,6 +214,8 @@ struct Gather {
     starts: Vec<usize>,
     /// Bytes of an element.
     size: usize,
+    /// What padding is filled with, unless it is rescaled.
+    fill: [u8; 8],
     rescale: Option<(Vec<(f32, i32)>, Output)>,
     /// Is this input s8?
     signed: Vec<bool>,
@@ -210,12 +238,12 @@ impl Gather {
     }
 
     fn copy<T: Pod>(&self, io: &Io, image: usize, task: usize) {
-        let zero = bytemuck::Zeroable::zeroed();
+        let fill: T = bytemuck::pod_read_unaligned(&self.fill[..size_of::<T>()]);
         if self.signed.len() > 1 {
-            return self.each(io, image, task, zero, |n, at| io.input::<T>(n, image)[at]);
+            return self.each(io, image, task, fill, |n, at| io.input::<T>(n, image)[at]);
         }
         let x = io.input::<T>(0, image);
-        self.each(io, image, task, zero, |_, at| x[at]);
+        self.each(io, image, task, fill, |_, at| x[at]);
     }
 }
 

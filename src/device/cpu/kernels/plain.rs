@@ -1,4 +1,5 @@
 //! Any float operator by its definition, in f64: what has no kernel of its own still runs, slowly, and allocates.
+//! `tests/allocations.rs` says what falls to it.
 
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result, Tensor};
