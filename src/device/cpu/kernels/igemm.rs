@@ -155,6 +155,12 @@ fn bytes<T: bytemuck::Pod>(v: &[T]) -> Vec<u8> {
     bytemuck::cast_slice(v).to_vec()
 }
 
+/// The accumulators of a tile, of one register of channels or of two.
+struct Sums<S: Simd> {
+    one: [[S::I; 1]; MR],
+    two: [[S::I; 2]; MR],
+}
+
 struct Implicit<S, P: Product, F> {
     walk: Walk,
     panels: Constant<P::Weight>,
@@ -224,11 +230,11 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         let pixels = lines.len() * self.walk.g.output[1];
         let tile_rows = pixels.div_ceil(pixels.div_ceil(S::ROWS).max(1)).max(1);
         // SAFETY: the caller's promise.
-        let mut acc = unsafe { ([[S::splat(0)]; MR], [[S::splat(0); 2]; MR]) };
+        let mut sums = unsafe { Sums::<S> { one: [[S::splat(0)]; MR], two: [[S::splat(0); 2]; MR] } };
         let tiles = (0..pixels).step_by(tile_rows).map(|first| first..(first + tile_rows).min(pixels));
         for (panel, tile) in in_order(panels, tiles, self.panel_len() * size_of::<P::Weight>()) {
             // SAFETY: the caller's promise.
-            unsafe { self.cell(to, lines.start, panel, tile, base, &mut acc) };
+            unsafe { self.cell(to, lines.start, panel, tile, base, &mut sums) };
         }
     }
 
@@ -249,7 +255,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         panel: usize,
         pixels: Range<usize>,
         base: *const u8,
-        (one, two): &mut ([[S::I; 1]; MR], [[S::I; 2]; MR]),
+        sums: &mut Sums<S>,
     ) {
         let (walk, each) = (&self.walk, panels_each(&self.walk));
         let (group, map) = (panel / each, panel % each * NR);
@@ -270,8 +276,8 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
                     start: self.finish.start(block.channel),
                 };
                 match channels > S::LANES {
-                    true => self.one(to, reach, rows, block, two),
-                    false => self.one(to, reach, rows, block, one),
+                    true => self.one(to, reach, rows, block, &mut sums.two),
+                    false => self.one(to, reach, rows, block, &mut sums.one),
                 }
             }
         }
