@@ -43,7 +43,8 @@ impl Finals<'_> {
     ) -> Result<Winners> {
         let throughout = |name: &'static str| mixed.keys().map(|tensor| (tensor.clone(), name)).collect();
         let mut finalists: Vec<Winners> = vec![mixed.clone()];
-        finalists.extend(METHODS.iter().map(|m| throughout(m.name())));
+        let bounded = || METHODS.iter().filter(|m| m.is_bounded()).map(|m| m.name());
+        finalists.extend(bounded().map(throughout));
         monitor.stage("compare networks", "images", held_out.len());
         let engines = finalists.iter().map(|w| self.engine(w)).collect::<Result<Vec<_>>>()?;
         let mut sessions = engines.iter().map(Session::on_host).collect::<Result<Vec<_>>>()?;
@@ -62,7 +63,7 @@ impl Finals<'_> {
             }
             monitor.advance(1);
         }
-        for (w, loss) in std::iter::once("mixed").chain(METHODS.iter().map(|m| m.name())).zip(&losses) {
+        for (w, loss) in std::iter::once("mixed").chain(bounded()).zip(&losses) {
             tracing::info!(
                 "methods {w}: loss {:.5} on held-out samples",
                 loss / held_out.len().max(1) as f64

@@ -82,7 +82,7 @@ fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec
 /// Digest of everything about a graph, beside the model and the statistics, that the contest depends on: a cache with
 /// another one has winners of another contest.
 pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
-    let mut text = String::from("tensor by tensor, then whole networks\n");
+    let mut text = String::from("tensor by tensor, then whole networks, of bounded methods\n");
     for m in METHODS {
         text += &format!("method {}\n", m.name());
     }
@@ -102,7 +102,7 @@ fn contests(g: &Graph, codings: &[Option<Coding>], cache: &Cache, options: &Opti
         let entry = cache.tensors.get(&g.value(v).name)?;
         let kept = entry.stats.kept();
         let mut candidates: Vec<(Vec<&'static str>, QuantParams)> = Vec::new();
-        for m in METHODS {
+        for m in METHODS.iter().filter(|m| m.is_bounded()) {
             let q = params(coding, range_of(&kept, *m, coding, options));
             match candidates.iter_mut().find(|(_, known)| *known == q) {
                 Some((names, _)) => names.push(m.name()),

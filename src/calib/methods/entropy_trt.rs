@@ -17,6 +17,10 @@ impl Method for EntropyTrt {
         "the least Kullback-Leibler divergence among all thresholds, as NVIDIA's tools search it; for comparison"
     }
 
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
     fn amax(&self, m: &Magnitudes, levels: Levels, _: &Options) -> f32 {
         let search = Divergence::of(&first_bin_replaced(m));
         m.border(search.best(levels.codes(), EmptyBins::Nothing, 1.0).0)

@@ -34,6 +34,12 @@ pub trait Method: Sync {
     /// What it does, in a line.
     fn doc(&self) -> &'static str;
 
+    /// May `auto` choose it? Not a method that clips without a bound: held-out samples of calibration data are too few to
+    /// show what such a threshold does to the rare tensors that need their whole range.
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
     /// The threshold: above 0 and at most `m.max` where there is a magnitude above 0, which the caller sees to.
     fn amax(&self, m: &Magnitudes, levels: Levels, options: &Options) -> f32;
 }
