@@ -51,6 +51,26 @@ pub fn candidates(g: &Graph, codings: &[Option<Coding>], cache: &mut Cache, opti
 /// asked for 8 bits).
 pub type Winners = BTreeMap<String, &'static str>;
 
+/// The method that won a tensor.
+pub fn winner(winners: &Winners, tensor: &str) -> &'static str {
+    winners.get(tensor).copied().unwrap_or("minmax")
+}
+
+/// The ranges that `of` gives for tensors (by name, as they are coded), one for each group that shares a scale. Tensors
+/// with a scale of the model's own (Q/DQ) have none.
+pub fn unified(
+    g: &Graph,
+    codings: &mut [Option<Coding>],
+    of: impl Fn(&str, Coding) -> Option<Range>,
+) -> Vec<Option<Range>> {
+    let mut ranges: Vec<Option<Range>> = vec![None; g.value_count()];
+    for v in g.live_values().into_iter().filter(|&v| g.value(v).quant.is_none()) {
+        ranges[v.index()] = codings[v.index()].and_then(|coding| of(&g.value(v).name, coding));
+    }
+    quant::unify(g, codings, &mut ranges);
+    ranges
+}
+
 /// Chooses, unifies and writes [`Chosen`] into the cache. The graph must have precisions.
 pub fn choose(
     g: &Graph,
@@ -61,18 +81,10 @@ pub fn choose(
 ) {
     let name_of = |v: &str| match method {
         MethodName::One(m) => m.name(),
-        MethodName::Auto => winners.get(v).copied().unwrap_or("minmax"),
+        MethodName::Auto => winner(winners, v),
     };
-    let mut ranges: Vec<Option<Range>> = vec![None; g.value_count()];
-    for v in g.live_values() {
-        let value = g.value(v);
-        if value.quant.is_some() {
-            continue; // the model's own Q/DQ scale
-        }
-        let entry = cache.tensors.get(&value.name);
-        ranges[v.index()] = entry.and_then(|e| e.candidates.get(name_of(&value.name))).map(|c| c.range);
-    }
-    quant::unify(g, &mut codings, &mut ranges);
+    let candidate = |name: &str, _| Some(cache.tensors.get(name)?.candidates.get(name_of(name))?.range);
+    let ranges = unified(g, &mut codings, candidate);
     for v in g.live_values() {
         let value = g.value(v);
         let (Some(range), Some(coding)) = (ranges[v.index()], codings[v.index()]) else { continue };

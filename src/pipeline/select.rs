@@ -2,7 +2,7 @@
 //! on held-out calibration samples (every fifth, left out of the statistics that the thresholds come from here). The
 //! mixture then competes with each method used throughout, in [`super::finals`].
 
-use super::finals::Finals;
+use super::finals::{Answer, Finals};
 use super::fp32::small_engine;
 use super::ranges::{Winners, range_of};
 use super::taps::Collect;
@@ -50,7 +50,8 @@ pub fn select(
     let held_out: Vec<usize> = (0..dataset.len()).filter(|&i| is_held_out(i)).take(MOST).collect();
     monitor.stage("choose methods", "images", held_out.len());
     let engines = readers(g, &contests)?;
-    for &i in &held_out {
+    let mut answers: Vec<(usize, Answer)> = Vec::new();
+    for i in held_out {
         monitor.check()?;
         let Ok(sample) = dataset.load(i, preprocess) else { continue }; // skipped before, skipped now
         session.input_mut(0, 1).copy_from_slice(&sample.values);
@@ -58,12 +59,14 @@ pub fn select(
         collect.input(0, &sample.values);
         session.step(1, Some(&mut collect))?;
         let values = collect.values;
+        answers
+            .push((i, (0..session.outputs().len()).map(|o| session.output_slice(o, 1).to_vec()).collect()));
         contests.par_iter_mut().try_for_each(|c| c.add(g, &values, &engines))?;
         monitor.advance(1);
     }
     let mixed: Winners = contests.into_iter().map(|c| c.finish(g, cache)).collect();
     let finals = Finals { graph: g, codings, cache, options, probabilities };
-    finals.best(mixed, session, (dataset, preprocess), &held_out, monitor)
+    finals.best(mixed, &answers, (dataset, preprocess), monitor)
 }
 
 /// The values that have something to choose: how each is coded, and the nodes that read it in 8 bits.

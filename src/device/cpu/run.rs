@@ -4,7 +4,7 @@ use super::pool::Pool;
 use super::{Cpu, Io, Kernel, Place, family};
 use crate::base::codes::machine;
 use crate::base::{Aligned, Diagnostic, Result};
-use crate::device::{Executor, Operand, Program, Slot, Tap};
+use crate::device::{Device, Executor, Operand, Program, Slot, Tap};
 use std::marker::PhantomData;
 use std::time::Instant;
 
@@ -30,9 +30,17 @@ impl Run {
     /// Loads a program: kernels, arena, threads.
     pub fn new(cpu: &Cpu, program: &Program) -> Result<Self> {
         let load = |s: &crate::device::Bound| -> Result<Step> {
+            let family = family(&s.tactic)?;
+            // an engine file says which kernel; that this CPU can run it is ours to know
+            if !family.variants(&s.problem, cpu.isa).contains(&s.tactic.variant.as_str()) {
+                let what = format!("`{}` is no kernel of {} for {}", s.tactic, cpu.id(), s.problem);
+                return Err(
+                    Diagnostic::new(machine::NO_DEVICE, what).help("build the engine again on this machine")
+                );
+            }
             let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.bytes() };
             Ok(Step {
-                kernel: family(&s.tactic)?.load(s, cpu.isa)?,
+                kernel: family.load(s, cpu.isa)?,
                 inputs: s.inputs.iter().zip(s.problem.activations()).map(place).collect(),
                 outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
             })
@@ -116,5 +124,44 @@ impl Scratch {
     unsafe fn of(&self, worker: usize) -> &mut [u8] {
         // SAFETY: the memory holds `each` bytes for every worker; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.base.add(worker * self.each), self.each) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{DType, Shape};
+    use crate::device::cpu::Isa;
+    use crate::device::{Bound, Device, Layout, Numerics, Problem, Tactic, Work};
+
+    /// What a file asks for is no promise: kernels of other instruction sets, or for other problems, are not loaded.
+    #[test]
+    fn only_tactics_that_are_offered_are_loaded() {
+        let cpu = Cpu { isa: Isa::Scalar, threads: 1 };
+        let operand = Operand::new(DType::F32, Shape::new(&[1, 2]), Layout::Plain);
+        let problem = Problem { work: Work::Reformat, inputs: vec![operand.clone()], outputs: vec![operand] };
+        let slot = |offset| Slot { offset, stride: 8 };
+        let load = |tactic: &str| {
+            let step = Bound {
+                problem: problem.clone(),
+                tactic: tactic.parse::<Tactic>().unwrap(),
+                numerics: Numerics::Float,
+                packed: vec![],
+                inputs: vec![slot(0)],
+                outputs: vec![slot(64)],
+            };
+            let program = Program {
+                steps: vec![step],
+                arena: 128,
+                max_batch: 1,
+                inputs: vec![slot(0)],
+                outputs: vec![slot(64)],
+            };
+            cpu.load(&program).err().map(|e| e.code.id)
+        };
+        assert_eq!(load("reformat/scalar"), None);
+        for foreign in ["reformat/avx512-vnni", "igemm/amx", "depthwise/scalar", "nothing/scalar"] {
+            assert_eq!(load(foreign), Some(machine::NO_DEVICE.id), "{foreign}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::ir::attrs::{Attr, Attrs, Check};
 use crate::ir::graph::Fact;
 use crate::ir::ops::Geometry;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Convolution, with what is fused into it.
 #[derive(Clone, PartialEq, Debug)]
@@ -105,6 +106,7 @@ fn convolve(x: &[f64], w: &[f64], xs: &Shape, ws: &Shape, groups: usize, g: &Geo
     let (channels, plane) = (xs[1], xs[2] * xs[3]);
     let (maps, depth, taps) = (ws[0], ws[1], ws[2] * ws[3]);
     let area = g.output[0] * g.output[1];
+    let columns: Vec<_> = (0..ws[3]).map(|j| covered(g, j)).collect();
     let mut y = vec![0.0; xs[0] * maps * area];
     y.par_chunks_mut(area.max(1)).enumerate().for_each(|(map, y)| {
         let (n, m) = (map / maps, map % maps);
@@ -112,22 +114,33 @@ fn convolve(x: &[f64], w: &[f64], xs: &Shape, ws: &Shape, groups: usize, g: &Geo
         for c in 0..depth {
             let x = &x[(first + c) * plane..][..plane];
             for tap in 0..taps {
-                add_plane(y, x, w[(m * depth + c) * taps + tap], [tap / ws[3], tap % ws[3]], g);
+                add_plane(y, x, w[(m * depth + c) * taps + tap], tap / ws[3], &columns[tap % ws[3]], g);
             }
         }
     });
     y
 }
 
-/// Adds `x` times `w` to an output plane, where `x` lies under it at kernel position `tap`.
-fn add_plane(y: &mut [f64], x: &[f64], w: f64, tap: [usize; 2], g: &Geometry) {
-    let columns: Vec<usize> = (0..g.output[1]).filter(|&o| g.source(1, o, tap[1]).is_some()).collect();
-    let (Some(&from), Some(&to)) = (columns.first(), columns.last()) else { return };
-    let Some(left) = g.source(1, from, tap[1]) else { return };
+/// The output columns that kernel column `j` reads something for, and the first input column that it reads.
+fn covered(g: &Geometry, j: usize) -> (Range<usize>, usize) {
+    let mut reading = (0..g.output[1]).filter_map(|o| Some((o, g.source(1, o, j)?)));
+    let Some((from, left)) = reading.next() else { return (0..0, 0) };
+    (from..reading.next_back().map_or(from, |(o, _)| o) + 1, left)
+}
+
+/// Adds `x` times `w` to an output plane, where `x` lies under it at kernel line `i` and these columns.
+fn add_plane(
+    y: &mut [f64],
+    x: &[f64],
+    w: f64,
+    i: usize,
+    (columns, left): &(Range<usize>, usize),
+    g: &Geometry,
+) {
     for (o, y) in y.chunks_exact_mut(g.output[1]).enumerate() {
-        let Some(line) = g.source(0, o, tap[0]) else { continue };
+        let Some(line) = g.source(0, o, i).filter(|_| !columns.is_empty()) else { continue };
         let x = &x[line * g.input[1] + left..(line + 1) * g.input[1]];
-        let y = &mut y[from..=to];
+        let y = &mut y[columns.clone()];
         match g.strides[1] {
             1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y += x * w),
             stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += x * w),

@@ -7,11 +7,11 @@
 //!
 //! Intel, "Intel 64 and IA-32 Architectures Optimization Reference Manual", chapter on AMX.
 
+use super::bands::{Bands, Taps, in_order};
 use super::epilogue::{Finish, IntFinish, Target};
-use super::igemm::{Taps, in_order, panels_each, split};
-use super::peak::{fastest, repeats};
+use super::peak::{REPEATS, fastest};
 use super::tile::{GROUP, Int8, NR};
-use super::window::Walk;
+use super::window::{Fill, Walk};
 use crate::base::{DType, Result};
 use crate::device::Bound;
 use crate::device::cpu::simd::{Avx512, Simd};
@@ -38,19 +38,14 @@ struct Run {
 
 /// The kernel of a step.
 pub struct AmxGemm {
-    walk: Walk,
+    bands: Bands,
     panels: Constant<i8>,
     finish: IntFinish,
-    fill: u8,
     signed: bool,
-    in_place: bool,
     /// Byte offsets of the steps along K.
     steps: Vec<usize>,
     /// Bytes between the pixels of a run.
     stride: usize,
-    line: usize,
-    band: usize,
-    span: usize,
     /// Rows of all tiles.
     rows: usize,
     /// Tiles of bands of so many lines: of a whole band, and of the last.
@@ -65,46 +60,25 @@ impl AmxGemm {
         let walk = Walk::of(&step.problem);
         let finish = IntFinish::of(step, walk.groups, &constant::<i32>(&step.packed, 1)?, 0)?;
         let panels: Constant<i8> = constant(&step.packed, 0)?;
-        let (g, taps) = (walk.g, Taps::of(&walk));
-        let in_place = !walk.is_padded() && taps.len % STEP == 0;
-        let line = walk.inputs * if in_place { g.input[1] } else { walk.columns() };
-        let tap = |t| taps.offset(&walk, line, walk.inputs, t);
-        let steps =
-            (0..taps.count()).flat_map(|t| (0..taps.len).step_by(STEP).map(move |k| tap(t) + k)).collect();
-        let (band, span) = split(&walk, line, panels.len());
-        let last = (g.output[0] - 1) % band + 1;
-        let shape = Shape::best(&walk, band, in_place);
-        let runs = [band, last].map(|lines| (lines, shape.runs(&walk, lines, line, in_place)));
         let zero_point = IntFinish::zero_point(step);
+        let (len, stride) = (Taps::of(&walk).len, walk.g.strides[1] * walk.inputs);
+        let fill = Fill { number: vec![zero_point as u8], flip: 0 };
+        let bands = Bands::new(walk, 1, STEP, fill, ROWS * stride + STEP, panels.len());
+        let last = (bands.walk.g.output[0] - 1) % bands.band + 1;
+        let shape = Shape::best(&bands.walk, bands.band, bands.in_place);
+        let runs = |lines| (lines, shape.runs(&bands.walk, lines, bands.line, bands.in_place));
+        let steps = |tap: usize| (0..len).step_by(STEP).map(move |k| tap + k);
         Ok(Box::new(AmxGemm {
             signed: step.problem.inputs[0].dtype == DType::I8,
-            fill: zero_point as u8,
             from_zero: zero_point == 0,
-            stride: g.strides[1] * walk.inputs,
-            walk,
+            steps: bands.taps().into_iter().flat_map(steps).collect(),
+            rows: shape.rows,
+            runs: [bands.band, last].map(runs),
+            stride,
             panels,
             finish,
-            in_place,
-            steps,
-            line,
-            band,
-            span,
-            rows: shape.rows,
-            runs,
+            bands,
         }))
-    }
-
-    fn bands(&self) -> usize {
-        self.walk.g.output[0].div_ceil(self.band)
-    }
-
-    fn all_panels(&self) -> usize {
-        self.walk.groups * panels_each(&self.walk)
-    }
-
-    /// Bytes that the tiles of so many lines read: garbage after the last pixel included.
-    fn bytes(&self, lines: usize) -> usize {
-        self.walk.lines(lines) * self.line + ROWS * self.stride + STEP
     }
 
     /// # Safety
@@ -112,7 +86,7 @@ impl AmxGemm {
     /// other task has these lines and panels.
     #[inline(always)]
     unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
-        let (walk, each) = (&self.walk, panels_each(&self.walk));
+        let walk = &self.bands.walk;
         let runs = &self.runs[usize::from(lines.len() != self.runs[0].0)].1;
         let panel_len = self.steps.len() * STEP_WEIGHTS;
         // SAFETY: the caller's promise.
@@ -120,7 +94,7 @@ impl AmxGemm {
             let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
             let tiles = Tiles::new(self.rows);
             for (panel, pair) in in_order(panels, runs.chunks(2), panel_len) {
-                let (group, map) = (panel / each, panel % each * NR);
+                let (group, map) = self.bands.channels(panel);
                 let weights = &self.panels[panel * panel_len..][..panel_len];
                 let channels = NR.min(walk.maps() - map);
                 let base = base.add(group * walk.depth());
@@ -320,37 +294,24 @@ impl Tiles {
 
 impl Kernel for AmxGemm {
     fn tasks(&self) -> usize {
-        self.bands() * self.all_panels().div_ceil(self.span)
+        self.bands.tasks()
     }
 
     fn scratch(&self) -> usize {
-        if self.in_place { 0 } else { self.bytes(self.band) }
+        self.bands.scratch()
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
-        let (band, span) = (task % self.bands(), task / self.bands());
-        let lines = band * self.band..((band + 1) * self.band).min(self.walk.g.output[0]);
-        let panels = span * self.span..((span + 1) * self.span).min(self.all_panels());
+        let (lines, panels) = self.bands.task(task);
         let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.walk.outputs };
+        let to = Target { io, image, pitch: self.bands.walk.outputs };
         // SAFETY: `variants` offers AMX where the CPU has it; runs stay within what the lines read (in place) or the
         // copy and what follows it; tasks differ in lines or panels.
         unsafe {
             Avx512::within(
                 #[inline(always)]
                 || {
-                    let base = match self.in_place {
-                        true => {
-                            let first = lines.start * self.walk.g.strides[0] * self.line;
-                            assert!(first + self.walk.lines(lines.len()) * self.line <= x.len());
-                            x[first..].as_ptr()
-                        }
-                        false => {
-                            let copy = &mut scratch[..self.bytes(lines.len())];
-                            self.walk.copy(x, 1, lines.clone(), &[self.fill], 0, copy);
-                            copy.as_ptr()
-                        }
-                    };
+                    let base = self.bands.input(x, lines.clone(), scratch);
                     self.multiply(to, lines.clone(), panels.clone(), base);
                 },
             );
@@ -373,7 +334,7 @@ pub fn peak() -> f64 {
                 || {
                     let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
                     let tiles = Tiles::new(ROWS);
-                    for _ in 0..repeats() {
+                    for _ in 0..REPEATS {
                         tiles.u8(x, STEPS * STEP, &steps, std::hint::black_box(&weights), None, &mut acc);
                     }
                     std::hint::black_box(&acc);
@@ -388,7 +349,7 @@ mod tests {
     use super::*;
     use crate::ir::ops::Geometry;
 
-    /// Every pixel is stored, by a row that reads it, and no run reads beyond what [`AmxGemm::bytes`] allows.
+    /// Every pixel is stored, by a row that reads it, and no run reads beyond a copy's slack.
     #[test]
     fn runs_cover_every_pixel() {
         for (width, lines, kernel, stride) in [

@@ -7,7 +7,7 @@
 
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
 use super::tile::{F32, Int8, Product};
-use super::window::Walk;
+use super::window::{Fill, Walk};
 use crate::base::{DType, Result, Tensor};
 #[cfg(target_arch = "x86_64")]
 use crate::device::cpu::simd::{Avx2, Avx512, Vnni256};
@@ -97,17 +97,18 @@ impl Family for Depthwise {
         match p.inputs[0].dtype {
             DType::F32 => {
                 let finish = FloatFinish::of(step, 1, walk.outputs)?;
-                let (w, fill) = (constant(&step.packed, 0)?, vec![0; 4]);
+                let (w, fill) = (constant(&step.packed, 0)?, Fill { number: vec![0; 4], flip: 0 });
                 Ok(with_variant!(&step.tactic.variant, S => {
-                    Box::new(SideBySide::<S, F32, _>::new(walk, w, finish, fill, 0))
+                    Box::new(SideBySide::<S, F32, _>::new(walk, w, finish, fill))
                 }))
             }
             dtype => {
                 let flip = if dtype == DType::I8 { 0x80 } else { 0 };
                 let finish = IntFinish::of(step, 1, &constant::<i32>(&step.packed, 1)?, i32::from(flip))?;
-                let (w, fill) = (constant(&step.packed, 0)?, vec![IntFinish::zero_point(step) as u8]);
+                let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
+                let w = constant(&step.packed, 0)?;
                 Ok(with_variant!(&step.tactic.variant, S => {
-                    Box::new(SideBySide::<S, Int8, _>::new(walk, w, finish, fill, flip))
+                    Box::new(SideBySide::<S, Int8, _>::new(walk, w, finish, fill))
                 }))
             }
         }
@@ -117,23 +118,29 @@ impl Family for Depthwise {
 /// Neighbouring outputs whose sums are stored at once.
 const MOST: usize = 8;
 
+/// What [`MOST`] neighbouring outputs read, over one block of channels.
+struct Windows<'a, P: Product> {
+    walk: &'a Walk,
+    /// Where the first output's window starts, with its first channel.
+    x: *const u8,
+    /// Bytes of a line.
+    line: usize,
+    weights: &'a [P::Weight],
+    /// The block's first channel.
+    c: usize,
+    /// What the sums of integers begin with.
+    start: *const u8,
+}
+
 /// A product of pixels by weights, channel by channel, in blocks of four registers of channels.
 trait Channelwise: Product {
-    /// The sums of [`MOST`] neighbouring outputs over the block of channels from `c`; those of integers begin with the
-    /// block's numbers at `start`.
+    /// The sums of each output.
     ///
     /// # Safety
-    /// As for [`Simd`], inside of [`Simd::within`]; the first output's window starts at `x`, in lines of `line` bytes,
-    /// and [`slack`] bytes after the last may be read.
-    unsafe fn sums<S: Simd>(
-        w: &Walk,
-        x: *const u8,
-        line: usize,
-        weights: &[Self::Weight],
-        c: usize,
-        start: *const u8,
-        acc: &mut [[S::I; 4]; MOST],
-    );
+    /// As for [`Simd`], inside of [`Simd::within`]; [`slack`] bytes after the last line may be read.
+    unsafe fn sums<S: Simd>(windows: &Windows<Self>, acc: &mut [[S::I; 4]; MOST])
+    where
+        Self: Sized;
 }
 
 /// Bytes after the last line that may be read: whole registers of whole groups of pixels.
@@ -176,20 +183,12 @@ fn interleaved(w: &[i8], walk: &Walk, lanes: usize) -> Vec<u8> {
 
 impl Channelwise for Int8 {
     #[inline(always)]
-    unsafe fn sums<S: Simd>(
-        w: &Walk,
-        x: *const u8,
-        line: usize,
-        weights: &[i8],
-        c: usize,
-        start: *const u8,
-        acc: &mut [[S::I; 4]; MOST],
-    ) {
+    unsafe fn sums<S: Simd>(windows: &Windows<Int8>, acc: &mut [[S::I; 4]; MOST]) {
         // SAFETY: the caller's promise.
         unsafe {
-            match sharing(w) {
-                2 => quadwise::<S, 2>(w, x, line, weights, c, start, acc),
-                _ => quadwise::<S, 1>(w, x, line, weights, c, start, acc),
+            match sharing(windows.walk) {
+                2 => quadwise::<S, 2>(windows, acc),
+                _ => quadwise::<S, 1>(windows, acc),
             }
         }
     }
@@ -200,15 +199,8 @@ impl Channelwise for Int8 {
 /// # Safety
 /// As for [`Channelwise::sums`].
 #[inline(always)]
-unsafe fn quadwise<S: Simd, const N: usize>(
-    w: &Walk,
-    x: *const u8,
-    line: usize,
-    weights: &[i8],
-    c: usize,
-    start: *const u8,
-    acc: &mut [[S::I; 4]; MOST],
-) {
+unsafe fn quadwise<S: Simd, const N: usize>(windows: &Windows<Int8>, acc: &mut [[S::I; 4]; MOST]) {
+    let &Windows { walk: w, x, line, weights, c, start } = windows;
     let (g, quads_each) = (&w.g, quads_each(w));
     let (stride, column) = (g.strides[1] * w.inputs, g.dilations[1] * w.inputs);
     let len = g.kernel[0] * quads_each * N * 4 * S::BYTES;
@@ -220,7 +212,7 @@ unsafe fn quadwise<S: Simd, const N: usize>(
             *first = S::load(start.add(v * S::BYTES));
         }
         for (pair, acc) in acc.chunks_exact_mut(N).enumerate() {
-            let (x, mut from) = (x.add(pair * N * stride + c), weights);
+            let (x, mut from) = (x.add(pair * N * stride), weights);
             let mut sums = [[S::splat(0); 4]; N];
             for i in 0..g.kernel[0] {
                 let mut x = x.add(i * g.dilations[0] * line);
@@ -258,21 +250,12 @@ fn side_by_side(w: &[f32], walk: &Walk) -> Vec<u8> {
 
 impl Channelwise for F32 {
     #[inline(always)]
-    unsafe fn sums<S: Simd>(
-        w: &Walk,
-        x: *const u8,
-        line: usize,
-        weights: &[f32],
-        c: usize,
-        _: *const u8,
-        acc: &mut [[S::I; 4]; MOST],
-    ) {
-        let registers = (w.outputs - c).div_ceil(S::LANES).min(4);
+    unsafe fn sums<S: Simd>(windows: &Windows<F32>, acc: &mut [[S::I; 4]; MOST]) {
+        let registers = (windows.walk.outputs - windows.c).div_ceil(S::LANES).min(4);
         // SAFETY: the caller's promise.
         unsafe {
             for v in 0..registers {
-                let sums = column::<S>(w, x, line, weights, c + v * S::LANES);
-                for (acc, sum) in acc.iter_mut().zip(sums) {
+                for (acc, sum) in acc.iter_mut().zip(register::<S>(windows, v)) {
                     acc[v] = S::bits(sum);
                 }
             }
@@ -280,22 +263,23 @@ impl Channelwise for F32 {
     }
 }
 
-/// The sums of [`MOST`] outputs over one register of channels.
+/// The sums of [`MOST`] outputs over register `v` of the block of channels.
 ///
 /// # Safety
 /// As for [`Channelwise::sums`].
 #[inline(always)]
-unsafe fn column<S: Simd>(w: &Walk, x: *const u8, line: usize, weights: &[f32], c: usize) -> [S::F; MOST] {
-    let (g, pixel) = (&w.g, w.inputs * 4);
+unsafe fn register<S: Simd>(windows: &Windows<F32>, v: usize) -> [S::F; MOST] {
+    let &Windows { walk: w, x, line, weights, c, .. } = windows;
+    let (g, pixel, first) = (&w.g, w.inputs * 4, v * S::LANES);
     let channels = w.outputs.next_multiple_of(BLOCK);
     // SAFETY: the caller's promise; a row of weights has whole blocks.
     unsafe {
         let mut sums = [S::splat_f(0.0); MOST];
         for i in 0..g.kernel[0] {
             for j in 0..g.kernel[1] {
-                let w = &weights[(i * g.kernel[1] + j) * channels + c..][..S::LANES];
+                let w = &weights[(i * g.kernel[1] + j) * channels + c + first..][..S::LANES];
                 let w = S::float(S::load(w.as_ptr().cast()));
-                let x = x.add(i * g.dilations[0] * line + j * g.dilations[1] * pixel + 4 * c);
+                let x = x.add(i * g.dilations[0] * line + j * g.dilations[1] * pixel + 4 * first);
                 for (o, sum) in sums.iter_mut().enumerate() {
                     let x = S::float(S::load(x.add(o * g.strides[1] * pixel)));
                     *sum = S::mul_add(x, w, *sum);
@@ -310,8 +294,7 @@ struct SideBySide<S, P: Product, F> {
     walk: Walk,
     weights: Constant<P::Weight>,
     finish: F,
-    fill: Vec<u8>,
-    flip: u8,
+    fill: Fill,
     /// Bytes of a padded input line.
     line: usize,
     /// Output lines of a task.
@@ -320,10 +303,10 @@ struct SideBySide<S, P: Product, F> {
 }
 
 impl<S: Simd, P: Channelwise, F: Finish<P>> SideBySide<S, P, F> {
-    fn new(walk: Walk, weights: Constant<P::Weight>, finish: F, fill: Vec<u8>, flip: u8) -> Self {
+    fn new(walk: Walk, weights: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
         let line = walk.columns() * walk.inputs * size_of::<P::In>();
         let band = (BAND_BYTES / (line * walk.g.strides[0]).max(1)).clamp(1, walk.g.output[0].max(1));
-        SideBySide { walk, weights, finish, fill, flip, line, band, simd: PhantomData }
+        SideBySide { walk, weights, finish, fill, line, band, simd: PhantomData }
     }
 
     fn bytes(&self, lines: usize) -> usize {
@@ -345,7 +328,9 @@ impl<S: Simd, P: Channelwise, F: Finish<P>> SideBySide<S, P, F> {
                 let channels = (w.outputs - c).min(4 * S::LANES);
                 let start = self.finish.start(c);
                 for ow in (0..width).step_by(MOST) {
-                    P::sums::<S>(w, x.add(ow * stride), self.line, &self.weights, c, start, &mut acc);
+                    let x = x.add(ow * stride + c * size_of::<P::In>());
+                    let windows = Windows { walk: w, x, line: self.line, weights: &self.weights, c, start };
+                    P::sums::<S>(&windows, &mut acc);
                     let block = Block { at: (oh * width + ow) * w.outputs + c, channel: c, channels };
                     self.finish.store::<S, 4>(to, block, &acc[..MOST.min(width - ow)]);
                 }
@@ -374,7 +359,7 @@ impl<S: Simd, P: Channelwise, F: Finish<P>> Kernel for SideBySide<S, P, F> {
                 #[inline(always)]
                 || {
                     let copy = &mut scratch[..self.bytes(lines.len())];
-                    self.walk.copy(x, size_of::<P::In>(), lines.clone(), &self.fill, self.flip, copy);
+                    self.walk.copy(x, lines.clone(), &self.fill, copy);
                     for oh in lines.clone() {
                         let first = (oh - lines.start) * self.walk.g.strides[0] * self.line;
                         self.line(to, oh, copy[first..].as_ptr());

@@ -35,7 +35,7 @@ pub trait Finish<P: Product>: Send + Sync {
 }
 
 /// Channels in the order of the panels: each group's are padded to a multiple of [`NR`].
-pub fn padded<T: Copy + Default>(v: &[T], groups: usize) -> Vec<T> {
+fn padded<T: Copy + Default>(v: &[T], groups: usize) -> Vec<T> {
     let maps = (v.len() / groups.max(1)).max(1);
     let mut out = Vec::with_capacity(groups * maps.next_multiple_of(NR));
     for group in v.chunks(maps) {
@@ -79,11 +79,12 @@ impl Finish<F32> for FloatFinish {
         // SAFETY: the caller's promise; `rows` and `rows_mut` checked the bounds.
         unsafe {
             let (lo, hi) = (S::splat_f(lo), S::splat_f(hi));
-            for v in 0..V {
+            for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
                 let first = v * S::LANES;
-                let n = S::LANES.min(block.channels.saturating_sub(first));
-                let bias = S::float(S::load(self.bias[block.channel + first..].as_ptr().cast()));
-                for (r, row) in rows.iter().enumerate().take(if n == 0 { 0 } else { rows.len() }) {
+                let n = S::LANES.min(block.channels - first);
+                let bias = &self.bias[block.channel + first..][..S::LANES];
+                let bias = S::float(S::load(bias.as_ptr().cast()));
+                for (r, row) in rows.iter().enumerate() {
                     let at = r * to.pitch + first;
                     let mut t = S::add_f(S::float(row[v]), bias);
                     if let Some(residual) = residual {

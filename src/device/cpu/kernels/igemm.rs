@@ -4,9 +4,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+use super::bands::{Bands, Taps, in_order};
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
 use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach, tile};
-use super::window::Walk;
+use super::window::{Fill, Walk};
 use crate::base::{DType, Result, Tensor};
 use crate::device::cpu::simd::{Simd, with_simd};
 use crate::device::cpu::{Block, Constant, Family, Io, Isa, Kernel, constant};
@@ -14,13 +15,6 @@ use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use std::marker::PhantomData;
 use std::ops::Range;
-
-/// Bytes of input that a task reads: they stay in the L2 cache beside a panel.
-const BAND_BYTES: usize = 64 << 10;
-/// Output pixels of a task, at most.
-const BAND_PIXELS: usize = 512;
-/// Tasks of an image, at least, where there is so much work in it.
-const TASKS: usize = 8;
 
 /// The family.
 pub struct Igemm;
@@ -76,56 +70,20 @@ impl Family for Igemm {
         match p.inputs[0].dtype {
             DType::F32 => {
                 let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
-                let (panels, fill) = (constant(&step.packed, 0)?, vec![0; 4]);
-                Ok(with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(walk, panels, finish, fill, 0))))
+                let (panels, fill) = (constant(&step.packed, 0)?, Fill { number: vec![0; 4], flip: 0 });
+                Ok(with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(walk, panels, finish, fill))))
             }
             dtype => {
                 // s8 is read as u8 with the sign bit flipped: x + 128
                 let flip = if dtype == DType::I8 { 0x80 } else { 0 };
                 let sums = constant::<i32>(&step.packed, 1)?;
                 let finish = IntFinish::of(step, walk.groups, &sums, i32::from(flip))?;
-                let (panels, fill) = (constant(&step.packed, 0)?, vec![IntFinish::zero_point(step) as u8]);
-                Ok(
-                    with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::new(walk, panels, finish, fill, flip))),
-                )
+                let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
+                let panels = constant(&step.packed, 0)?;
+                Ok(with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::new(walk, panels, finish, fill))))
             }
         }
     }
-}
-
-/// The taps of a window: pieces of an input line that are multiplied one after the other.
-pub struct Taps {
-    /// Kernel lines, and pieces of a line: one, unless gaps or other groups' channels lie between its columns.
-    shape: [usize; 2],
-    /// Channels times columns of a piece.
-    pub len: usize,
-}
-
-impl Taps {
-    /// The taps of a walk.
-    pub fn of(w: &Walk) -> Taps {
-        let [kh, kw] = w.g.kernel;
-        match w.groups == 1 && w.g.dilations[1] == 1 {
-            true => Taps { shape: [kh, 1], len: kw * w.inputs },
-            false => Taps { shape: [kh, kw], len: w.depth() },
-        }
-    }
-
-    /// How many.
-    pub fn count(&self) -> usize {
-        self.shape[0] * self.shape[1]
-    }
-
-    /// Where tap `t` starts, where lines and pixels are so many bytes apart.
-    pub fn offset(&self, w: &Walk, line: usize, pixel: usize, t: usize) -> usize {
-        let [_, pieces] = self.shape;
-        t / pieces * w.g.dilations[0] * line + t % pieces * w.g.dilations[1] * pixel
-    }
-}
-
-/// Panels of one group of channels.
-pub fn panels_each(w: &Walk) -> usize {
-    w.maps().div_ceil(NR)
 }
 
 /// Weights `[outputs][depth][kh][kw]` as panels `[group][maps / NR][tap][len / PER_GROUP][NR][PER_GROUP]`; a tap has
@@ -136,10 +94,10 @@ fn panels<P: Product>(w: &[P::Weight], walk: &Walk, step: usize) -> Vec<P::Weigh
     let (depth, maps) = (walk.depth(), walk.maps());
     let groups = taps.len.next_multiple_of(step).div_ceil(per);
     let panel = taps.count() * groups * NR * per;
-    let mut out = vec![bytemuck::Zeroable::zeroed(); walk.groups * panels_each(walk) * panel];
+    let mut out = vec![bytemuck::Zeroable::zeroed(); walk.groups * Bands::panels_each(walk) * panel];
     for n in 0..walk.outputs {
         let (group, map) = (n / maps, n % maps);
-        let first = (group * panels_each(walk) + map / NR) * panel;
+        let first = (group * Bands::panels_each(walk) + map / NR) * panel;
         for position in 0..positions {
             for c in 0..depth {
                 let (tap, k) = (position * depth / taps.len, position * depth % taps.len + c);
@@ -162,62 +120,35 @@ struct Sums<S: Simd> {
 }
 
 struct Implicit<S, P: Product, F> {
-    walk: Walk,
+    bands: Bands,
     panels: Constant<P::Weight>,
     finish: F,
-    /// What padding holds: one number, as stored.
-    fill: Vec<u8>,
-    /// Flipped in every byte.
-    flip: u8,
-    /// Is the image read where it lies? Only if nothing has to be padded, flipped or rounded up.
-    in_place: bool,
     /// Byte offsets of the taps of one group of channels.
     taps: Vec<usize>,
     /// Groups of a tap.
     groups: usize,
-    /// Bytes of an input line, as tiles read it.
-    line: usize,
-    /// Output lines of a task.
-    band: usize,
-    /// Panels of a task.
-    span: usize,
     /// Where the output pixels of a band start, in bytes from where the band does.
     rows: Vec<usize>,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
-    fn new(walk: Walk, panels: Constant<P::Weight>, finish: F, fill: Vec<u8>, flip: u8) -> Self {
-        let (g, taps, size) = (walk.g, Taps::of(&walk), size_of::<P::In>());
-        let groups = taps.len.div_ceil(P::PER_GROUP);
-        let in_place = !walk.is_padded() && flip == 0 && taps.len % P::PER_GROUP == 0;
-        let pixel = walk.inputs * size;
-        let line = pixel * if in_place { g.input[1] } else { walk.columns() };
-        let (band, span) = split(&walk, line, panels.len() * size_of::<P::Weight>());
+    fn new(walk: Walk, panels: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
+        let groups = Taps::of(&walk).len.div_ceil(P::PER_GROUP);
+        let weights = panels.len() * size_of::<P::Weight>();
+        // groups of four bytes may end past the last line
+        let bands = Bands::new(walk, size_of::<P::In>(), P::PER_GROUP, fill, GROUP, weights);
+        let (g, line, pixel) = (bands.walk.g, bands.line, bands.pixel);
         let row = |i| i / g.output[1] * g.strides[0] * line + i % g.output[1] * g.strides[1] * pixel;
         Implicit {
-            taps: (0..taps.count()).map(|t| taps.offset(&walk, line, pixel, t)).collect(),
-            rows: (0..band * g.output[1]).map(row).collect(),
+            taps: bands.taps(),
+            rows: (0..bands.band * g.output[1]).map(row).collect(),
             simd: PhantomData,
-            walk,
+            bands,
             panels,
             finish,
-            fill,
-            flip,
-            in_place,
             groups,
-            line,
-            band,
-            span,
         }
-    }
-
-    fn bands(&self) -> usize {
-        self.walk.g.output[0].div_ceil(self.band)
-    }
-
-    fn all_panels(&self) -> usize {
-        self.walk.groups * panels_each(&self.walk)
     }
 
     /// Tiles of the output lines `lines` by the panels `panels`; `base` is where the first line's input is.
@@ -227,7 +158,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
     /// lines and panels.
     #[inline(always)]
     unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
-        let pixels = lines.len() * self.walk.g.output[1];
+        let pixels = lines.len() * self.bands.walk.g.output[1];
         let tile_rows = pixels.div_ceil(pixels.div_ceil(S::ROWS).max(1)).max(1);
         // SAFETY: the caller's promise.
         let mut sums = unsafe { Sums::<S> { one: [[S::splat(0)]; MR], two: [[S::splat(0); 2]; MR] } };
@@ -257,8 +188,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         base: *const u8,
         sums: &mut Sums<S>,
     ) {
-        let (walk, each) = (&self.walk, panels_each(&self.walk));
-        let (group, map) = (panel / each, panel % each * NR);
+        let (walk, (group, map)) = (&self.bands.walk, self.bands.channels(panel));
         let weights = &self.panels[panel * self.panel_len()..][..self.panel_len()];
         let maps = NR.min(walk.maps() - map);
         let at = (first * walk.g.output[1] + pixels.start) * walk.outputs + group * walk.maps() + map;
@@ -302,78 +232,25 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
     }
 }
 
-/// Bytes of panels that stay in the L2 cache beside what else is there.
-const NEAR_BYTES: usize = 256 << 10;
-
-/// Every panel with every tile. Tiles are outside where all panels stay in the cache: the pixels of a tile then stay in
-/// a nearer one, and whole output pixels are written one after the other. Else each panel is read once.
-#[inline(always)]
-pub fn in_order<T: Clone>(
-    panels: Range<usize>,
-    tiles: impl Iterator<Item = T> + Clone,
-    panel_bytes: usize,
-) -> impl Iterator<Item = (usize, T)> {
-    let near = panels.len() * panel_bytes <= NEAR_BYTES;
-    let inside = panels.clone();
-    let by_tile = tiles.clone().take(if near { usize::MAX } else { 0 });
-    let by_tile = by_tile.flat_map(move |t| inside.clone().map(move |p| (p, t.clone())));
-    let by_panel = panels.take(if near { 0 } else { usize::MAX });
-    by_tile.chain(by_panel.flat_map(move |p| tiles.clone().map(move |t| (p, t))))
-}
-
-/// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
-/// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
-pub fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
-    let g = &w.g;
-    let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
-    let panels = (w.groups * panels_each(w)).max(1);
-    let fits = (BAND_BYTES / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
-    let input = line * w.lines(lines);
-    if weights > input {
-        let bands = lines.div_ceil(fits);
-        return (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1));
-    }
-    let least = (4 * MR).div_ceil(width); // lines that still make whole tiles
-    let band = fits.min(lines.div_ceil(TASKS).max(least)).min(lines);
-    let bands = lines.div_ceil(band);
-    (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))
-}
-
 impl<S: Simd, P: Product, F: Finish<P>> Kernel for Implicit<S, P, F> {
     fn tasks(&self) -> usize {
-        self.bands() * self.all_panels().div_ceil(self.span)
+        self.bands.tasks()
     }
 
     fn scratch(&self) -> usize {
-        // groups of four bytes may end past the last line
-        if self.in_place { 0 } else { self.walk.lines(self.band) * self.line + GROUP }
+        self.bands.scratch()
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
-        let (band, span) = (task % self.bands(), task / self.bands());
-        let lines = band * self.band..((band + 1) * self.band).min(self.walk.g.output[0]);
-        let panels = span * self.span..((span + 1) * self.span).min(self.all_panels());
+        let (lines, panels) = self.bands.task(task);
         let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.walk.outputs };
-        let used = self.walk.lines(lines.len()) * self.line;
-        // SAFETY: `load` chose `S` for a CPU that has it; what the band reads is checked here; tasks differ in lines
-        // or panels.
+        let to = Target { io, image, pitch: self.bands.walk.outputs };
+        // SAFETY: `load` chose `S` for a CPU that has it; tiles read what the band has; tasks differ in lines or panels.
         unsafe {
             S::within(
                 #[inline(always)]
                 || {
-                    let base = match self.in_place {
-                        true => {
-                            let first = lines.start * self.walk.g.strides[0] * self.line;
-                            assert!(first + used <= x.len());
-                            x[first..].as_ptr()
-                        }
-                        false => {
-                            let to = &mut scratch[..used + GROUP];
-                            self.walk.copy(x, size_of::<P::In>(), lines.clone(), &self.fill, self.flip, to);
-                            to.as_ptr()
-                        }
-                    };
+                    let base = self.bands.input(x, lines.clone(), scratch);
                     self.multiply(to, lines.clone(), panels.clone(), base);
                 },
             );

@@ -5,6 +5,7 @@ use super::Family;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod average;
+mod bands;
 mod depthwise;
 mod direct;
 mod elementwise;

@@ -12,7 +12,7 @@ const GROUPS: usize = 32;
 /// Taps of the product.
 const TAPS: usize = 3;
 /// Products of a window.
-const REPEATS: usize = 200;
+pub(super) const REPEATS: usize = 200;
 /// Windows, of which the fastest counts.
 const WINDOWS: usize = 60;
 
@@ -58,7 +58,7 @@ fn of<S: Simd, P: Product>() -> f64 {
     })
 }
 
-/// Operations a second of the fastest window, where a repeat of `run` has so many.
+/// Operations a second of the fastest window, where `run` repeats so many of them [`REPEATS`] times.
 pub(super) fn fastest(operations: usize, run: impl Fn()) -> f64 {
     let window = || {
         let start = Instant::now();
@@ -67,9 +67,4 @@ pub(super) fn fastest(operations: usize, run: impl Fn()) -> f64 {
     };
     let best = (0..WINDOWS).map(|_| window()).min().unwrap_or(Duration::MAX);
     (REPEATS * operations) as f64 / best.as_secs_f64()
-}
-
-/// Repeats of a window.
-pub(super) const fn repeats() -> usize {
-    REPEATS
 }

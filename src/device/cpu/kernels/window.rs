@@ -19,6 +19,14 @@ pub struct Walk {
     pub groups: usize,
 }
 
+/// What stands in the padding, and how bytes are changed on the way to a kernel.
+pub struct Fill {
+    /// One number of the image's type, as stored.
+    pub number: Vec<u8>,
+    /// Flipped in every byte: 0x80 where s8 is read as u8.
+    pub flip: u8,
+}
+
 impl Walk {
     /// The walk of a `Conv` or `Linear`.
     pub fn of(p: &Problem) -> Walk {
@@ -77,12 +85,11 @@ impl Walk {
         g.begin != [0, 0] || self.columns() > g.input[1] || self.lines(g.output[0]) > g.input[0]
     }
 
-    /// Copies what the output lines `lines` read to `to`, [`Walk::columns`] pixels a line: `fill` stands in the padding.
-    /// Every byte is flipped by `flip`.
+    /// Copies what the output lines `lines` read to `to`, [`Walk::columns`] pixels a line.
     #[inline(always)]
-    pub fn copy(&self, x: &[u8], size: usize, lines: Range<usize>, fill: &[u8], flip: u8, to: &mut [u8]) {
-        let g = &self.g;
-        let pixel = self.inputs * size;
+    pub fn copy(&self, x: &[u8], lines: Range<usize>, fill: &Fill, to: &mut [u8]) {
+        let (g, flip, fill) = (&self.g, fill.flip, &fill.number[..]);
+        let pixel = self.inputs * fill.len();
         let (width, row) = (g.input[1] * pixel, self.columns() * pixel);
         if g.begin == [0, 0] && row == width && g.strides[0] == 1 {
             // neighbouring lines, without padding between them

@@ -81,7 +81,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn to_float(v: Self::I) -> Self::F;
     /// The nearest integer, half to even. Numbers must lie within i32.
     unsafe fn round(v: Self::F) -> Self::I;
-    /// Adds `2^n` scaled: `x * 2^n` for integers `n` where neither leaves the range of normal numbers.
+    /// `x * 2^n`, for `n` where `2^n` is a normal number.
     unsafe fn scale_by_power(x: Self::F, n: Self::I) -> Self::F;
 
     /// `n <= LANES` bytes as numbers; the other lanes hold anything.

@@ -1,0 +1,207 @@
+//! How a convolution or product is cut into tasks: bands of output lines by spans of panels, and what a band reads.
+
+use super::tile::{MR, NR};
+use super::window::{Fill, Walk};
+use std::ops::Range;
+
+/// Bytes of input that a task reads: they stay in the L2 cache beside a panel.
+const BAND_BYTES: usize = 64 << 10;
+/// Output pixels of a task, at most.
+const BAND_PIXELS: usize = 512;
+/// Tasks of an image, at least, where there is so much work in it.
+const TASKS: usize = 8;
+/// Bytes of panels that stay in the L2 cache beside what else is there.
+const NEAR_BYTES: usize = 256 << 10;
+
+/// The taps of a window: pieces of an input line that are multiplied one after the other.
+pub struct Taps {
+    /// Kernel lines, and pieces of a line: one, unless gaps or other groups' channels lie between its columns.
+    shape: [usize; 2],
+    /// Channels times columns of a piece.
+    pub len: usize,
+}
+
+impl Taps {
+    /// The taps of a walk.
+    pub fn of(w: &Walk) -> Taps {
+        let [kh, kw] = w.g.kernel;
+        match w.groups == 1 && w.g.dilations[1] == 1 {
+            true => Taps { shape: [kh, 1], len: kw * w.inputs },
+            false => Taps { shape: [kh, kw], len: w.depth() },
+        }
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.shape[0] * self.shape[1]
+    }
+}
+
+/// The cut of one step.
+pub struct Bands {
+    /// What is walked over.
+    pub walk: Walk,
+    /// Bytes of an input pixel.
+    pub pixel: usize,
+    /// Bytes of an input line, as kernels read it.
+    pub line: usize,
+    /// Is the image read where it lies? Only if nothing has to be padded, flipped or rounded up.
+    pub in_place: bool,
+    /// Output lines of a task.
+    pub band: usize,
+    /// Panels of a task.
+    span: usize,
+    fill: Fill,
+    /// Bytes after a band's copy that kernels read, whatever they hold.
+    slack: usize,
+}
+
+impl Bands {
+    /// Cuts a walk over numbers of `size` bytes. Kernels read taps in whole steps of `step` numbers, and up to `slack`
+    /// bytes after the last; all panels together have `weights` bytes.
+    pub fn new(walk: Walk, size: usize, step: usize, fill: Fill, slack: usize, weights: usize) -> Bands {
+        let in_place = !walk.is_padded() && fill.flip == 0 && Taps::of(&walk).len.is_multiple_of(step);
+        let pixel = walk.inputs * size;
+        let line = pixel * if in_place { walk.g.input[1] } else { walk.columns() };
+        let (band, span) = split(&walk, line, weights);
+        Bands { walk, pixel, line, in_place, band, span, fill, slack }
+    }
+
+    /// Where each tap starts, in bytes from its window.
+    pub fn taps(&self) -> Vec<usize> {
+        let (taps, dilations) = (Taps::of(&self.walk), self.walk.g.dilations);
+        let [_, pieces] = taps.shape;
+        let at = |t| t / pieces * dilations[0] * self.line + t % pieces * dilations[1] * self.pixel;
+        (0..taps.count()).map(at).collect()
+    }
+
+    /// Panels of one group of channels.
+    pub fn panels_each(walk: &Walk) -> usize {
+        walk.maps().div_ceil(NR)
+    }
+
+    /// The group of a panel, and its first channel within the group.
+    pub fn channels(&self, panel: usize) -> (usize, usize) {
+        let each = Bands::panels_each(&self.walk);
+        (panel / each, panel % each * NR)
+    }
+
+    fn panels(&self) -> usize {
+        self.walk.groups * Bands::panels_each(&self.walk)
+    }
+
+    fn count(&self) -> usize {
+        self.walk.g.output[0].div_ceil(self.band)
+    }
+
+    /// Tasks of an image.
+    pub fn tasks(&self) -> usize {
+        self.count() * self.panels().div_ceil(self.span)
+    }
+
+    /// Output lines and panels of a task.
+    pub fn task(&self, task: usize) -> (Range<usize>, Range<usize>) {
+        let (band, span) = (task % self.count(), task / self.count());
+        (
+            band * self.band..((band + 1) * self.band).min(self.walk.g.output[0]),
+            span * self.span..((span + 1) * self.span).min(self.panels()),
+        )
+    }
+
+    fn bytes(&self, lines: usize) -> usize {
+        self.walk.lines(lines) * self.line + self.slack
+    }
+
+    /// Bytes of the copy of a band.
+    pub fn scratch(&self) -> usize {
+        if self.in_place { 0 } else { self.bytes(self.band) }
+    }
+
+    /// Where the input of these output lines starts: in the image `x`, or in its copy in `scratch`.
+    #[inline(always)]
+    pub fn input(&self, x: &[u8], lines: Range<usize>, scratch: &mut [u8]) -> *const u8 {
+        if self.in_place {
+            let first = lines.start * self.walk.g.strides[0] * self.line;
+            assert!(first + self.walk.lines(lines.len()) * self.line <= x.len());
+            return x[first..].as_ptr();
+        }
+        let copy = &mut scratch[..self.bytes(lines.len())];
+        self.walk.copy(x, lines, &self.fill, copy);
+        copy.as_ptr()
+    }
+}
+
+/// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
+/// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
+fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
+    let g = &w.g;
+    let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
+    let panels = (w.groups * Bands::panels_each(w)).max(1);
+    let fits = (BAND_BYTES / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
+    let least = (4 * MR).div_ceil(width); // lines that still make whole tiles
+    let band = match weights > line * w.lines(lines) {
+        true => fits,
+        false => fits.min(lines.div_ceil(TASKS).max(least)).min(lines),
+    };
+    let bands = lines.div_ceil(band);
+    (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))
+}
+
+/// Every panel with every tile. Tiles are outside where all panels stay in the cache: the pixels of a tile then stay in
+/// a nearer one, and whole output pixels are written one after the other. Else each panel is read once.
+#[inline(always)]
+pub fn in_order<T: Clone>(
+    panels: Range<usize>,
+    tiles: impl Iterator<Item = T> + Clone,
+    panel_bytes: usize,
+) -> impl Iterator<Item = (usize, T)> {
+    let near = panels.len() * panel_bytes <= NEAR_BYTES;
+    let inside = panels.clone();
+    let by_tile = tiles.clone().take(if near { usize::MAX } else { 0 });
+    let by_tile = by_tile.flat_map(move |t| inside.clone().map(move |p| (p, t.clone())));
+    let by_panel = panels.take(if near { 0 } else { usize::MAX });
+    by_tile.chain(by_panel.flat_map(move |p| tiles.clone().map(move |t| (p, t))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tasks are all lines by all panels, each once, whatever the sizes.
+    #[test]
+    fn tasks_are_a_partition() {
+        for (inputs, outputs, groups, size, kernel) in [
+            (3, 32, 1, 112, 3),
+            (512, 512, 1, 7, 3),
+            (64, 256, 1, 56, 1),
+            (6, 66, 2, 5, 3),
+            (24, 10, 1, 1, 1),
+        ] {
+            let mut g = Walk::lines_of(1);
+            (g.input, g.output, g.kernel) = ([size; 2], [size; 2], [kernel; 2]);
+            (g.begin, g.end) = ([kernel / 2; 2], [kernel / 2; 2]);
+            let walk = Walk { g, inputs, outputs, groups };
+            let fill = Fill { number: vec![0], flip: 0 };
+            let bands = Bands::new(walk, 1, 4, fill, 4, inputs * outputs * kernel * kernel);
+            let mut done = vec![0; size * bands.panels()];
+            for task in 0..bands.tasks() {
+                let (lines, panels) = bands.task(task);
+                assert!(lines.len() <= bands.band);
+                for l in lines {
+                    panels.clone().for_each(|p| done[l * bands.panels() + p] += 1);
+                }
+            }
+            assert!(done.iter().all(|&n| n == 1), "{inputs} -> {outputs}, {size}");
+        }
+    }
+
+    #[test]
+    fn both_orders_are_complete() {
+        for bytes in [1, NEAR_BYTES] {
+            let mut all: Vec<_> = in_order(2..5, 0..4, bytes).collect();
+            assert_eq!(all[1], if bytes == 1 { (3, 0) } else { (2, 1) });
+            all.sort_unstable();
+            assert_eq!(all, (2..5).flat_map(|p| (0..4).map(move |t| (p, t))).collect::<Vec<_>>());
+        }
+    }
+}
