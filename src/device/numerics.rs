@@ -72,6 +72,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// 8 bits without an activation.
+    pub fn unbounded(q: QuantParams) -> Self {
+        Output { lo: f32::NEG_INFINITY, hi: f32::INFINITY, quant: Some(q) }
+    }
+
     /// The output of a node with this activation.
     pub fn new(quant: Option<QuantParams>, activation: Activation) -> Self {
         let s = unit(quant);

@@ -9,8 +9,9 @@
 
 use super::bands::{Bands, Taps, in_order};
 use super::epilogue::{Finish, IntFinish, Target};
+use super::igemm::{AMX_STEP as STEP, IM2COL};
 use super::peak::{REPEATS, fastest};
-use super::tile::{GROUP, Int8, NR};
+use super::tile::{GROUP, NR};
 use super::window::{Fill, Walk};
 use crate::base::{DType, Result};
 use crate::device::Bound;
@@ -20,12 +21,12 @@ use std::arch::asm;
 use std::arch::x86_64::__m512i;
 use std::ops::Range;
 
-/// Bytes of a step along K.
-pub const STEP: usize = 64;
 /// Rows of a tile, at most.
 const ROWS: usize = 16;
 /// Bytes of the weights of a step: two tiles.
 const STEP_WEIGHTS: usize = STEP / GROUP * NR * GROUP;
+/// Vectors of the sums of a row over a panel.
+const V: usize = 2;
 
 /// The pixels of one tile.
 struct Run {
@@ -35,6 +36,18 @@ struct Run {
     /// Rows that are stored: first row, how many, and the first's output pixel in the band.
     parts: Vec<(usize, usize, usize)>,
 }
+
+/// Neighbouring panels, one or two, by one or two runs.
+#[derive(Clone)]
+struct Cell<'a> {
+    panels: Range<usize>,
+    runs: &'a [Run],
+    /// Are these the first runs that the panels meet?
+    first: bool,
+}
+
+/// The sums of a cell: of two runs, each row's over all panels.
+type Sums = [__m512i; 2 * ROWS * 2 * V];
 
 /// The kernel of a step.
 pub struct AmxGemm {
@@ -61,12 +74,19 @@ impl AmxGemm {
         let finish = IntFinish::of(step, walk.groups, &constant::<i32>(&step.packed, 1)?, 0)?;
         let panels: Constant<i8> = constant(&step.packed, 0)?;
         let zero_point = IntFinish::zero_point(step);
-        let (len, stride) = (Taps::of(&walk).len, walk.g.strides[1] * walk.inputs);
         let fill = Fill { number: vec![zero_point as u8], flip: 0 };
-        let bands = Bands::new(walk, 1, STEP, fill, ROWS * stride + STEP, panels.len());
-        let last = (bands.walk.g.output[0] - 1) % bands.band + 1;
-        let shape = Shape::best(&bands.walk, bands.band, bands.in_place);
-        let runs = |lines| (lines, shape.runs(&bands.walk, lines, bands.line, bands.in_place));
+        let bands = match step.tactic.variant == IM2COL {
+            true => Bands::of_windows(walk, STEP, fill, ROWS * STEP, panels.len()),
+            false => {
+                let slack = ROWS * walk.g.strides[1] * walk.inputs + STEP;
+                Bands::new(walk, 1, STEP, fill, slack, panels.len())
+            }
+        };
+        let walk = &bands.walk;
+        let last = (walk.g.output[0] - 1) % bands.band + 1;
+        let shape = Shape::best(walk, bands.band, bands.in_place);
+        let runs = |lines| (lines, shape.runs(walk, lines, bands.line, bands.in_place));
+        let len = Taps::of(walk).len;
         let steps = |tap: usize| (0..len).step_by(STEP).map(move |k| tap + k);
         Ok(Box::new(AmxGemm {
             signed: step.problem.inputs[0].dtype == DType::I8,
@@ -74,11 +94,23 @@ impl AmxGemm {
             steps: bands.taps().into_iter().flat_map(steps).collect(),
             rows: shape.rows,
             runs: [bands.band, last].map(runs),
-            stride,
+            stride: walk.g.strides[1] * walk.inputs,
             panels,
             finish,
             bands,
         }))
+    }
+
+    /// Panels in pairs, as long as two are of one group: whole lines of the cache are then written at once.
+    #[inline(always)]
+    fn pairs(&self, panels: Range<usize>) -> impl Iterator<Item = Range<usize>> + Clone {
+        let each = Bands::panels_each(&self.bands.walk);
+        let pair = move |first: usize| first..(first + 2).min((first / each + 1) * each).min(panels.end);
+        let pairs = std::iter::successors(Some(pair(panels.start)), {
+            let pair = pair.clone();
+            move |last| Some(pair(last.end))
+        });
+        pairs.take_while(|pair| !pair.is_empty())
     }
 
     /// # Safety
@@ -86,31 +118,88 @@ impl AmxGemm {
     /// other task has these lines and panels.
     #[inline(always)]
     unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
-        let walk = &self.bands.walk;
         let runs = &self.runs[usize::from(lines.len() != self.runs[0].0)].1;
-        let panel_len = self.steps.len() * STEP_WEIGHTS;
+        let bytes = panels.len() * self.panel_len();
         // SAFETY: the caller's promise.
         unsafe {
-            let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
+            // the sums of a cell are stored while the tiles of the next are on their way
+            let mut sums: [Sums; 2] = [[Avx512::splat(0); _]; 2];
             let tiles = Tiles::new(self.rows);
-            for (panel, pair) in in_order(panels, runs.chunks(2), panel_len) {
-                let (group, map) = self.bands.channels(panel);
-                let weights = &self.panels[panel * panel_len..][..panel_len];
-                let channels = NR.min(walk.maps() - map);
-                let base = base.add(group * walk.depth());
-                let start = (!self.from_zero).then(|| self.finish.start(panel * NR));
-                let (a, b) = (&pair[0], pair.last().unwrap_or(&pair[0]));
-                let x = [base.offset(a.from), base.offset(b.from)];
-                match self.signed {
-                    true => tiles.s8(x, self.stride, &self.steps, weights, start, &mut acc),
-                    false => tiles.u8(x, self.stride, &self.steps, weights, start, &mut acc),
+            let (mut before, mut last): (Option<Cell>, _) = (None, 0);
+            let cells = in_order(self.pairs(panels), runs.chunks(2).enumerate(), bytes);
+            for (i, (panels, (tile, runs))) in cells.enumerate() {
+                let cell = Cell { panels, runs, first: tile == 0 };
+                self.sum(&tiles, base, &cell, &mut sums[i % 2]);
+                if let Some(before) = before.replace(cell) {
+                    self.store(to, lines.start, &before, &sums[(i + 1) % 2]);
                 }
-                for (run, acc) in pair.iter().zip(acc.chunks(ROWS)) {
-                    for &(row, count, pixel) in &run.parts {
-                        let pixel = lines.start * walk.g.output[1] + pixel;
-                        let at = pixel * walk.outputs + group * walk.maps() + map;
-                        let block = Block { at, channel: panel * NR, channels };
-                        Finish::<Int8>::store::<Avx512, 2>(&self.finish, to, block, &acc[row..row + count]);
+                last = i;
+            }
+            if let Some(before) = before {
+                self.store(to, lines.start, &before, &sums[last % 2]);
+            }
+        }
+    }
+
+    /// Bytes of a panel.
+    fn panel_len(&self) -> usize {
+        self.steps.len() * STEP_WEIGHTS
+    }
+
+    /// The tiles of a cell.
+    ///
+    /// # Safety
+    /// As for [`AmxGemm::multiply`].
+    #[inline(always)]
+    unsafe fn sum(&self, tiles: &Tiles, base: *const u8, cell: &Cell, sums: &mut Sums) {
+        let (group, _) = self.bands.channels(cell.panels.start);
+        let (a, b) = (&cell.runs[0], cell.runs.last().unwrap_or(&cell.runs[0]));
+        // SAFETY: the caller's promise: runs stay in the band's input; a cell has room for the sums of its panels.
+        unsafe {
+            let base = base.add(group * self.bands.walk.depth());
+            let x = [base.offset(a.from), base.offset(b.from)];
+            for (i, panel) in cell.panels.clone().enumerate() {
+                let job = Job {
+                    x,
+                    stride: self.stride,
+                    steps: &self.steps,
+                    weights: &self.panels[panel * self.panel_len()..][..self.panel_len()],
+                    start: (!self.from_zero).then(|| self.finish.start(panel * NR)),
+                    to: sums.as_mut_ptr().add(i * V).cast(),
+                    pitch: cell.panels.len() * V * size_of::<__m512i>(),
+                    ahead: cell.panels.len() * self.panel_len(),
+                };
+                match (self.signed, cell.first) {
+                    (false, false) => tiles.u8(job),
+                    (false, true) => tiles.u8_ahead(job),
+                    (true, false) => tiles.s8(job),
+                    (true, true) => tiles.s8_ahead(job),
+                }
+            }
+        }
+    }
+
+    /// The epilogue of a cell of the band that begins with line `first`.
+    ///
+    /// # Safety
+    /// As for [`AmxGemm::multiply`].
+    #[inline(always)]
+    unsafe fn store(&self, to: Target, first: usize, cell: &Cell, sums: &Sums) {
+        let walk = &self.bands.walk;
+        let (group, map) = self.bands.channels(cell.panels.start);
+        let channels = (cell.panels.len() * NR).min(walk.maps() - map);
+        let vectors = cell.panels.len() * V;
+        for (run, sums) in cell.runs.iter().zip(sums.chunks(ROWS * vectors)) {
+            for &(row, count, pixel) in &run.parts {
+                let pixel = first * walk.g.output[1] + pixel;
+                let at = pixel * walk.outputs + group * walk.maps() + map;
+                let block = Block { at, channel: cell.panels.start * NR, channels };
+                let sums = &sums[row * vectors..][..count * vectors];
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match cell.panels.len() {
+                        1 => self.finish.store::<Avx512, V>(to, block, sums.as_chunks().0),
+                        _ => self.finish.store::<Avx512, { 2 * V }>(to, block, sums.as_chunks().0),
                     }
                 }
             }
@@ -140,7 +229,7 @@ impl Shape {
         };
         let neighbours = walk.g.strides == [1, 1] && walk.g.output[0] > 1;
         let all = (lines - 1) * steps + width;
-        let over = Shape { rows: ROWS.min(all), over_ends: true };
+        let over = Shape { rows: all.div_ceil(all.div_ceil(ROWS)), over_ends: true };
         let better = cost(over.rows, all.div_ceil(ROWS)) < cost(by_lines.rows, pieces * lines);
         if neighbours && better { over } else { by_lines }
     }
@@ -211,27 +300,37 @@ impl Drop for Tiles {
     }
 }
 
+/// Two runs by one panel.
+struct Job<'a> {
+    /// Where the runs are read.
+    x: [*const u8; 2],
+    /// Bytes from a pixel of a run to the next.
+    stride: usize,
+    steps: &'a [usize],
+    weights: &'a [i8],
+    /// What sums start with, if not 0.
+    start: Option<*const u8>,
+    /// Where the sums of the first run go; those of the second are [`ROWS`] rows below.
+    to: *mut u8,
+    /// Bytes between the rows of sums.
+    pitch: usize,
+    /// Bytes from a step's weights to what is fetched meanwhile.
+    ahead: usize,
+}
+
 /// A method that computes two by two tiles with one kind of product: everything in one block of assembly, as nothing
-/// promises that tiles survive between two.
+/// promises that tiles survive between two. It fetches the given lines of the cache of what is needed next.
 macro_rules! tiles {
-    ($name:ident, $product:literal) => {
+    ($name:ident, $product:literal $(, $line:literal)*) => {
         /// The sums of two runs, each of 16 rows, by two tiles of channels.
         ///
         /// # Safety
-        /// Inside of [`Avx512::within`]; every step of every row of both runs may be read; `weights` has all steps.
+        /// Inside of [`Avx512::within`]; every step of every row of both runs may be read; `weights` has all steps; `to`
+        /// has 32 rows of 128 bytes.
         #[inline(always)]
-        unsafe fn $name(
-            &self,
-            x: [*const u8; 2],
-            stride: usize,
-            steps: &[usize],
-            weights: &[i8],
-            start: Option<*const u8>,
-            acc: &mut [[__m512i; 2]; 2 * ROWS],
-        ) {
-            assert!(weights.len() >= steps.len() * STEP_WEIGHTS && !steps.is_empty());
-            let start = start.unwrap_or(std::ptr::null());
-            // SAFETY: the caller's promise.
+        unsafe fn $name(&self, job: Job) {
+            assert!(job.weights.len() >= job.steps.len() * STEP_WEIGHTS && !job.steps.is_empty());
+            // SAFETY: the caller's promise; fetching ahead is harmless wherever it is.
             unsafe {
                 asm!(
                     "test {start}, {start}",
@@ -252,32 +351,39 @@ macro_rules! tiles {
                     "mov {start}, [{steps}]",
                     "lea {at}, [{x0} + {start}]",
                     "tileloadd tmm4, [{at} + {stride}*1]",
-                    "tileloadd tmm6, [{w} + {pitch}*1]",
+                    "tileloadd tmm6, [{w} + {wide}*1]",
                     concat!($product, " tmm0, tmm4, tmm6"),
-                    "tileloadd tmm7, [{w} + {pitch}*1 + 64]",
+                    "tileloadd tmm7, [{w} + {wide}*1 + 64]",
                     "lea {at}, [{x1} + {start}]",
                     concat!($product, " tmm1, tmm4, tmm7"),
                     "tileloadd tmm5, [{at} + {stride}*1]",
+                    "/* {ahead} */",
+                    $(concat!("prefetcht1 [{w} + {ahead}*1 + 64*", $line, "]"),)*
                     "add {steps}, 8",
                     "add {w}, 2048",
                     concat!($product, " tmm2, tmm5, tmm6"),
                     concat!($product, " tmm3, tmm5, tmm7"),
                     "dec {n}",
                     "jnz 2b",
-                    "tilestored [{acc} + {pitch}*1], tmm0",
-                    "tilestored [{acc} + {pitch}*1 + 64], tmm1",
-                    "tilestored [{acc} + {pitch}*1 + 2048], tmm2",
-                    "tilestored [{acc} + {pitch}*1 + 2112], tmm3",
-                    start = inout(reg) start => _,
+                    "tilestored [{to} + {pitch}*1], tmm0",
+                    "tilestored [{to} + {pitch}*1 + 64], tmm1",
+                    "mov {at}, {pitch}",
+                    "shl {at}, 4",
+                    "add {to}, {at}",
+                    "tilestored [{to} + {pitch}*1], tmm2",
+                    "tilestored [{to} + {pitch}*1 + 64], tmm3",
+                    start = inout(reg) job.start.unwrap_or(std::ptr::null()) => _,
                     at = out(reg) _,
-                    x0 = in(reg) x[0],
-                    x1 = in(reg) x[1],
-                    stride = in(reg) stride,
-                    steps = inout(reg) steps.as_ptr() => _,
-                    w = inout(reg) weights.as_ptr() => _,
-                    pitch = in(reg) 128usize,
-                    n = inout(reg) steps.len() => _,
-                    acc = in(reg) acc.as_mut_ptr(),
+                    x0 = in(reg) job.x[0],
+                    x1 = in(reg) job.x[1],
+                    stride = in(reg) job.stride,
+                    steps = inout(reg) job.steps.as_ptr() => _,
+                    w = inout(reg) job.weights.as_ptr() => _,
+                    wide = in(reg) 128usize,
+                    n = inout(reg) job.steps.len() => _,
+                    to = inout(reg) job.to => _,
+                    pitch = in(reg) job.pitch,
+                    ahead = in(reg) job.ahead,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                     options(nostack),
@@ -287,9 +393,22 @@ macro_rules! tiles {
     };
 }
 
+/// [`tiles!`] with all lines of a step's weights fetched ahead.
+macro_rules! tiles_ahead {
+    ($name:ident, $product:literal) => {
+        tiles!(
+            $name, $product, "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14",
+            "15", "16", "17", "18", "19", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30",
+            "31"
+        );
+    };
+}
+
 impl Tiles {
     tiles!(u8, "tdpbusd");
     tiles!(s8, "tdpbssd");
+    tiles_ahead!(u8_ahead, "tdpbusd");
+    tiles_ahead!(s8_ahead, "tdpbssd");
 }
 
 impl Kernel for AmxGemm {
@@ -332,12 +451,21 @@ pub fn peak() -> f64 {
             Avx512::within(
                 #[inline(always)]
                 || {
-                    let mut acc = [[Avx512::splat(0); 2]; 2 * ROWS];
+                    let mut sums: Sums = [Avx512::splat(0); _];
                     let tiles = Tiles::new(ROWS);
                     for _ in 0..REPEATS {
-                        tiles.u8(x, STEPS * STEP, &steps, std::hint::black_box(&weights), None, &mut acc);
+                        tiles.u8(Job {
+                            x,
+                            stride: STEPS * STEP,
+                            steps: &steps,
+                            weights: std::hint::black_box(&weights),
+                            start: None,
+                            to: sums.as_mut_ptr().cast(),
+                            pitch: V * size_of::<__m512i>(),
+                            ahead: 0,
+                        });
                     }
-                    std::hint::black_box(&acc);
+                    std::hint::black_box(&sums);
                 },
             );
         }
@@ -400,8 +528,8 @@ mod tests {
         let g = Walk::lines_of(21);
         let walk = Walk { g, inputs: 64, outputs: 64, groups: 1 };
         let shape = Shape::best(&walk, 18, true);
-        assert_eq!((shape.rows, shape.over_ends), (16, true));
-        for (lines, want) in [(18, vec![(0, 0), (2 * 64, 2)]), (3, vec![(-13 * 64, 0)])] {
+        assert_eq!((shape.rows, shape.over_ends), (9, true));
+        for (lines, want) in [(18, vec![(0, 0), (9 * 64, 9)]), (3, vec![(-6 * 64, 0)])] {
             let runs = shape.runs(&walk, lines, 64, true);
             let got: Vec<(isize, usize)> =
                 runs.iter().map(|r| (r.from, r.parts.first().map_or(0, |p| p.2))).collect();
@@ -409,7 +537,7 @@ mod tests {
             for run in runs {
                 for (row, count, pixel) in run.parts {
                     assert_eq!(run.from + row as isize * 64, pixel as isize * 64);
-                    assert!(row + count <= 16 && pixel + count <= lines);
+                    assert!(row + count <= 9 && pixel + count <= lines);
                 }
             }
         }

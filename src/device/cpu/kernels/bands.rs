@@ -1,7 +1,7 @@
 //! How a convolution or product is cut into tasks: bands of output lines by spans of panels, and what a band reads.
 
 use super::tile::{MR, NR};
-use super::window::{Fill, Walk};
+use super::window::{CHUNK, Fill, Walk};
 use std::ops::Range;
 
 /// Bytes of input that a task reads: they stay in the L2 cache beside a panel.
@@ -10,6 +10,8 @@ const BAND_BYTES: usize = 64 << 10;
 const BAND_PIXELS: usize = 512;
 /// Tasks of an image, at least, where there is so much work in it.
 const TASKS: usize = 8;
+/// Bytes of a cache line, where copies begin.
+const LINE: usize = 64;
 /// Bytes of panels that stay in the L2 cache beside what else is there.
 const NEAR_BYTES: usize = 256 << 10;
 
@@ -25,10 +27,20 @@ impl Taps {
     /// The taps of a walk.
     pub fn of(w: &Walk) -> Taps {
         let [kh, kw] = w.g.kernel;
-        match w.groups == 1 && w.g.dilations[1] == 1 {
+        match Taps::has_whole_lines(w) {
             true => Taps { shape: [kh, 1], len: kw * w.inputs },
             false => Taps { shape: [kh, kw], len: w.depth() },
         }
+    }
+
+    /// Is a line of a window one piece of an input line?
+    pub fn has_whole_lines(w: &Walk) -> bool {
+        w.groups == 1 && w.g.dilations[1] == 1
+    }
+
+    /// The one tap of a copied window ([`Bands::of_windows`]).
+    pub fn of_window(w: &Walk) -> Taps {
+        Taps { shape: [1, 1], len: w.g.kernel[0] * w.g.kernel[1] * w.inputs }
     }
 
     /// How many.
@@ -52,6 +64,8 @@ pub struct Bands {
     /// Panels of a task.
     span: usize,
     fill: Fill,
+    /// The walk whose windows are copied, where they are.
+    windows: Option<Walk>,
     /// Bytes after a band's copy that kernels read, whatever they hold.
     slack: usize,
 }
@@ -64,7 +78,28 @@ impl Bands {
         let pixel = walk.inputs * size;
         let line = pixel * if in_place { walk.g.input[1] } else { walk.columns() };
         let (band, span) = split(&walk, line, weights);
-        Bands { walk, pixel, line, in_place, band, span, fill, slack }
+        Bands { walk, pixel, line, in_place, band, span, fill, slack, windows: None }
+    }
+
+    /// Cuts a walk over bytes whose windows are copied side by side, each rounded up to whole steps: output pixels are
+    /// lines of one pixel then. [`Taps::has_whole_lines`] must hold.
+    pub fn of_windows(walk: Walk, step: usize, fill: Fill, slack: usize, weights: usize) -> Bands {
+        let line = Taps::of_window(&walk).len.next_multiple_of(step);
+        let g = Walk::lines_of(walk.g.output[0] * walk.g.output[1]);
+        let pixels = Walk { g, inputs: line, outputs: walk.outputs, groups: 1 };
+        let (band, span) = split(&pixels, line, weights);
+        let slack = slack.max(CHUNK);
+        Bands {
+            walk: pixels,
+            pixel: line,
+            line,
+            in_place: false,
+            band,
+            span,
+            fill,
+            windows: Some(walk),
+            slack,
+        }
     }
 
     /// Where each tap starts, in bytes from its window.
@@ -109,12 +144,13 @@ impl Bands {
     }
 
     fn bytes(&self, lines: usize) -> usize {
-        self.walk.lines(lines) * self.line + self.slack
+        (self.walk.lines(lines) * self.line + self.slack).next_multiple_of(LINE)
     }
 
     /// Bytes of the copy of a band.
     pub fn scratch(&self) -> usize {
-        if self.in_place { 0 } else { self.bytes(self.band) }
+        let lines = self.windows.as_ref().map_or(0, |w| w.copied(self.band));
+        if self.in_place { 0 } else { self.bytes(self.band) + lines }
     }
 
     /// Where the input of these output lines starts: in the image `x`, or in its copy in `scratch`.
@@ -125,8 +161,11 @@ impl Bands {
             assert!(first + self.walk.lines(lines.len()) * self.line <= x.len());
             return x[first..].as_ptr();
         }
-        let copy = &mut scratch[..self.bytes(lines.len())];
-        self.walk.copy(x, lines, &self.fill, copy);
+        let (copy, rest) = scratch.split_at_mut(self.bytes(lines.len()));
+        match &self.windows {
+            Some(walk) => walk.copy_windows(x, lines, &self.fill, rest, self.line, copy),
+            None => self.walk.copy(x, lines, &self.fill, copy),
+        }
         copy.as_ptr()
     }
 }
@@ -147,20 +186,21 @@ fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
     (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))
 }
 
-/// Every panel with every tile. Tiles are outside where all panels stay in the cache: the pixels of a tile then stay in
-/// a nearer one, and whole output pixels are written one after the other. Else each panel is read once.
+/// Every panel (or group of panels) with every tile; the panels have so many bytes in all. Tiles are outside where all
+/// panels stay in the cache: the pixels of a tile then stay in a nearer one, and whole output pixels are written one
+/// after the other. Else each panel is read once.
 #[inline(always)]
-pub fn in_order<T: Clone>(
-    panels: Range<usize>,
+pub fn in_order<P: Clone, T: Clone>(
+    panels: impl Iterator<Item = P> + Clone,
     tiles: impl Iterator<Item = T> + Clone,
-    panel_bytes: usize,
-) -> impl Iterator<Item = (usize, T)> {
-    let near = panels.len() * panel_bytes <= NEAR_BYTES;
+    bytes: usize,
+) -> impl Iterator<Item = (P, T)> {
+    let near = bytes <= NEAR_BYTES;
     let inside = panels.clone();
     let by_tile = tiles.clone().take(if near { usize::MAX } else { 0 });
     let by_tile = by_tile.flat_map(move |t| inside.clone().map(move |p| (p, t.clone())));
     let by_panel = panels.take(if near { 0 } else { usize::MAX });
-    by_tile.chain(by_panel.flat_map(move |p| tiles.clone().map(move |t| (p, t))))
+    by_tile.chain(by_panel.flat_map(move |p| tiles.clone().map(move |t| (p.clone(), t))))
 }
 
 #[cfg(test)]
@@ -198,7 +238,7 @@ mod tests {
     #[test]
     fn both_orders_are_complete() {
         for bytes in [1, NEAR_BYTES] {
-            let mut all: Vec<_> = in_order(2..5, 0..4, bytes).collect();
+            let mut all: Vec<_> = in_order(2..5, 0..4, 3 * bytes).collect();
             assert_eq!(all[1], if bytes == 1 { (3, 0) } else { (2, 1) });
             all.sort_unstable();
             assert_eq!(all, (2..5).flat_map(|p| (0..4).map(move |t| (p, t))).collect::<Vec<_>>());

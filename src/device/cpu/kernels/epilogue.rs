@@ -3,9 +3,9 @@
 
 use super::tile::{F32, Int8, NR, Product};
 use crate::base::codes::machine;
-use crate::base::quant::Epilogue;
+use crate::base::quant::{Epilogue, QuantParams};
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::cpu::simd::{MOST_LANES, Simd};
+use crate::device::cpu::simd::{MOST_LANES, Simd, pair};
 use crate::device::cpu::{Block, Constant, Io, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
@@ -147,8 +147,11 @@ impl Finish<Int8> for IntFinish {
         unsafe {
             match e.out {
                 Some(q) => {
-                    let (y, zp) =
-                        (to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n), S::splat(q.zero_point));
+                    let y = to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n);
+                    if block.channels == V * S::LANES {
+                        return self.packed::<S, V>(q, to.pitch, block.channel, rows, residual, y);
+                    }
+                    let zp = S::splat(q.zero_point);
                     self.each::<S, V>(
                         to.pitch,
                         block,
@@ -178,7 +181,108 @@ impl Finish<Int8> for IntFinish {
     }
 }
 
+/// The constants of a register of channels.
+#[derive(Clone, Copy)]
+struct Scales<S: Simd> {
+    m: S::F,
+    b: S::F,
+    lo: S::F,
+    hi: S::F,
+    /// Of the residual: scale, and what takes its zero point away.
+    scale: S::F,
+    shift: S::I,
+}
+
 impl IntFinish {
+    /// # Safety
+    /// As for [`Simd`]; there are constants for a register of channels from `channel` on.
+    #[inline(always)]
+    unsafe fn scales<S: Simd>(&self, channel: usize) -> Scales<S> {
+        let e = &self.epilogue;
+        let (scale, shift) = e.residual.map_or((0.0, 0), |(scale, zp)| (scale, -zp));
+        // SAFETY: the caller's promise.
+        unsafe {
+            Scales {
+                m: S::float(S::load(e.m.as_ptr().add(channel).cast())),
+                b: S::float(S::load(e.b.as_ptr().add(channel).cast())),
+                lo: S::splat_f(e.lo),
+                hi: S::splat_f(e.hi),
+                scale: S::splat_f(scale),
+                shift: S::splat(shift),
+            }
+        }
+    }
+
+    /// A register before rounding; `residual` points at its `n` numbers. The upper bound is applied, the lower one is the
+    /// caller's.
+    ///
+    /// # Safety
+    /// As for [`Simd`]; `residual` is good for `n` numbers.
+    #[inline(always)]
+    unsafe fn number<S: Simd>(
+        &self,
+        k: &Scales<S>,
+        acc: S::I,
+        residual: Option<*const u8>,
+        n: usize,
+    ) -> S::F {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut t = S::fma(S::to_float(acc), k.m, k.b);
+            if let Some(r) = residual {
+                let signed = self.residual == Some(DType::I8);
+                let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
+                t = S::fma(S::to_float(S::add(r, k.shift)), k.scale, t);
+            }
+            S::min_f(k.hi, t)
+        }
+    }
+
+    /// Stores whole registers as bytes, four at a time. What lies below the type becomes its least number there, so that
+    /// only a higher bound has to be applied before.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; the pointers and the constants have all rows and channels.
+    #[inline(always)]
+    unsafe fn packed<S: Simd, const V: usize>(
+        &self,
+        q: QuantParams,
+        pitch: usize,
+        channel: usize,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        y: *mut u8,
+    ) {
+        let least = (q.limits().0 - q.zero_point) as f32;
+        let (signed, bounded) = (q.dtype == DType::I8, self.epilogue.lo > least);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let zero = S::splat(pair(q.zero_point));
+            let mut k = [self.scales::<S>(channel); V];
+            for (v, k) in k.iter_mut().enumerate().skip(1) {
+                *k = self.scales::<S>(channel + v * S::LANES);
+            }
+            for (first, rows) in (0..).step_by(4 / V).zip(rows.chunks(4 / V)) {
+                // too few rows for four registers: the last one once more
+                let row = |i: usize| (i / V).min(rows.len() - 1);
+                let mut t = [S::splat(0); 4];
+                for (i, t) in t.iter_mut().enumerate() {
+                    let (r, v) = (row(i), i % V);
+                    let residual = residual.map(|x| x.add((first + r) * pitch + v * S::LANES));
+                    let number = self.number::<S>(&k[v], rows[r][v], residual, S::LANES);
+                    *t = S::round(if bounded { S::max_f(k[v].lo, number) } else { number });
+                }
+                let bytes = S::pack(t, zero, signed);
+                let place = |r: usize| y.add((first + row(r * V)) * pitch);
+                match V {
+                    1 => S::store_parts([place(0), place(1), place(2), place(3)], bytes),
+                    2 => S::store_parts([place(0), place(1)], bytes),
+                    _ => S::store_parts([place(0)], bytes),
+                }
+            }
+        }
+    }
+
     /// Calls `store` with the numbers before rounding: where (elements from the block's first), what, how many.
     ///
     /// # Safety
@@ -193,51 +297,16 @@ impl IntFinish {
         store: impl Fn(usize, S::F, usize),
     ) {
         for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
-            // whole registers apart from others: how many lanes they have is known to the compiler
+            let first = v * S::LANES;
+            let n = S::LANES.min(block.channels - first);
             // SAFETY: the caller's promise.
             unsafe {
-                match block.channels - v * S::LANES {
-                    n if n < S::LANES => self.register::<S, V>(v, n, pitch, block, rows, residual, &store),
-                    _ => self.register::<S, V>(v, S::LANES, pitch, block, rows, residual, &store),
+                let k = self.scales::<S>(block.channel + first);
+                for (r, row) in rows.iter().enumerate() {
+                    let at = r * pitch + first;
+                    let t = self.number::<S>(&k, row[v], residual.map(|x| x.add(at)), n);
+                    store(at, S::max_f(k.lo, t), n);
                 }
-            }
-        }
-    }
-
-    /// [`IntFinish::each`] for register `v` of each row, `n` lanes of it.
-    ///
-    /// # Safety
-    /// As for [`IntFinish::each`].
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // the caller's own, and a register
-    unsafe fn register<S: Simd, const V: usize>(
-        &self,
-        v: usize,
-        n: usize,
-        pitch: usize,
-        block: Block,
-        rows: &[[S::I; V]],
-        residual: Option<*const u8>,
-        store: &impl Fn(usize, S::F, usize),
-    ) {
-        let (e, first) = (&self.epilogue, v * S::LANES);
-        let (scale, shift) = e.residual.map_or((0.0, 0), |(scale, zp)| (scale, -zp));
-        let signed = self.residual == Some(DType::I8);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (lo, hi) = (S::splat_f(e.lo), S::splat_f(e.hi));
-            let (scale, shift) = (S::splat_f(scale), S::splat(shift));
-            let m = S::float(S::load(e.m.as_ptr().add(block.channel + first).cast()));
-            let b = S::float(S::load(e.b.as_ptr().add(block.channel + first).cast()));
-            for (r, row) in rows.iter().enumerate() {
-                let at = r * pitch + first;
-                let mut t = S::fma(S::to_float(row[v]), m, b);
-                if let Some(residual) = residual {
-                    let r = residual.add(at);
-                    let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
-                    t = S::fma(S::to_float(S::add(r, shift)), scale, t);
-                }
-                store(at, S::min_f(hi, S::max_f(lo, t)), n);
             }
         }
     }

@@ -16,6 +16,11 @@ use crate::ir::Op;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+/// Bytes of a step of AMX along K.
+pub const AMX_STEP: usize = 64;
+/// The variant of AMX that reads copies of windows.
+pub const IM2COL: &str = "amx-im2col";
+
 /// The family.
 pub struct Igemm;
 
@@ -41,7 +46,15 @@ impl Family for Igemm {
         match (fits, p.is_int8(), isa) {
             (false, ..) => vec![],
             (_, false, _) if p.inputs[0].dtype != DType::F32 => vec![],
-            (_, true, Isa::Amx) => vec![Isa::Amx.name(), Isa::Avx512Vnni.name()],
+            (_, true, Isa::Amx) => {
+                let walk = Walk::of(p);
+                let mut all = vec![Isa::Amx.name(), Isa::Avx512Vnni.name()];
+                // pixels that begin off the borders of cache lines are slow to load
+                if Taps::has_whole_lines(&walk) && !walk.inputs.is_multiple_of(AMX_STEP) {
+                    all.insert(0, IM2COL);
+                }
+                all
+            }
             _ => vec![isa.min(Isa::Avx512Vnni).name()],
         }
     }
@@ -49,21 +62,22 @@ impl Family for Igemm {
     fn pack(&self, p: &Problem, variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let walk = Walk::of(p);
         if p.is_int8() {
-            let step = if variant == Isa::Amx.name() { amx::STEP } else { GROUP };
+            let step = if [IM2COL, Isa::Amx.name()].contains(&variant) { AMX_STEP } else { GROUP };
+            let taps = if variant == IM2COL { Taps::of_window(&walk) } else { Taps::of(&walk) };
             let w = tensors[0].as_slice::<i8>().unwrap_or_default();
             let each = (w.len() / walk.outputs.max(1)).max(1);
             let sums: Vec<i32> = w.chunks(each).map(|r| r.iter().map(|&w| i32::from(w)).sum()).collect();
-            return Ok(vec![bytes(&panels::<Int8>(w, &walk, step)), bytes(&sums)]);
+            return Ok(vec![bytes(&panels::<Int8>(w, &walk, &taps, step)), bytes(&sums)]);
         }
         let w = tensors[0].as_slice::<f32>().unwrap_or_default();
         let rest = tensors[1..].iter().map(|t| t.bytes().to_vec());
-        Ok(std::iter::once(bytes(&panels::<F32>(w, &walk, 1))).chain(rest).collect())
+        Ok(std::iter::once(bytes(&panels::<F32>(w, &walk, &Taps::of(&walk), 1))).chain(rest).collect())
     }
 
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
         #[cfg(target_arch = "x86_64")]
-        if step.tactic.variant == Isa::Amx.name() {
+        if [IM2COL, Isa::Amx.name()].contains(&&*step.tactic.variant) {
             return amx::AmxGemm::load(step);
         }
         let walk = Walk::of(p);
@@ -88,8 +102,7 @@ impl Family for Igemm {
 
 /// Weights `[outputs][depth][kh][kw]` as panels `[group][maps / NR][tap][len / PER_GROUP][NR][PER_GROUP]`; a tap has
 /// whole steps of so many numbers.
-fn panels<P: Product>(w: &[P::Weight], walk: &Walk, step: usize) -> Vec<P::Weight> {
-    let taps = Taps::of(walk);
+fn panels<P: Product>(w: &[P::Weight], walk: &Walk, taps: &Taps, step: usize) -> Vec<P::Weight> {
     let (per, positions) = (P::PER_GROUP, walk.g.kernel[0] * walk.g.kernel[1]);
     let (depth, maps) = (walk.depth(), walk.maps());
     let groups = taps.len.next_multiple_of(step).div_ceil(per);
@@ -163,7 +176,9 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         // SAFETY: the caller's promise.
         let mut sums = unsafe { Sums::<S> { one: [[S::splat(0)]; MR], two: [[S::splat(0); 2]; MR] } };
         let tiles = (0..pixels).step_by(tile_rows).map(|first| first..(first + tile_rows).min(pixels));
-        for (panel, tile) in in_order(panels, tiles, self.panel_len() * size_of::<P::Weight>()) {
+        for (panel, tile) in
+            in_order(panels.clone(), tiles, panels.len() * self.panel_len() * size_of::<P::Weight>())
+        {
             // SAFETY: the caller's promise.
             unsafe { self.cell(to, lines.start, panel, tile, base, &mut sums) };
         }

@@ -2,12 +2,13 @@
 //! number).
 
 use crate::base::{DType, Result};
-use crate::device::cpu::simd::with_isa;
+use crate::device::cpu::simd::{Simd, with_isa, with_simd};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, PoolFn};
 use bytemuck::Pod;
+use std::marker::PhantomData;
 
 /// The family.
 pub struct MaxPool;
@@ -32,7 +33,15 @@ impl Family for MaxPool {
 
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let (channels, g) = dims(&step.problem);
-        Ok(match step.problem.inputs[0].dtype {
+        let dtype = step.problem.inputs[0].dtype;
+        if let Some(taps) = (dtype.size() == 1 && channels.is_multiple_of(4)).then(|| Taps::of(&g)).flatten()
+        {
+            let flip = if dtype == DType::I8 { i32::from_ne_bytes([0x80; 4]) } else { 0 };
+            return Ok(
+                with_simd!(isa, S => Box::new(Bytes::<S> { channels, g, taps, flip, simd: PhantomData })),
+            );
+        }
+        Ok(match dtype {
             DType::F32 => Box::new(Max { channels, g, isa, lowest: f32::NEG_INFINITY }),
             DType::U8 => Box::new(Max { channels, g, isa, lowest: u8::MIN }),
             _ => Box::new(Max { channels, g, isa, lowest: i8::MIN }),
@@ -67,6 +76,96 @@ impl Covered {
     fn iter(self) -> impl Iterator<Item = usize> {
         let Covered(from, before, step) = self;
         (0..before.saturating_sub(from).div_ceil(step)).map(move |i| from + i * step)
+    }
+}
+
+/// The input lines and columns of every window, with some of them twice where others are in the padding: the maximum
+/// does not mind.
+struct Taps {
+    /// `[output line][kernel line]`
+    lines: Vec<usize>,
+    /// `[output column][kernel column]`
+    columns: Vec<usize>,
+}
+
+impl Taps {
+    /// None if a window lies in the padding with all of its taps.
+    fn of(g: &Geometry) -> Option<Taps> {
+        let axis = |axis: usize| -> Option<Vec<usize>> {
+            let mut all = Vec::with_capacity(g.output[axis] * g.kernel[axis]);
+            for o in 0..g.output[axis] {
+                let taps = Covered::of(g, axis, o);
+                let last = taps.iter().last()?;
+                all.extend(taps.iter().chain(std::iter::repeat(last)).take(g.kernel[axis]));
+            }
+            Some(all)
+        };
+        Some(Taps { lines: axis(0)?, columns: axis(1)? })
+    }
+}
+
+/// The maximum of bytes, whose channels are whole lanes.
+struct Bytes<S> {
+    channels: usize,
+    g: Geometry,
+    taps: Taps,
+    /// What makes u8 of s8 in the same order, in every lane.
+    flip: i32,
+    simd: PhantomData<S>,
+}
+
+impl<S: Simd> Bytes<S> {
+    /// The window of these input lines and columns, over `n` lanes of channels from `c` on.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; `x` is the image, which has the lines, columns and channels.
+    #[inline(always)]
+    unsafe fn window(&self, x: *const u8, lines: &[usize], columns: &[usize], c: usize, n: usize) -> S::I {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (flip, mut best) = (S::splat(self.flip), S::splat(0));
+            for line in lines {
+                for column in columns {
+                    let at = (line * self.g.input[1] + column) * self.channels + c;
+                    best = S::max_u8(best, S::xor(S::load_n(x.add(at), n), flip));
+                }
+            }
+            S::xor(best, flip)
+        }
+    }
+}
+
+impl<S: Simd> Kernel for Bytes<S> {
+    fn tasks(&self) -> usize {
+        self.g.output[0]
+    }
+
+    fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
+        let (channels, [kh, kw]) = (self.channels, self.g.kernel);
+        let (x, row) = (io.input::<u8>(0, image), self.g.output[1] * channels);
+        assert!(x.len() >= self.g.input[0] * self.g.input[1] * channels);
+        let lines = &self.taps.lines[oh * kh..][..kh];
+        // SAFETY: tasks differ in their output row; `load` chose `S` for a CPU that has it; taps lie in the image.
+        unsafe {
+            let y = io.output::<u8>(0, image, oh * row..(oh + 1) * row);
+            S::within(
+                #[inline(always)]
+                || {
+                    for (columns, y) in self.taps.columns.chunks_exact(kw).zip(y.chunks_exact_mut(channels)) {
+                        let whole = channels - channels % S::BYTES;
+                        for c in (0..whole).step_by(S::BYTES) {
+                            let best = self.window(x.as_ptr(), lines, columns, c, S::LANES);
+                            S::store(y[c..c + S::BYTES].as_mut_ptr(), best);
+                        }
+                        if whole < channels {
+                            let n = (channels - whole) / 4;
+                            let best = self.window(x.as_ptr(), lines, columns, whole, n);
+                            S::store_n(y[whole..].as_mut_ptr(), best, n);
+                        }
+                    }
+                },
+            );
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Conversions: quantize, dequantize, rescale, and between layouts.
 
+use super::divide::Divisor;
 use super::elementwise::{BLOCK, chunk};
-
 use crate::base::codes::machine;
 use crate::base::quant::QuantParams;
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::cpu::simd::{Simd, with_simd};
+use crate::device::cpu::simd::{MOST_LANES, Simd, quads, with_simd};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem, Work};
@@ -110,33 +110,45 @@ struct Conversion<S> {
 }
 
 impl<S: Simd> Conversion<S> {
-    /// Converts `n` neighbours, at most a register of them.
+    /// Converts `n` neighbours.
     ///
     /// # Safety
     /// As for [`Simd`], inside of [`Simd::within`]; `from` and `to` are good for `n` numbers of their types.
     #[inline(always)]
-    unsafe fn few(&self, from: *const u8, to: *mut u8, n: usize) {
+    unsafe fn neighbours(&self, from: *const u8, to: *mut u8, n: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let (t, out) = match &self.how {
-                How::Copy => return std::ptr::copy_nonoverlapping(from, to, n * self.to.size()),
+            match self.how {
+                How::Copy => std::ptr::copy_nonoverlapping(from, to, n * self.to.size()),
                 How::Quantize(q) => {
-                    let t = S::div_f(S::float(S::load_n(from, n)), S::splat_f(q.scale.get()));
-                    (t, Output { lo: f32::NEG_INFINITY, hi: f32::INFINITY, quant: Some(*q) })
+                    let (divisor, out) = (Divisor::new(q.scale), Output::unbounded(q));
+                    stored::<S>(
+                        out,
+                        n,
+                        to,
+                        #[inline(always)]
+                        |at, n| divisor.divide::<S>(S::float(S::load_n(from.add(4 * at), n))),
+                    );
                 }
                 How::Rescale((m, zp), out) => {
-                    let x = match self.from {
-                        DType::U8 => S::widen_u8(from, n),
-                        _ => S::widen_i8(from, n),
-                    };
-                    (S::mul_f(S::to_float(S::add(x, S::splat(-zp))), S::splat_f(*m)), *out)
+                    let (m, zp) = (S::splat_f(m), S::splat(-zp));
+                    match self.from {
+                        DType::U8 => stored::<S>(
+                            out,
+                            n,
+                            to,
+                            #[inline(always)]
+                            |at, n| S::mul_f(S::to_float(S::add(S::widen_u8(from.add(at), n), zp)), m),
+                        ),
+                        _ => stored::<S>(
+                            out,
+                            n,
+                            to,
+                            #[inline(always)]
+                            |at, n| S::mul_f(S::to_float(S::add(S::widen_i8(from.add(at), n), zp)), m),
+                        ),
+                    }
                 }
-            };
-            let (lo, hi) = out.bounds();
-            let t = S::min_f(S::splat_f(hi), S::max_f(S::splat_f(lo), t));
-            match out.quant {
-                Some(q) => S::narrow(to, S::add(S::round(t), S::splat(q.zero_point)), n),
-                None => S::store_n(to, S::bits(t), n),
             }
         }
     }
@@ -152,8 +164,32 @@ impl<S: Simd> Conversion<S> {
         // SAFETY: the caller's promise; blocks have as many numbers on both sides.
         unsafe {
             let y = io.output::<u8>(0, image, range.start * b..range.end * b);
-            for (x, y) in x.chunks(S::LANES * a).zip(y.chunks_mut(S::LANES * b)) {
-                self.few(x.as_ptr(), y.as_mut_ptr(), x.len() / a);
+            self.neighbours(x.as_ptr(), y.as_mut_ptr(), y.len() / b);
+        }
+    }
+
+    /// Writes rows of the output of up to four bytes (the channels of an image), whose columns are the rows of the input.
+    ///
+    /// # Safety
+    /// As for [`Conversion::transpose`].
+    #[inline(always)]
+    unsafe fn pixels(&self, io: &Io, image: usize, [rows, columns]: [usize; 2], range: Range<usize>) {
+        let (x, size) = (io.input::<u8>(0, image), self.from.size());
+        // SAFETY: the caller's promise; arrays have room for the largest register.
+        unsafe {
+            let y = io.output::<u8>(0, image, range.start * columns..range.end * columns);
+            let (mut channels, mut pixels) = ([[0u8; 4 * MOST_LANES]; 4], [0u32; 4 * MOST_LANES]);
+            for (block, y) in y.chunks_mut(S::BYTES * columns).enumerate() {
+                let (first, count) = (range.start + block * S::BYTES, y.len() / columns);
+                for (c, to) in channels.iter_mut().enumerate().take(columns) {
+                    let from = &x[(c * rows + first) * size..][..count * size];
+                    self.neighbours(from.as_ptr(), to.as_mut_ptr(), count);
+                }
+                let [a, b, c, d] = [0, 1, 2, 3].map(|c: usize| S::load(channels[c].as_ptr()));
+                for (i, v) in S::unquads(quads::<S>(a, b, c, d)).into_iter().enumerate() {
+                    S::store(pixels.as_mut_ptr().add(i * S::LANES).cast(), v);
+                }
+                side_by_side(&pixels[..count], columns, y);
             }
         }
     }
@@ -180,17 +216,8 @@ impl<S: Simd> Conversion<S> {
                 let n = TILE.min(columns - c);
                 for (i, to) in tile.iter_mut().enumerate().take(n) {
                     let from = &x[((c + i) * rows + first) * size..][..count * size];
-                    for at in (0..count).step_by(S::LANES) {
-                        // SAFETY: both sides have `count` numbers.
-                        unsafe {
-                            let to = to.as_mut_ptr().add(at).cast();
-                            self.few(from.as_ptr().add(at * size), to, S::LANES.min(count - at));
-                        }
-                    }
-                }
-                if columns <= 4 && size_of::<T>() == 1 {
-                    few_columns(bytemuck::cast_slice(&tile[..4]), columns, bytemuck::cast_slice_mut(y));
-                    continue;
+                    // SAFETY: both sides have `count` numbers.
+                    unsafe { self.neighbours(from.as_ptr(), to.as_mut_ptr().cast(), count) };
                 }
                 for (r, y) in y.chunks_exact_mut(columns).enumerate() {
                     y[c..c + n].iter_mut().zip(&tile).for_each(|(y, row)| *y = row[r]);
@@ -200,20 +227,53 @@ impl<S: Simd> Conversion<S> {
     }
 }
 
-/// Writes up to four columns of bytes (the channels of an image) side by side, all of a row at once.
+/// Stores `n` numbers, which `number` gives in units of the output: from the place it is asked for, as many as it is
+/// asked for, at most a register.
+///
+/// # Safety
+/// As for [`Simd`], inside of [`Simd::within`]; `to` is good for `n` numbers.
 #[inline(always)]
-fn few_columns(tile: &[[u8; TILE]], columns: usize, y: &mut [u8]) {
-    let mut rows = [0u32; TILE];
-    for (r, row) in rows.iter_mut().enumerate() {
-        *row = u32::from_le_bytes([tile[0][r], tile[1][r], tile[2][r], tile[3][r]]);
+unsafe fn stored<S: Simd>(out: Output, n: usize, to: *mut u8, number: impl Fn(usize, usize) -> S::F) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // whole registers apart from others: how many lanes they have is known to the compiler
+        let whole = n - n % S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            store::<S>(out, to, at, S::LANES, number(at, S::LANES));
+        }
+        if whole < n {
+            store::<S>(out, to, whole, n - whole, number(whole, n - whole));
+        }
     }
-    // each row is written as four bytes, of which the next row overwrites what is too much, as far as there is a next
+}
+
+/// Stores `n` lanes at place `at`.
+///
+/// # Safety
+/// As for [`stored`].
+#[inline(always)]
+unsafe fn store<S: Simd>(out: Output, to: *mut u8, at: usize, n: usize, t: S::F) {
+    let (lo, hi) = out.bounds();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let t = S::min_f(S::splat_f(hi), S::max_f(S::splat_f(lo), t));
+        match out.quant {
+            Some(q) => S::narrow(to.add(at), S::add(S::round(t), S::splat(q.zero_point)), n),
+            None => S::store_n(to.add(4 * at), S::bits(t), n),
+        }
+    }
+}
+
+/// Writes the first `columns` bytes of each pixel, one pixel after the other.
+#[inline(always)]
+fn side_by_side(pixels: &[u32], columns: usize, y: &mut [u8]) {
+    // each is written as four bytes, of which the next one overwrites what is too much, as far as there is a next
     let whole = y.len().saturating_sub(3).div_ceil(columns);
-    for (r, row) in rows.iter().enumerate().take(whole) {
-        y[r * columns..][..4].copy_from_slice(&row.to_le_bytes());
+    for (pixel, at) in pixels[..whole].iter().zip((0..).step_by(columns)) {
+        y[at..at + 4].copy_from_slice(&pixel.to_le_bytes());
     }
-    for (r, y) in y.chunks_exact_mut(columns).enumerate().skip(whole) {
-        y.copy_from_slice(&rows[r].to_le_bytes()[..columns]);
+    for (pixel, y) in pixels.iter().zip(y.chunks_exact_mut(columns)).skip(whole) {
+        y.copy_from_slice(&pixel.to_le_bytes()[..columns]);
     }
 }
 
@@ -233,6 +293,7 @@ impl<S: Simd> Kernel for Conversion<S> {
                         let each = Order::rows_each(columns);
                         let range = task * each..((task + 1) * each).min(rows);
                         match self.to.size() {
+                            1 if columns <= 4 => self.pixels(io, image, [rows, columns], range),
                             1 => self.transpose::<u8>(io, image, [rows, columns], range),
                             2 => self.transpose::<u16>(io, image, [rows, columns], range),
                             8 => self.transpose::<u64>(io, image, [rows, columns], range),

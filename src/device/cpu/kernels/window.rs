@@ -111,6 +111,53 @@ impl Walk {
     }
 }
 
+/// Bytes that are copied at once where windows are.
+pub const CHUNK: usize = 32;
+
+impl Walk {
+    /// Bytes that [`Walk::copy_windows`] needs for the input lines of so many neighbouring output pixels.
+    pub fn copied(&self, pixels: usize) -> usize {
+        let g = &self.g;
+        // they begin and end anywhere in a line
+        let lines = ((pixels + g.output[1]).saturating_sub(2) / g.output[1].max(1) + 1).min(g.output[0]);
+        self.lines(lines) * self.columns() * self.inputs + CHUNK
+    }
+
+    /// Copies the windows of the output pixels `pixels`, bytes, to `to`, one every `pitch` bytes: the lines of a window
+    /// one after the other, then anything. `lines` is room for [`Walk::copied`]; `to` has a [`CHUNK`] to spare.
+    #[inline(always)]
+    pub fn copy_windows(
+        &self,
+        x: &[u8],
+        pixels: Range<usize>,
+        fill: &Fill,
+        lines: &mut [u8],
+        pitch: usize,
+        to: &mut [u8],
+    ) {
+        let (g, width) = (&self.g, self.g.output[1]);
+        let rows = pixels.start / width..pixels.end.div_ceil(width);
+        self.copy(x, rows.clone(), fill, lines);
+        let (line, piece) = (self.columns() * self.inputs, g.kernel[1] * self.inputs);
+        let whole = piece.next_multiple_of(CHUNK); // what is too much is overwritten by the next piece
+        let mut at = 0;
+        for row in rows.clone() {
+            let columns = pixels.start.saturating_sub(row * width)..(pixels.end - row * width).min(width);
+            for column in columns {
+                let from = (row - rows.start) * g.strides[0] * line + column * g.strides[1] * self.inputs;
+                for i in 0..g.kernel[0] {
+                    let from = &lines[from + i * g.dilations[0] * line..][..whole];
+                    let to = &mut to[at + i * piece..][..whole];
+                    for (to, from) in to.chunks_exact_mut(CHUNK).zip(from.chunks_exact(CHUNK)) {
+                        to.copy_from_slice(from);
+                    }
+                }
+                at += pitch;
+            }
+        }
+    }
+}
+
 /// A copy, every byte flipped.
 #[inline(always)]
 fn flipped(from: &[u8], flip: u8, to: &mut [u8]) {

@@ -29,6 +29,7 @@ unsafe fn partial<const BYTES: usize>(p: *const u8, bytes: usize) -> [u8; BYTES]
 impl<const VNNI: bool> Simd for Eight<VNNI> {
     const LANES: usize = N;
     const ROWS: usize = 4;
+    const FUSED: bool = true;
     type I = __m256i;
     type F = __m256;
 
@@ -88,6 +89,10 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
     #[inline(always)]
     unsafe fn add(a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn max_u8(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_max_epu8(a, b) }
     }
     #[inline(always)]
     unsafe fn xor(a: __m256i, b: __m256i) -> __m256i {
@@ -174,6 +179,35 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
                 let mut part = [0u8; 16];
                 _mm_storeu_si128(part.as_mut_ptr().cast(), all);
                 std::ptr::copy_nonoverlapping(part.as_ptr(), p, n);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn pack(v: [__m256i; 4], zero: __m256i, signed: bool) -> __m256i {
+        unsafe {
+            let a = _mm256_adds_epi16(_mm256_packs_epi32(v[0], v[1]), zero);
+            let b = _mm256_adds_epi16(_mm256_packs_epi32(v[2], v[3]), zero);
+            let bytes = if signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
+            // each 16 bytes hold four bytes of each register
+            _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_parts<const P: usize>(to: [*mut u8; P], v: __m256i) {
+        unsafe {
+            let (low, high) = (_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+            match P {
+                1 => Self::store(to[0], v),
+                2 => {
+                    _mm_storeu_si128(to[0].cast(), low);
+                    _mm_storeu_si128(to[1].cast(), high);
+                }
+                _ => {
+                    _mm_storel_epi64(to[0].cast(), low);
+                    _mm_storel_epi64(to[1].cast(), _mm_unpackhi_epi64(low, low));
+                    _mm_storel_epi64(to[2].cast(), high);
+                    _mm_storel_epi64(to[3].cast(), _mm_unpackhi_epi64(high, high));
+                }
             }
         }
     }

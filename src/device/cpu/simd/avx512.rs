@@ -20,6 +20,7 @@ fn first(n: usize) -> u16 {
 impl Simd for Avx512 {
     const LANES: usize = N;
     const ROWS: usize = 12;
+    const FUSED: bool = true;
     type I = __m512i;
     type F = __m512;
 
@@ -66,6 +67,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn add(a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn max_u8(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_max_epu8(a, b) }
     }
     #[inline(always)]
     unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
@@ -143,6 +148,35 @@ impl Simd for Avx512 {
             match n == N {
                 true => _mm_storeu_si128(p.cast(), low),
                 false => _mm_mask_storeu_epi8(p.cast(), first(n), low),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn pack(v: [__m512i; 4], zero: __m512i, signed: bool) -> __m512i {
+        unsafe {
+            let a = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
+            let b = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
+            let bytes = if signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };
+            // each 16 bytes hold four bytes of each register
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_permutexvar_epi32(order, bytes)
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_parts<const P: usize>(to: [*mut u8; P], v: __m512i) {
+        unsafe {
+            match P {
+                1 => Self::store(to[0], v),
+                2 => {
+                    _mm256_storeu_si256(to[0].cast(), _mm512_castsi512_si256(v));
+                    _mm256_storeu_si256(to[1].cast(), _mm512_extracti64x4_epi64::<1>(v));
+                }
+                _ => {
+                    _mm_storeu_si128(to[0].cast(), _mm512_castsi512_si128(v));
+                    _mm_storeu_si128(to[1].cast(), _mm512_extracti32x4_epi32::<1>(v));
+                    _mm_storeu_si128(to[2].cast(), _mm512_extracti32x4_epi32::<2>(v));
+                    _mm_storeu_si128(to[3].cast(), _mm512_extracti32x4_epi32::<3>(v));
+                }
             }
         }
     }

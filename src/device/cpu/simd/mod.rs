@@ -31,6 +31,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Rows of a tile of two vectors whose accumulators the registers hold.
     const ROWS: usize;
+    /// Is [`Simd::fma`] an instruction?
+    const FUSED: bool;
     /// i32 lanes, or bytes.
     type I: Copy;
     /// f32 lanes.
@@ -58,6 +60,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn dot4(acc: Self::I, x: Self::I, w: Self::I) -> Self::I;
     /// Lane by lane.
     unsafe fn add(a: Self::I, b: Self::I) -> Self::I;
+    /// The larger of each pair of u8.
+    unsafe fn max_u8(a: Self::I, b: Self::I) -> Self::I;
     /// Bit by bit.
     unsafe fn xor(a: Self::I, b: Self::I) -> Self::I;
 
@@ -90,6 +94,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn widen_i8(p: *const u8, n: usize) -> Self::I;
     /// The low bytes of the first `n <= LANES` lanes.
     unsafe fn narrow(p: *mut u8, v: Self::I, n: usize);
+    /// The numbers of four registers as bytes, one after the other: `zero`, whose lanes are [`pair`]s, is added, and what is beyond i8 (`signed`) or u8 becomes its nearest.
+    unsafe fn pack(v: [Self::I; 4], zero: Self::I, signed: bool) -> Self::I;
+    /// The `N` equal parts of a register, each to a place of its own; `N` is 1, 2 or 4.
+    unsafe fn store_parts<const N: usize>(to: [*mut u8; N], v: Self::I);
     /// The first `n <= LANES` lanes; the others hold anything.
     unsafe fn load_n(p: *const u8, n: usize) -> Self::I;
     /// The first `n <= LANES` lanes.
@@ -125,6 +133,11 @@ pub unsafe fn quads<S: Simd>(a: S::I, b: S::I, c: S::I, d: S::I) -> [S::I; 4] {
 /// The byte that lane `lane` of register `q` of [`quads`] stands for.
 pub const fn quad_byte(q: usize, lane: usize) -> usize {
     lane / 4 * 16 + 4 * q + lane % 4
+}
+
+/// `x` as both 16-bit halves of a lane.
+pub const fn pair(x: i32) -> i32 {
+    (x as u16 as u32 * 0x1_0001) as i32
 }
 
 /// `$body` with `$S` as the vectors of an instruction set.

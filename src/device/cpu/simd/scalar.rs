@@ -31,6 +31,7 @@ fn interleave<const M: usize, T: Copy>(a: [T; M], b: [T; M]) -> [[T; M]; 2] {
 impl Simd for Scalar {
     const LANES: usize = N;
     const ROWS: usize = 4;
+    const FUSED: bool = false;
     type I = [i32; N];
     type F = [f32; N];
 
@@ -76,6 +77,11 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn add(a: Self::I, b: Self::I) -> Self::I {
         from_fn(|l| a[l].wrapping_add(b[l]))
+    }
+    #[inline(always)]
+    unsafe fn max_u8(a: Self::I, b: Self::I) -> Self::I {
+        let (a, b) = (bytes(a), bytes(b));
+        bytemuck::cast::<[u8; 4 * N], _>(from_fn(|i| a[i].max(b[i])))
     }
     #[inline(always)]
     unsafe fn xor(a: Self::I, b: Self::I) -> Self::I {
@@ -137,6 +143,21 @@ impl Simd for Scalar {
     unsafe fn narrow(p: *mut u8, v: Self::I, n: usize) {
         for (l, v) in v.iter().enumerate().take(n) {
             unsafe { *p.add(l) = *v as u8 };
+        }
+    }
+    #[inline(always)]
+    unsafe fn pack(v: [Self::I; 4], zero: Self::I, signed: bool) -> Self::I {
+        let zero = i32::from(zero[0] as i16);
+        let bytes: [u8; 4 * N] = from_fn(|i| {
+            let x = v[i / N][i % N].saturating_add(zero);
+            if signed { x.clamp(-128, 127) as u8 } else { x.clamp(0, 255) as u8 }
+        });
+        bytemuck::cast(bytes)
+    }
+    #[inline(always)]
+    unsafe fn store_parts<const P: usize>(to: [*mut u8; P], v: Self::I) {
+        for (to, part) in to.iter().zip(bytes(v).chunks(4 * N / P)) {
+            unsafe { to.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
         }
     }
     #[inline(always)]

@@ -21,6 +21,37 @@ fn bytes<S: Simd>(v: S::I) -> Vec<u8> {
     bytemuck::pod_collect_to_vec(&ints::<S>(v))
 }
 
+/// Numbers of all sizes, packed with a zero point, and stored in parts.
+///
+/// # Safety
+/// As for [`Simd`].
+unsafe fn packs<S: Simd>(wide: [S::I; 4], zero: i32) {
+    // SAFETY: the caller's promise; `out` has room for whole registers.
+    unsafe {
+        let small = wide.map(|v| S::round(S::mul_f(S::to_float(v), S::splat_f(2f32.powi(-22)))));
+        for v in [wide, small] {
+            let numbers = v.map(ints::<S>).concat();
+            for signed in [false, true] {
+                let zero = if signed { zero } else { zero + 128 };
+                let (lo, hi) = if signed { (-128, 127) } else { (0, 255) };
+                let want: Vec<u8> =
+                    numbers.iter().map(|&x| (i64::from(x) + i64::from(zero)).clamp(lo, hi) as u8).collect();
+                let packed = S::pack(v, S::splat(pair(zero)), signed);
+                assert_eq!(bytes::<S>(packed), want);
+                let mut out = [0u8; MOST];
+                let to = out.as_mut_ptr();
+                S::store_parts([1, 0].map(|i| to.add(S::BYTES / 2 * i)), packed);
+                let (a, b) = want.split_at(S::BYTES / 2);
+                assert_eq!(out[..S::BYTES], [b, a].concat());
+                let to = out.as_mut_ptr();
+                S::store_parts([3, 1, 2, 0].map(|i| to.add(S::BYTES / 4 * i)), packed);
+                let parts: Vec<&[u8]> = want.chunks(S::BYTES / 4).collect();
+                assert_eq!(out[..S::BYTES], [parts[3], parts[1], parts[2], parts[0]].concat());
+            }
+        }
+    }
+}
+
 fn integers<S: Simd>() {
     let mut seed = SplitMix64::new(1);
     for _ in 0..200 {
@@ -46,6 +77,13 @@ fn integers<S: Simd>() {
                 assert_eq!(got, [a[i], b[i], c[i], d[i]], "byte {i}");
             }
             assert_eq!(bytes::<S>(S::xor(va, vb))[5], a[5] ^ b[5]);
+            assert!(
+                bytes::<S>(S::max_u8(va, vb))
+                    .iter()
+                    .zip(a.iter().zip(&b))
+                    .all(|(&got, (&a, &b))| got == a.max(b))
+            );
+            packs::<S>([va, vb, vc, vd], i32::from(c[0]) - 128);
             for n in 0..=S::LANES {
                 let mut out = [7u8; MOST];
                 S::narrow(out.as_mut_ptr(), va, n);
