@@ -40,6 +40,7 @@ pub mod flags;
 #[cfg(test)]
 mod golden;
 pub mod histogram;
+pub mod means;
 pub mod methods;
 pub mod noise;
 pub mod shards;

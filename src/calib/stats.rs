@@ -1,6 +1,7 @@
 //! What calibration knows of one tensor: counts, extremes, histograms of both signs.
 
 use super::histogram::{BINS, Histogram, bin_factor, bin_of, exponent};
+use super::means::Means;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Stats {
     pub negative: Histogram,
     /// Largest magnitude per channel; empty where channels are not told apart.
     pub channel_amax: Vec<f32>,
+    /// Means of the channels over whole samples ([`Stats::update_from`]).
+    pub means: Means,
     /// The sample with the largest magnitude, the first by name of several; where samples have names.
     pub amax_sample: Option<Arc<str>>,
 }
@@ -46,6 +49,7 @@ impl Stats {
             positive: Histogram::new(),
             negative: Histogram::new(),
             channel_amax: if channels > 1 { vec![0.0; channels] } else { Vec::new() },
+            means: Means::default(),
             amax_sample: None,
         }
     }
@@ -57,7 +61,7 @@ impl Stats {
 
     /// Most bytes that the statistics of a tensor with that many channels take, however many values they see.
     pub fn bytes(channels: usize) -> usize {
-        let per_channel = if channels > 1 { 4 * channels } else { 0 };
+        let per_channel = if channels > 1 { (4 + size_of::<i128>()) * channels } else { 0 };
         size_of::<Stats>() + 2 * BINS * size_of::<u64>() + per_channel
     }
 
@@ -71,6 +75,9 @@ impl Stats {
     pub fn update_from(&mut self, sample: &Arc<str>, values: &[f32], inner: usize) {
         let before = self.amax();
         let amax = self.take_in(values, inner);
+        if self.channels() > 1 {
+            self.means.add(values, self.channels(), inner);
+        }
         self.name_largest(before, amax, Some(sample));
     }
 
@@ -105,6 +112,7 @@ impl Stats {
         self.max = self.max.max(other.max);
         self.positive.merge(&other.positive);
         self.negative.merge(&other.negative);
+        self.means.merge(&other.means);
         for (a, &b) in self.channel_amax.iter_mut().zip(&other.channel_amax) {
             *a = a.max(b);
         }

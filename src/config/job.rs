@@ -135,6 +135,8 @@ impl Evaluation {
 pub struct Precision {
     /// Type of activations that cannot be negative.
     pub activations: Activations,
+    /// Are biases corrected for the rounding of weights?
+    pub bias_correction: bool,
     /// Where no rule matches.
     pub default: Arithmetic,
     /// What the others compute in.

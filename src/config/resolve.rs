@@ -250,7 +250,8 @@ impl Resolver<'_> {
             self.notes.push("the CPU computes no FP16, so `precision.fallback` is fp32".into());
             fallback = Fallback::Fp32;
         }
-        Ok(job::Precision { activations: p.activations, default: p.default, fallback, rules })
+        let (activations, bias_correction) = (p.activations, p.bias_correction);
+        Ok(job::Precision { activations, bias_correction, default: p.default, fallback, rules })
     }
 
     fn gate(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::device::interp::Interp;
 use crate::engine::{self, Engine, Origin, Session};
 use crate::eval::Drift;
-use crate::ir::Graph;
+use crate::ir::{Graph, Value};
 use crate::quant;
 use crate::tune::{TimingCache, Tuner};
 use std::path::PathBuf;
@@ -36,10 +36,14 @@ pub fn timings(job: &Job, monitor: &dyn Monitor) -> Result<TimingCache> {
 }
 
 /// The graph with scales.
-pub fn annotated(net: &Network, calibrated: &Calibrated) -> Graph {
+pub fn annotated(job: &Job, net: &Network, calibrated: &Calibrated) -> Graph {
     let mut g = net.graph.clone();
     let params = ranges::params_of(&g, &calibrated.cache);
     quant::annotate(&mut g, &params);
+    if job.precision.bias_correction {
+        let means = |v: &Value| calibrated.cache.tensors.get(&v.name).map(|e| e.stats.all().means.values());
+        quant::correct_bias(&mut g, |v| means(v).unwrap_or_default());
+    }
     g
 }
 

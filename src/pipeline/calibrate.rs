@@ -91,7 +91,7 @@ pub fn calibrate(
                 &method_options,
                 (engine, session),
                 data,
-                net.probabilities,
+                (net.probabilities, job.precision.bias_correction),
                 monitor,
             )?
         }

@@ -12,7 +12,7 @@ use crate::calib::methods::{self, METHODS, Options};
 use crate::data::{Dataset, Preprocess};
 use crate::device::cpu::Cpu;
 use crate::engine::{self, Engine, Session};
-use crate::ir::Graph;
+use crate::ir::{Graph, Value};
 use crate::quant::annotate::params;
 use crate::quant::{self, Coding};
 
@@ -31,6 +31,8 @@ pub struct Finals<'a> {
     pub options: &'a Options,
     /// Does the model end in probabilities?
     pub probabilities: bool,
+    /// Are biases corrected for the rounding of weights?
+    pub bias_correction: bool,
 }
 
 impl Finals<'_> {
@@ -83,6 +85,10 @@ impl Finals<'_> {
         let of = |v: usize| Some(params(codings[v]?, ranges[v]?));
         let mut annotated = g.clone();
         quant::annotate(&mut annotated, &(0..g.value_count()).map(of).collect::<Vec<_>>());
+        if self.bias_correction {
+            let means = |v: &Value| self.cache.tensors.get(&v.name).map(|e| e.stats.kept().means.values());
+            quant::correct_bias(&mut annotated, |v| means(v).unwrap_or_default());
+        }
         engine::build_unchecked(&annotated, &Cpu::host())
     }
 

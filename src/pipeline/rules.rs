@@ -68,6 +68,7 @@ mod tests {
         let rule = Rule { pattern, int8: false, place: None };
         let precision = Precision {
             activations: Activations::U8,
+            bias_correction: true,
             default: Arithmetic::Int8,
             fallback: Fallback::Fp32,
             rules: vec![rule],

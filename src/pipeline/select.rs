@@ -43,7 +43,7 @@ pub fn select(
     options: &Options,
     (engine, session): (&Engine, &mut Session),
     (dataset, preprocess): (&Dataset, &Preprocess),
-    probabilities: bool,
+    (probabilities, bias_correction): (bool, bool),
     monitor: &dyn Monitor,
 ) -> Result<Winners> {
     let mut contests = contests(g, codings, cache, options);
@@ -65,7 +65,7 @@ pub fn select(
         monitor.advance(1);
     }
     let mixed: Winners = contests.into_iter().map(|c| c.finish(g, cache)).collect();
-    let finals = Finals { graph: g, codings, cache, options, probabilities };
+    let finals = Finals { graph: g, codings, cache, options, probabilities, bias_correction };
     finals.best(mixed, &answers, (dataset, preprocess), monitor)
 }
 
@@ -85,7 +85,8 @@ fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec
 /// Digest of everything about a graph, beside the model and the statistics, that the contest depends on: a cache with
 /// another one has winners of another contest.
 pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
-    let mut text = String::from("tensor by tensor, then whole networks, of bounded methods\n");
+    let mut text =
+        String::from("tensor by tensor, then whole networks, of bounded methods; channels have means\n");
     for m in METHODS {
         text += &format!("method {}\n", m.name());
     }

@@ -28,6 +28,7 @@ pub fn channels(shape: &Shape, layout: Layout) -> (usize, usize) {
     match (shape[..].len(), layout) {
         (4, Layout::ChannelsLast) => (shape[1], 1),
         (4, Layout::Plain) => (shape[1], shape[2] * shape[3]),
+        (2 | 3, Layout::Plain) => (shape[shape.rank() - 1].max(1), 1), // features are last
         _ => (1, 1),
     }
 }

@@ -6,15 +6,18 @@
 //! decide   : Node::precision for every node, each with its reason
 //! unify    : one range for tensors that must share a scale
 //! annotate : Value::quant from the ranges, Value::channels from the weights
+//! correct_bias : biases without the shift that rounded weights make
 //! ```
 
 pub mod annotate;
+pub mod bias;
 pub mod coding;
 pub mod groups;
 pub mod policy;
 pub mod weights;
 
 pub use annotate::annotate;
+pub use bias::correct_bias;
 pub use coding::{Coding, codings};
 pub use groups::{relatives, unify};
 pub use policy::{Pattern, Rule, decide};

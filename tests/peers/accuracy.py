@@ -131,7 +131,7 @@ def plan(arguments):
 def key(row, ours):
     """What a finished row depends on."""
     version = ours.digest if row.engine == "quantize" else versions()
-    return json.dumps([row.samples, CALIBRATION, version])
+    return json.dumps([len(row.model.images("eval", row.samples or None)), CALIBRATION, version])
 
 
 def load(file, wanted):

@@ -92,6 +92,13 @@ fn part(s: &mut String, number: usize, p: &Stats) -> fmt::Result {
         let words: Vec<String> = line.iter().map(|x| format!("{x:?}")).collect();
         writeln!(s, "amax {}", words.join(" "))?;
     }
+    if p.means.samples > 0 {
+        writeln!(s, "averaged {}", p.means.samples)?;
+    }
+    for line in p.means.sums.chunks(CHANNELS_A_LINE) {
+        let words: Vec<String> = line.iter().map(|x| x.to_string()).collect();
+        writeln!(s, "sums {}", words.join(" "))?;
+    }
     histogram(s, "positive", &p.positive)?;
     histogram(s, "negative", &p.negative)
 }

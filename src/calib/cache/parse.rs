@@ -8,6 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Scale, limits};
 use crate::base::{DType, Diagnostic, Place, Result};
 use crate::calib::histogram::{BINS, Histogram, bin_of, exponent};
+use crate::calib::means::Means;
 use crate::calib::shards::{PARTS, TensorStats};
 use crate::calib::stats::Stats;
 use std::collections::BTreeMap;
@@ -158,9 +159,15 @@ fn part(r: &mut Reader, channels: usize) -> Result<(usize, Stats)> {
     while r.peek() == "amax" {
         channel_amax.extend(r.line("amax")?.all::<f32>()?);
     }
+    let samples = if r.peek() == "averaged" { r.line("averaged")?.only()? } else { 0 };
+    let mut means = Means { samples, sums: Vec::new() };
+    while r.peek() == "sums" {
+        means.sums.extend(r.line("sums")?.all::<i128>()?);
+    }
     let positive = histogram(r, "positive", max)?;
     let negative = histogram(r, "negative", -min)?;
-    let stats = Stats { count, zeros, non_finite, min, max, positive, negative, channel_amax, amax_sample };
+    let stats =
+        Stats { count, zeros, non_finite, min, max, positive, negative, channel_amax, means, amax_sample };
     check_part(&stats, channels).map_err(|what| r.damaged(format!("in the part above, {what}")))?;
     Ok((number, stats))
 }
@@ -188,6 +195,13 @@ fn check_part(s: &Stats, channels: usize) -> std::result::Result<(), String> {
     let listed = s.channel_amax.len();
     if listed != if channels > 1 { channels } else { 0 } {
         return Err(format!("{listed} of {channels} channels are listed"));
+    }
+    let averaged = s.means.sums.len();
+    if averaged != if s.means.samples > 0 { listed } else { 0 } || s.means.samples > MAX_COUNT {
+        return Err(format!(
+            "{averaged} of {channels} channels are averaged over {} samples",
+            s.means.samples
+        ));
     }
     match s.channel_amax.iter().all(|a| (0.0..=s.amax()).contains(a)) {
         true => Ok(()),

@@ -4,19 +4,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Precision: what is quantized, and what the rest computes in.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Precision {
     /// How activations are stored: with `u8`, those that cannot be negative (after ReLU) have twice the resolution, and
     /// those that can have a zero point wherever every reader takes it away for nothing (all but padded convolutions);
     /// `s8` matches TensorRT's arithmetic.
     pub activations: Activations,
+    /// Whether biases of INT8 nodes make good for what the rounding of their weights adds to the mean of each channel, which
+    /// is known from the calibration samples.
+    pub bias_correction: bool,
     /// What a node computes in that no rule matches.
     pub default: Arithmetic,
     /// What nodes compute in that are not INT8. `fp16` only where the device has it.
     pub fallback: Fallback,
     /// Exceptions, by the name or the type of nodes. Where several rules match a node, the last one counts.
     pub rules: Vec<Rule>,
+}
+
+impl Default for Precision {
+    fn default() -> Self {
+        let (activations, default, fallback) = Default::default();
+        Precision { activations, bias_correction: true, default, fallback, rules: Vec::new() }
+    }
 }
 
 /// Types of activations that cannot be negative.
