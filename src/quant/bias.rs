@@ -99,7 +99,8 @@ mod tests {
         for &id in &nodes {
             g.node_mut(id).precision = Some(Precision { int8: true, reason: Reason::Rule("test".into()) });
         }
-        quant::annotate(&mut g, &vec![None; g.value_count()]);
+        let none = vec![None; g.value_count()];
+        quant::annotate(&mut g, &none);
         let n = correct_bias(&mut g, |v| if v.name == "x" { means.to_vec() } else { Vec::new() });
         let bias = |&id: &NodeId| g.constant_input(g.node(id), 2).map(|t| t.to_f32().to_vec());
         (n, nodes.iter().filter_map(bias).collect())
@@ -127,7 +128,7 @@ mod tests {
     fn taps_in_the_padding_count_less() {
         // two groups of one channel, three pixels in a row: the outer taps lie in the padding for one output of three
         let text = "graph g\ninput %x: f32[1,2,1,3]\nconst %w: f32[2,1,1,3] = [0.5,0.25,0.1,127,0,-3]\n\
-                    %y: f32[1,2,1,3] = Conv{group=2, pads=[0,1,0,1]}(%x, %w)  # n\noutput %y\n";
+                    %y: f32[1,2,1,3] = Conv(%x, %w) {group=2, pads=[0,1,0,1]}  # n\noutput %y\n";
         let step = 0.5 / 127.0;
         let shift = ((0.25 - 64.0 * step) + (0.1 - 25.0 * step) * 2.0 / 3.0) * 4.0;
         let (n, biases) = corrected(text, &[4.0, 5.0]);
