@@ -225,6 +225,7 @@ impl Resolver<'_> {
             samples: e.samples,
             metrics: e.metrics.clone(),
             batch: e.batch,
+            keep_answers: e.keep_answers,
             labels_needed: judged.and_then(|key| Some((key, self.d.place(self.d.spot(key)?)))),
         }))
     }

@@ -3,7 +3,7 @@
 use super::import::Network;
 use super::observe::{Samples, observe};
 use super::ranges::{self, Winners};
-use super::{Options, select};
+use super::{Options, fp32, select};
 use crate::base::codes::calibration;
 use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
@@ -14,7 +14,6 @@ use crate::calib::shards::TensorStats;
 use crate::calib::trt::TrtCache;
 use crate::config::Job;
 use crate::data::Dataset;
-use crate::engine::{Engine, Session};
 use crate::ir::{Graph, ValueId};
 use crate::quant;
 use crate::report::model::CalibrationSource;
@@ -40,7 +39,7 @@ pub fn calibrate(
     job: &Job,
     options: &Options,
     net: &mut Network,
-    reference: (&Engine, &mut Session),
+    reference: &mut fp32::Reference,
     monitor: &dyn Monitor,
 ) -> Result<Calibrated> {
     let settings = ranges::settings(&job.precision);
@@ -54,13 +53,13 @@ pub fn calibrate(
         ranges::unify_imported(&net.graph, codings, &mut cache);
         return Ok(Calibrated { cache, source, dataset });
     }
-    let (engine, session) = reference;
     let data = job.calibration.data.as_ref().zip(dataset.as_ref());
     if !cache.is_complete() {
         let (data, dataset) = data.ok_or_else(no_data)?;
         let threads = threads(job);
         let samples =
             Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
+        let (engine, session) = reference.of(&net.graph)?;
         let skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
         for s in &skipped {
             monitor.note(&format!("calibration sample {} was left out: {}", s.name, s.why));
@@ -84,12 +83,13 @@ pub fn calibrate(
         (MethodName::Auto, Some((data, dataset))) => {
             ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
             let data = (dataset, &data.preprocess);
+            let fp32 = reference.of(&net.graph)?;
             select::select(
                 &net.graph,
                 &codings,
                 &mut cache,
                 &method_options,
-                (engine, session),
+                fp32,
                 data,
                 net.probabilities,
                 monitor,
