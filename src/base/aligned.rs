@@ -21,14 +21,13 @@ pub struct Aligned {
 impl Aligned {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        Aligned { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+        Aligned { lines: bytemuck::zeroed_vec(len.div_ceil(64)), len }
     }
 
     /// `len` zero bytes, or `None` where there is not so much memory.
     pub fn try_zeroed(len: usize) -> Option<Self> {
-        // a trial first: a failed allocation of `vec!` would end the process
-        Vec::<Line>::new().try_reserve_exact(len.div_ceil(64)).ok()?;
-        Some(Aligned::zeroed(len))
+        // the system hands out zeros, page by page as they are touched
+        Some(Aligned { lines: bytemuck::try_zeroed_vec(len.div_ceil(64)).ok()?, len })
     }
 
     /// A copy of `bytes`.

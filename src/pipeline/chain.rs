@@ -284,7 +284,7 @@ fn device(job: &Job) -> Result<Cpu> {
         IsaKey::Scalar => Some(Isa::Scalar),
     };
     let threads = (job.cpu.threads > 0).then_some(job.cpu.threads);
-    Cpu::new(isa, threads)
+    Cpu::new(isa, threads)?.pinned(&job.cpu.pin)
 }
 
 #[cfg(test)]
