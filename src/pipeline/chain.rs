@@ -6,7 +6,7 @@ use super::import;
 use super::{Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules};
 use crate::base::codes::machine::NO_DEVICE;
 use crate::base::digest::Digest;
-use crate::base::{Diagnostic, Monitor, Result, files, machine};
+use crate::base::{Diagnostic, Monitor, Result, files};
 use crate::calib::trt::TrtCache;
 use crate::config::Job;
 use crate::config::schema::{Isa as IsaKey, Target};
@@ -81,6 +81,8 @@ impl<'a> Chain<'a> {
         self.report.seconds.import = Some(lap());
 
         let batch = building::largest_batch(job);
+        let ranges = format!("{}, ranges", job.name);
+        let known = self.timings.checked(&ranges);
         let cache = std::mem::take(&mut self.timings);
         let mut reference = fp32::Reference::new(self.device, batch, cache, self.monitor);
         if until == Until::Report {
@@ -88,8 +90,11 @@ impl<'a> Chain<'a> {
             self.report.seconds.reference = Some(lap());
         }
 
-        let calibrated = calibration::calibrate(job, options, &mut net, &mut reference, self.monitor)?;
+        let calibrated = calibration::calibrate(job, options, &mut net, &mut reference, known, self.monitor)?;
         self.timings = reference.take_timings();
+        if let Some(check) = calibrated.check {
+            self.timings.set_checked(&ranges, check);
+        }
         self.save_caches(&calibrated)?;
         self.report.seconds.calibrate = Some(lap());
         if until == Until::Caches {
@@ -157,8 +162,8 @@ impl<'a> Chain<'a> {
             self.notes.push("the engine was not compared with the oracle (build.self_check is off)".into());
             return Ok(());
         }
-        let check = Check { engine: file.digest, by: machine::program() };
-        if self.timings.checked(&self.job.name) == Some(&check) {
+        let (name, check) = (format!("{}.engine", self.job.name), Check::of(file.digest));
+        if self.timings.checked(&name) == Some(check) {
             tracing::info!("an engine of the same bytes was compared with the oracle before");
             return Ok(());
         }
@@ -171,7 +176,7 @@ impl<'a> Chain<'a> {
         };
         let found = building::self_check(engine, graph, &self.device, &sample)?;
         tracing::info!("{found}");
-        self.timings.set_checked(&self.job.name, check);
+        self.timings.set_checked(&name, check);
         self.monitor.advance(1);
         Ok(())
     }

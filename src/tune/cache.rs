@@ -13,12 +13,12 @@
 //! A key holds everything that decides a verdict: device, instruction set, threads, this program's version, the problem,
 //! and the form of its numerics: whether there are zero points or a residual. Scales are no part of it: they change no
 //! kernel's time, and what a kernel computes with them is checked when the engine is built. The last lines say, for each
-//! run's name, which engine was checked last and by which program (digests of both files): the same one need not be
-//! checked again.
+//! run's name, what was checked last and by which program (digests of both): the engine's file, and the ranges of the
+//! calibration cache. The same need not be done again.
 
 use super::{Candidate, Choice, Verdict, choose};
 use crate::base::codes::engine;
-use crate::base::{Diagnostic, Digest, Place, Result, files};
+use crate::base::{Diagnostic, Digest, Place, Result, files, machine};
 use crate::device::{DeviceId, Numerics, Problem, Tactic};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,16 +27,23 @@ use std::path::Path;
 const HEADER: &str = "quantize timing cache 1";
 const HELP: &str = "delete the file: it only saves time, and the next build makes it anew";
 
-/// Begins the lines that say which engine was checked.
+/// Begins the lines that say what was checked.
 const CHECKED: &str = "checked ";
 
-/// An engine that was compared with the oracle.
+/// Something that a program made or looked at, and would find the same again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Check {
-    /// Of the engine's file.
-    pub engine: Digest,
-    /// The program that compared: [`crate::base::machine::program`].
+    /// Of what was checked.
+    pub of: Digest,
+    /// The program that did: [`machine::program`].
     pub by: Digest,
+}
+
+impl Check {
+    /// A check by the running program.
+    pub fn of(of: Digest) -> Self {
+        Check { of, by: machine::program() }
+    }
 }
 
 /// Verdicts by device, problem and numerics; checks by the name of the run.
@@ -84,12 +91,12 @@ impl TimingCache {
         self.entries.insert(key, choice.candidates.clone());
     }
 
-    /// The last check of the run of this name.
-    pub fn checked(&self, name: &str) -> Option<&Check> {
-        self.checks.get(name)
+    /// The last check of this name.
+    pub fn checked(&self, name: &str) -> Option<Check> {
+        self.checks.get(name).copied()
     }
 
-    /// Keeps a check in the place of the run's last one.
+    /// Keeps a check in the place of the last one of its name.
     pub fn set_checked(&mut self, name: &str, check: Check) {
         self.checks.insert(name.to_string(), check);
     }
@@ -138,9 +145,9 @@ pub fn key(device: &DeviceId, p: &Problem, numerics: &Numerics) -> String {
 }
 
 fn parse_check(line: &str) -> Option<Check> {
-    let (engine, by) = line.split_once(" by ")?;
+    let (of, by) = line.split_once(" by ")?;
     let digest = |text: &str| Digest::try_from(text.to_string()).ok();
-    Some(Check { engine: digest(engine)?, by: digest(by)? })
+    Some(Check { of: digest(of)?, by: digest(by)? })
 }
 
 fn parse_candidate(line: &str) -> Option<Candidate> {
@@ -172,7 +179,7 @@ impl fmt::Display for TimingCache {
             }
         }
         for (name, check) in &self.checks {
-            writeln!(f, "{CHECKED}{name}\n  {} by {}", check.engine, check.by)?;
+            writeln!(f, "{CHECKED}{name}\n  {} by {}", check.of, check.by)?;
         }
         Ok(())
     }
@@ -215,7 +222,7 @@ mod tests {
             candidate("direct/plain", Verdict::Wrong("byte 3".into())),
             candidate("depthwise/x", Verdict::Failed("no".into())),
         ];
-        let check = Check { engine: Digest::of(b"engine"), by: Digest::of(b"program") };
+        let check = Check { of: Digest::of(b"engine"), by: Digest::of(b"program") };
         let cache = TimingCache {
             entries: [("[cpu/avx2 x2] Conv{} -> f32[1]".to_string(), all)].into(),
             checks: [("a run, by me".to_string(), check)].into(),
