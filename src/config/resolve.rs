@@ -338,10 +338,11 @@ impl Resolver<'_> {
 
     /// A number of threads, less where it is far more than the machine has: a configuration may come from a larger one.
     fn threads(&mut self, key: &str, asked: usize) -> usize {
-        let most = machine::most_threads();
+        let (most, has) = (machine::most_threads(), machine::threads());
         if asked > most {
-            let has = machine::threads();
             self.notes.push(format!("`{key}` is {asked}; {most} are taken, as the machine has {has}"));
+        } else if asked > has {
+            self.notes.push(format!("`{key}` is {asked}: they share the {has} CPUs that there are"));
         }
         asked.min(most)
     }

@@ -98,10 +98,15 @@ impl Answers {
 
     /// Writes a file of answers.
     pub fn save(&self, path: &Path) -> Result<()> {
+        files::write(path, &self.to_bytes()?)
+    }
+
+    /// The bytes of a file of answers.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let manifest = postcard::to_stdvec(&(&self.asked, &self.samples))
             .map_err(|e| Diagnostic::new(engine::ANSWERS, format!("the manifest cannot be written: {e}")))?;
         let numbers: Vec<u8> = self.values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        files::write(path, &FORM.write(&[(MANIFEST, &manifest), (NUMBERS, &numbers)]))
+        Ok(FORM.write(&[(MANIFEST, &manifest), (NUMBERS, &numbers)]))
     }
 
     /// Answers from the bytes of a file.

@@ -256,10 +256,11 @@ fn a_second_build_is_the_same() {
     std::fs::write(place.at("a/timing.cache"), "scribble").unwrap();
     let (_, repaired, seen) = build(true);
     assert!(seen.notes().contains("tuning anew"), "{}", seen.notes());
+    // those of the reference are kept for the run that builds it: with a finished calibration none does
     let keys = |t: &[u8]| {
         String::from_utf8_lossy(t)
             .lines()
-            .filter(|l| !l.starts_with("  "))
+            .filter(|l| !l.starts_with("  ") && !l.ends_with(", in order"))
             .map(String::from)
             .collect::<Vec<_>>()
     };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What happens before an engine is fast: calibrating, building, starting; beside ONNX Runtime and OpenVINO.
+"""What happens before an engine is fast: calibrating, building, starting; beside ONNX Runtime.
 
-    pip install -r tests/peers/requirements.txt -r tests/peers/requirements-openvino.txt
+    pip install -r tests/peers/requirements.txt
     cargo build --release
     QUANTIZE_DATA=folder python tests/peers/chain.py [--rounds 5]
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import chain_page
 from ours import PROGRAM, ROOT, Ours, configured
 from pages import facts
-from speed import MODELS, engines, our_engines, peer
+from speed import CONVERTED_WITH, MODELS, our_engines, peer
 from zoo import models
 
 CALIBRATED_WITH = 128
@@ -48,16 +48,15 @@ def shortest(runs):
 
 
 def calibration(model, ours, folder, rounds):
-    """Calibration of ours beside its own FP32 pass: the same images, all cores. ONNX Runtime's Entropy once: it takes
-    minutes."""
+    """Calibration of ours beside its own FP32 pass: the same images, all cores. `auto` and ONNX Runtime's Entropy, which
+    take minutes, once."""
     fp32 = our_engines(model, ours, folder, None)["ours FP32"]
     images = model.images("calib", CALIBRATED_WITH).files
     out = folder / "calibration"
     command = ["-v", "calibrate", *configured(model.name, {
         "output.dir": out, "calibration.samples": CALIBRATED_WITH, "calibration.method": "entropy"})]
     auto = [a.replace("entropy", "auto") if isinstance(a, str) else a for a in command]
-    steps = {"our FP32 engine, the same images": [], "ours, entropy": [], "ours, entropy, statistics there": [],
-             "ours, auto, statistics there": []}
+    steps = {"our FP32 engine, the same images": [], "ours, entropy": [], "ours, entropy, statistics there": []}
     spent = []
     for _ in range(rounds):
         forward, _ = watched(ours.program, "--quiet", "run", fp32, *images, "--out", folder / "logits.npz")
@@ -67,8 +66,8 @@ def calibration(model, ours, folder, rounds):
         steps["ours, entropy"].append(row)
         spent.append(dict(zip(("forward", "statistics", "waiting"), map(float, SPENT.search(messages).groups()))))
         steps["ours, entropy, statistics there"].append(watched(ours.program, *command)[0])
-        steps["ours, auto, statistics there"].append(watched(ours.program, *auto)[0])
     found = {label: shortest(runs) for label, runs in steps.items()}
+    found["ours, auto, statistics there"] = watched(ours.program, *auto)[0]
     found["ONNX Runtime, Entropy"] = peer("calibrate", model.name, CALIBRATED_WITH, folder)
     return {"steps": found, "spent": min(spent, key=lambda s: sum(s.values()))}
 
@@ -124,7 +123,10 @@ def main():
     about = facts(ours)
     result = {**about, "rounds": arguments.rounds, "images": CALIBRATED_WITH, "start": {}}
     for model in models(arguments.models.split(",")):
-        found = engines(model, ours, arguments.work, about["isa"])
+        folder = arguments.work / model.name
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {**our_engines(model, ours, folder, None), "ORT FP32": model.path,
+                 "ORT INT8": peer("convert_ort", model.name, CONVERTED_WITH, folder)["ort"]}
         result["start"][model.name] = starting(found, ours, arguments.rounds)
         print(model.name, result["start"][model.name], flush=True)
     if arguments.chain != "none":
