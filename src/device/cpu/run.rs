@@ -7,6 +7,7 @@ use super::{Cpu, Io, Kernel, Place, family};
 use crate::base::codes::machine;
 use crate::base::{Aligned, Diagnostic, Result};
 use crate::device::{Device, Executor, Operand, Program, Slot, Tap};
+use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::time::Instant;
 
@@ -50,7 +51,7 @@ impl Run {
                 outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
             })
         };
-        let steps = program.steps.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let steps = program.steps.par_iter().map(load).collect::<Result<Vec<_>>>()?;
         let scratch = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0);
         let pool = Pool::new(cpu.threads, cpu.cpus);
         Ok(Run {

@@ -53,7 +53,9 @@ pub fn answers_read(bytes: &[u8]) {
     repair::sections(&mut repaired, b"QNTZANS\n");
     for bytes in [bytes, &repaired] {
         if let Some(answers) = accepted(Answers::read(Bytes::copy_from_slice(bytes))) {
-            (0..4).for_each(|sample| drop(answers.find(&[sample, sample + 1])));
+            for sample in 0..4 {
+                let _ = answers.find(&[sample, sample + 1]);
+            }
             let again = accepted(answers.to_bytes().and_then(|b| Answers::read(b.into())));
             assert_eq!(again.map(|a| a.len()), Some(answers.len()));
         }
