@@ -1,6 +1,8 @@
 //! The machine that a run is on, and its clock.
 
+use super::Digest;
 use std::fs::read_to_string;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Threads that the machine runs at once.
@@ -16,6 +18,16 @@ pub fn most_threads() -> usize {
 /// The processor's name, where the system tells it.
 pub fn processor() -> Option<String> {
     field("/proc/cpuinfo", "model name")
+}
+
+/// Identifies the running program: its version and its own bytes, as far as the system shows them. What it computed
+/// is good for the next run while this stays the same.
+pub fn program() -> Digest {
+    static PROGRAM: OnceLock<Digest> = OnceLock::new();
+    *PROGRAM.get_or_init(|| {
+        let own = std::env::current_exe().ok().and_then(|path| super::files::map(&path).ok());
+        Digest::of_parts([env!("CARGO_PKG_VERSION").as_bytes(), own.as_deref().unwrap_or_default()])
+    })
 }
 
 /// The first value of `key` in a file of lines `key : value`.

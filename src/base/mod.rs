@@ -1,7 +1,8 @@
 //! The words everybody uses; knows nothing of networks.
 //!
 //! Numbers ([`DType`], [`Shape`], [`Tensor`], [`quant`]), errors ([`Diagnostic`] and the table of [`codes`]),
-//! content keys ([`digest`]), repeatable random numbers ([`random`]), files written whole or not at all ([`files`]), and the two things a long stage
+//! content keys ([`digest`]), repeatable random numbers ([`random`]), files written whole or not at all ([`files`]), binary files of checksummed
+//! parts ([`sections`]), and the two things a long stage
 //! owes its caller: progress and cancellation ([`monitor`]).
 
 pub mod aligned;
@@ -16,6 +17,7 @@ pub mod monitor;
 pub mod nearest;
 pub mod quant;
 pub mod random;
+pub mod sections;
 pub mod shape;
 pub mod tensor;
 

@@ -1,6 +1,7 @@
 //! One tensor's statistics in four parts, so that thresholds can be judged on samples that did not make them.
 
 use super::stats::Stats;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Every fifth sample is held out while `auto` chooses a method.
@@ -21,6 +22,11 @@ pub struct TensorStats {
 /// Is the sample with this place in the list held out?
 pub fn is_held_out(sample: usize) -> bool {
     sample % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+}
+
+/// The part that a sample with this place in the list goes to.
+fn part_of(sample: usize) -> usize {
+    sample % 2 + if is_held_out(sample) { 2 } else { 0 }
 }
 
 impl TensorStats {
@@ -44,8 +50,17 @@ impl TensorStats {
         self.part(sample).update_from(name, values, inner);
     }
 
+    /// Likewise of several samples (place, name, values), the parts side by side on all cores.
+    pub fn update_all(&mut self, samples: &[(usize, &Arc<str>, &[f32])], inner: usize) {
+        self.parts.par_iter_mut().enumerate().for_each(|(part, stats)| {
+            for (_, name, values) in samples.iter().filter(|(sample, ..)| part_of(*sample) == part) {
+                stats.update_from(name, values, inner);
+            }
+        });
+    }
+
     fn part(&mut self, sample: usize) -> &mut Stats {
-        &mut self.parts[sample % 2 + if is_held_out(sample) { 2 } else { 0 }]
+        &mut self.parts[part_of(sample)]
     }
 
     /// Adds what `other` has seen.
@@ -111,6 +126,12 @@ mod tests {
             (all.half(0).amax_sample.as_deref(), all.half(1).amax_sample.as_deref()),
             (Some("a"), Some("b"))
         );
+        let names = samples.map(|(name, _)| Arc::from(name));
+        let together: Vec<_> = (0..5).map(|i| (i, &names[i], samples[i].1)).collect();
+        let mut t = TensorStats::new(1);
+        t.update_all(&together[..2], 1);
+        t.update_all(&together[2..], 1);
+        assert_eq!(t, all);
         for (a, b) in
             [(&[4usize, 3, 2][..], &[1usize, 0][..]), (&[1], &[0, 4, 2, 3]), (&[], &[3, 1, 0, 2, 4])]
         {

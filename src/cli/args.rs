@@ -1,6 +1,7 @@
 //! What can be typed: the arguments as they are, before anything is opened.
 
 use crate::base::machine;
+use crate::device::cpu::Pin;
 use crate::report::{FORMATS, Format};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -135,6 +136,7 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   quantize bench resnet.engine                     one image at a time, all threads
   quantize bench resnet.engine --batch 16 --duration 10 --json
+  quantize bench resnet.engine --mode throughput   an image on each thread
   quantize bench resnet.engine --profile           with the time of each layer";
 
 /// Arguments of `run`.
@@ -157,6 +159,9 @@ pub struct Run {
     /// Threads [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
+    /// Where the threads run: none, cores, or numbers of CPUs such as 0,2 or 0-3
+    #[arg(long, value_name = "CPUS", default_value = "none")]
+    pub pin: Pin,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -167,12 +172,18 @@ pub struct Run {
 pub struct Bench {
     /// The engine
     pub engine: PathBuf,
-    /// Images at once
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
-    pub batch: usize,
+    /// Images at once [default: 1; with `--mode throughput` one a thread]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
     /// Threads [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
+    /// Where the threads run: none, cores, or numbers of CPUs such as 0,2 or 0-3
+    #[arg(long, value_name = "CPUS", default_value = "none")]
+    pub pin: Pin,
+    /// How threads share a batch
+    #[arg(long, value_enum, default_value = "auto")]
+    pub mode: ModeName,
     /// How long to measure
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "5", value_parser = seconds)]
     pub duration: Duration,
@@ -185,6 +196,17 @@ pub struct Bench {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How threads share a batch.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeName {
+    /// All threads on one step after the other
+    Latency,
+    /// An image a thread
+    Throughput,
+    /// The faster of both, as the first runs measure it
+    Auto,
 }
 
 /// Arguments of `inspect`.

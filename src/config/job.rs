@@ -107,6 +107,8 @@ pub struct Evaluation {
     pub metrics: Vec<String>,
     /// Samples at once.
     pub batch: usize,
+    /// Are the answers of FP32 kept for the next run?
+    pub keep_answers: bool,
     /// The key of the configuration that needs labels, and where it stands.
     pub(super) labels_needed: Option<(&'static str, Place)>,
 }

@@ -8,6 +8,7 @@ use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNO
 use crate::base::codes::data::PREPROCESS;
 use crate::base::{Result, Shape, machine, nearest};
 use crate::data::{Form, Preprocess, Source, source::read_classes};
+use crate::device::cpu::Cpus;
 use crate::quant::{Pattern, Rule};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,8 +54,7 @@ impl Resolver<'_> {
         let calibration = self.calibration(&model)?;
         let evaluation = self.evaluation(&model)?;
         let precision = self.precision()?;
-        let cpu =
-            schema::Cpu { threads: self.threads("cpu.threads", self.s.cpu.threads), ..self.s.cpu.clone() };
+        let cpu = self.cpu()?;
         self.gate()?;
         self.trt_cache()?;
         Ok(Job {
@@ -77,6 +77,25 @@ impl Resolver<'_> {
             trt_cache: self.s.trt_cache.clone(),
             notes: self.notes,
         })
+    }
+
+    fn cpu(&mut self) -> Result<schema::Cpu> {
+        let threads = self.threads("cpu.threads", self.s.cpu.threads);
+        let pin = self.s.cpu.pin.clone();
+        let count = if threads == 0 { machine::threads() } else { threads };
+        match Cpus::wished(&pin, count) {
+            Ok(cpus) => {
+                let cpus = cpus.map_or(count, |set| set.iter().count());
+                if count > cpus {
+                    self.notes.push(format!("{count} threads share the {cpus} CPUs of `cpu.pin`"));
+                }
+                Ok(schema::Cpu { threads, pin, ..self.s.cpu.clone() })
+            }
+            Err(e) => match self.d.spot("cpu.pin") {
+                Some(spot) => Err(e.at(self.d.place(spot))),
+                None => Err(e),
+            },
+        }
     }
 
     fn budget(&self) -> Result<Option<Duration>> {
@@ -225,6 +244,7 @@ impl Resolver<'_> {
             samples: e.samples,
             metrics: e.metrics.clone(),
             batch: e.batch,
+            keep_answers: e.keep_answers,
             labels_needed: judged.and_then(|key| Some((key, self.d.place(self.d.spot(key)?)))),
         }))
     }
@@ -319,10 +339,11 @@ impl Resolver<'_> {
 
     /// A number of threads, less where it is far more than the machine has: a configuration may come from a larger one.
     fn threads(&mut self, key: &str, asked: usize) -> usize {
-        let most = machine::most_threads();
+        let (most, has) = (machine::most_threads(), machine::threads());
         if asked > most {
-            let has = machine::threads();
             self.notes.push(format!("`{key}` is {asked}; {most} are taken, as the machine has {has}"));
+        } else if asked > has {
+            self.notes.push(format!("`{key}` is {asked}: they share the {has} CPUs that there are"));
         }
         asked.min(most)
     }

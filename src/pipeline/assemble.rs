@@ -30,14 +30,30 @@ use crate::tune::Verdict;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// The bytes of an engine's file, with their digest: made once, used several times.
+pub struct EngineFile {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Of the bytes.
+    pub digest: Digest,
+}
+
+impl EngineFile {
+    /// The file of an engine.
+    pub fn of(engine: &Engine) -> Result<Self> {
+        let bytes = engine.to_bytes()?;
+        Ok(EngineFile { digest: Digest::of(&bytes), bytes })
+    }
+}
+
 /// What the stages left.
 pub struct Parts<'a> {
     job: &'a Job,
     options: &'a Options,
     net: &'a Network,
     calibrated: &'a Calibrated,
-    /// The quantized engine, its graph, and the float engine.
-    pub engine: Option<&'a Engine>,
+    /// The quantized engine and its file.
+    pub engine: Option<(&'a Engine, &'a EngineFile)>,
     /// The annotated graph.
     pub graph: Option<&'a Graph>,
     /// The float engine.
@@ -96,15 +112,14 @@ pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)
     r.tensors = tensors(&p);
     r.provenance = provenance(&p, device)?;
     r.size_bytes = SizeBytes { model: Some(p.net.bytes), engine: None };
-    if let Some(e) = p.engine {
+    if let Some((e, file)) = p.engine {
         r.layers = layers(&p, e);
         r.drift_samples = (p.drift.1 > 0).then_some(p.drift.1);
         r.coverage = Coverage::of(&r.layers);
         r.memory_bytes.arena = Some(e.plan.arena as u64);
         r.memory_bytes.activations_sum = Some(e.plan.buffers_sum() as u64);
-        let bytes = e.to_bytes()?;
-        r.size_bytes.engine = Some(bytes.len() as u64);
-        r.provenance.engine_digest = Some(Digest::of(&bytes).to_string());
+        r.size_bytes.engine = Some(file.bytes.len() as u64);
+        r.provenance.engine_digest = Some(file.digest.to_string());
     }
     r.memory_bytes.peak_rss = peak_rss();
     if let Some(e) = p.evaluated.take() {
@@ -327,13 +342,12 @@ fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
             digest: c.data_content.to_string(),
         });
     }
-    if let Some(e) = &p.job.evaluation {
-        let d = e.dataset()?;
+    if let (Some(e), Some(digest)) = (&p.job.evaluation, p.evaluated.as_ref().and_then(|e| e.dataset)) {
         datasets.push(Dataset {
             role: "evaluation".into(),
             path: source_path(&e.data.source),
-            samples: d.len() as u64,
-            digest: d.digest()?.to_string(),
+            samples: e.dataset()?.len() as u64,
+            digest: digest.to_string(),
         });
     }
     Ok(Provenance {

@@ -4,11 +4,13 @@ use crate::base::codes::engine::BAD_INPUT;
 use crate::base::random::SplitMix64;
 use crate::base::{Diagnostic, Monitor, Result};
 use crate::device::Tap;
+use crate::device::cpu::{Cpu, Mode, Pin};
 use crate::engine::{Engine, Session, session};
 use crate::eval::latency;
 use crate::plan::Step;
 use crate::report::model::Percentiles;
 use serde::Serialize;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Runs are counted until the time is over, but never fewer than this.
@@ -17,12 +19,16 @@ const FEWEST_RUNS: usize = 3;
 const PROFILE_RUNS: usize = 50;
 
 /// How to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Images of a run.
     pub batch: usize,
     /// Threads; the machine's number without it.
     pub threads: Option<usize>,
+    /// Where the threads run.
+    pub pin: Pin,
+    /// How they share a batch.
+    pub mode: Mode,
     /// How long to measure.
     pub duration: Duration,
     /// How long to run before.
@@ -42,12 +48,17 @@ pub struct Measured {
     pub batch: usize,
     /// Threads of the session.
     pub threads: usize,
+    /// How they shared a batch.
+    pub mode: Mode,
     /// Runs at a time.
     pub streams: usize,
     /// The device and its instruction set: `cpu/avx512-vnni`.
     pub device: String,
     /// `int8` where any node that multiplies computes in 8 bits, else `fp32`.
     pub precision: String,
+    /// From the file to the first result, where it was opened for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_ms: Option<Start>,
     /// Why the times are not to be trusted, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
@@ -75,6 +86,35 @@ pub struct StepTime {
     pub gmac_per_s: f64,
 }
 
+/// Milliseconds of a start, in order.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Start {
+    /// The file mapped and verified.
+    pub load: f64,
+    /// Memory and threads.
+    pub session: f64,
+    /// The first image, while nothing is in the caches.
+    pub first_run: f64,
+    /// From the file to the first result.
+    pub total: f64,
+}
+
+/// Opens an engine file and runs one image of it.
+///
+/// # Errors
+/// A file that cannot be used, another device.
+pub fn start(path: &Path, threads: Option<usize>) -> Result<(Engine, Start)> {
+    let clock = Instant::now();
+    let now = || clock.elapsed().as_secs_f64() * 1e3;
+    let engine = Engine::load(path)?;
+    let loaded = now();
+    let mut session = Session::new(&engine, &session::host(&engine, threads)?)?;
+    let made = now();
+    session.step(1, None)?;
+    let total = now();
+    Ok((engine, Start { load: loaded, session: made - loaded, first_run: total - made, total }))
+}
+
 /// Measures an engine on numbers between -1 and 1.
 ///
 /// # Errors
@@ -89,7 +129,7 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         .expected(format!("1 to {max}, the largest batch it was built for"))
         .help("set the batch of `model.inputs` in the configuration and build the engine again"));
     }
-    let device = session::host(engine, options.threads)?;
+    let device = Cpu { mode: options.mode, ..session::host(engine, options.threads)?.pinned(&options.pin)? };
     let mut session = Session::new(engine, &device)?;
     for i in 0..engine.plan.inputs.len() {
         fill(session.input_mut(i, options.batch), i as u64);
@@ -108,9 +148,11 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         latency_ms: latency::summarize(&times).unwrap_or_default(),
         batch: options.batch,
         threads: device.threads,
+        mode: device.mode,
         streams: 1,
         device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
         precision: if int8 { "int8" } else { "fp32" }.into(),
+        start_ms: None,
         warning: latency::noisy(&times),
         profile,
     })

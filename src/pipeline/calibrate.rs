@@ -3,7 +3,7 @@
 use super::import::Network;
 use super::observe::{Samples, observe};
 use super::ranges::{self, Winners};
-use super::{Options, select};
+use super::{Options, fp32, select};
 use crate::base::codes::calibration;
 use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
@@ -14,10 +14,10 @@ use crate::calib::shards::TensorStats;
 use crate::calib::trt::TrtCache;
 use crate::config::Job;
 use crate::data::Dataset;
-use crate::engine::{Engine, Session};
 use crate::ir::{Graph, ValueId};
 use crate::quant;
 use crate::report::model::CalibrationSource;
+use crate::tune::cache::Check;
 use std::path::{Path, PathBuf};
 
 /// A calibration with where it came from.
@@ -28,6 +28,8 @@ pub struct Calibrated {
     pub source: CalibrationSource,
     /// The samples, where there were any.
     pub dataset: Option<Dataset>,
+    /// The cache and what its ranges are for, where they were made from statistics.
+    pub check: Option<Check>,
 }
 
 /// Where a run keeps its cache.
@@ -35,12 +37,14 @@ pub fn path(job: &Job) -> PathBuf {
     job.output.dir.join("calibration.cache")
 }
 
-/// Calibrates `net`, whose graph gets precisions.
+/// Calibrates `net`, whose graph gets precisions. Ranges that this program has made before from the same statistics,
+/// as `known` says, are not made again.
 pub fn calibrate(
     job: &Job,
     options: &Options,
     net: &mut Network,
-    reference: (&Engine, &mut Session),
+    reference: &mut fp32::Reference,
+    known: Option<Check>,
     monitor: &dyn Monitor,
 ) -> Result<Calibrated> {
     let settings = ranges::settings(&job.precision);
@@ -52,15 +56,15 @@ pub fn calibrate(
     if source == CalibrationSource::Tensorrt {
         decide(&mut net.graph, &settings, &cache);
         ranges::unify_imported(&net.graph, codings, &mut cache);
-        return Ok(Calibrated { cache, source, dataset });
+        return Ok(Calibrated { cache, source, dataset, check: None });
     }
-    let (engine, session) = reference;
     let data = job.calibration.data.as_ref().zip(dataset.as_ref());
     if !cache.is_complete() {
         let (data, dataset) = data.ok_or_else(no_data)?;
         let threads = threads(job);
         let samples =
             Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
+        let (engine, session) = reference.of(&net.graph)?;
         let skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
         for s in &skipped {
             monitor.note(&format!("calibration sample {} was left out: {}", s.name, s.why));
@@ -68,11 +72,19 @@ pub fn calibrate(
         cache.provenance = provenance;
     }
     decide(&mut net.graph, &settings, &cache);
+    let readers = select::readers_digest(&net.graph, &codings);
+    let check = |cache: &Cache| {
+        let parts = [cache.to_string(), readers.to_string()];
+        Some(Check::of(Digest::of_parts(parts.iter().map(|p| p.as_bytes()))))
+    };
     let setting = Setting {
         method: method.name().to_string(),
         percentile: job.calibration.percentile,
-        readers: matches!(method, MethodName::Auto).then(|| select::readers_digest(&net.graph, &codings)),
+        readers: matches!(method, MethodName::Auto).then_some(readers),
     };
+    if cache.setting.as_ref() == Some(&setting) && known.is_some() && known == check(&cache) {
+        return Ok(Calibrated { cache, source, dataset, check: known });
+    }
     let decided = cache.setting.as_ref() == Some(&setting) && matches!(method, MethodName::Auto);
     if !decided {
         cache.tensors.values_mut().for_each(|e| e.candidates.clear()); // with the errors of an earlier contest
@@ -84,12 +96,13 @@ pub fn calibrate(
         (MethodName::Auto, Some((data, dataset))) => {
             ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
             let data = (dataset, &data.preprocess);
+            let fp32 = reference.of(&net.graph)?;
             select::select(
                 &net.graph,
                 &codings,
                 &mut cache,
                 &method_options,
-                (engine, session),
+                fp32,
                 data,
                 (net.probabilities, job.precision.bias_correction),
                 monitor,
@@ -101,7 +114,8 @@ pub fn calibrate(
     ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
     ranges::choose(&net.graph, codings, &mut cache, method, &winners);
     cache.setting = Some(setting);
-    Ok(Calibrated { cache, source, dataset })
+    let check = check(&cache);
+    Ok(Calibrated { cache, source, dataset, check })
 }
 
 /// The method of this name.

@@ -1,10 +1,10 @@
 //! The chain: every stage in order, timed, its results on file as soon as they exist.
 
-use super::assemble::{self, Parts};
+use super::assemble::{self, EngineFile, Parts};
 use super::calibrate::{self as calibration, Calibrated};
 use super::import;
 use super::{Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules};
-use crate::base::codes::machine;
+use crate::base::codes::machine::NO_DEVICE;
 use crate::base::digest::Digest;
 use crate::base::{Diagnostic, Monitor, Result, files};
 use crate::calib::trt::TrtCache;
@@ -14,7 +14,7 @@ use crate::device::cpu::{Cpu, Isa};
 use crate::engine::{Engine, Session};
 use crate::report::model::OutputFile;
 use crate::report::{self, FORMATS, Format, Report};
-use crate::tune::TimingCache;
+use crate::tune::cache::{Check, TimingCache};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -81,14 +81,20 @@ impl<'a> Chain<'a> {
         self.report.seconds.import = Some(lap());
 
         let batch = building::largest_batch(job);
+        let ranges = format!("{}, ranges", job.name);
+        let known = self.timings.checked(&ranges);
         let cache = std::mem::take(&mut self.timings);
-        let (reference, cache) = fp32::engine(&net.graph, &self.device, batch, cache, self.monitor)?;
-        self.timings = cache;
-        let mut fp32 = Session::new(&reference, &self.device)?;
-        self.report.seconds.reference = Some(lap());
+        let mut reference = fp32::Reference::new(self.device, batch, cache, self.monitor);
+        if until == Until::Report {
+            reference.of(&net.graph)?;
+            self.report.seconds.reference = Some(lap());
+        }
 
-        let calibrated =
-            calibration::calibrate(job, options, &mut net, (&reference, &mut fp32), self.monitor)?;
+        let calibrated = calibration::calibrate(job, options, &mut net, &mut reference, known, self.monitor)?;
+        self.timings = reference.take_timings();
+        if let Some(check) = calibrated.check {
+            self.timings.set_checked(&ranges, check);
+        }
         self.save_caches(&calibrated)?;
         self.report.seconds.calibrate = Some(lap());
         if until == Until::Caches {
@@ -101,36 +107,36 @@ impl<'a> Chain<'a> {
         let (mut engine, cache) = building::build(job, &net, &graph, &self.device, cache, self.monitor)?;
         self.timings = cache;
         engine.origin.calibration_digest = Some(Digest::of(calibrated.cache.to_string().as_bytes()));
-        let mut int8 = Session::new(&engine, &self.device)?;
-        self.check_engine(&engine, &graph, &calibrated)?;
-        self.save_engine(&engine)?;
+        let file = EngineFile::of(&engine)?;
+        self.check_engine(&engine, &file, &graph, &calibrated)?;
+        self.save_engine(&file)?;
         self.report.seconds.build = Some(lap());
         let mut parts = Parts::new(job, options, &net, &calibrated);
-        parts.engine = Some(&engine);
+        parts.engine = Some((&engine, &file));
         parts.graph = Some(&graph);
         if until == Until::Engine {
-            self.note_old_report(&engine)?;
+            self.note_old_report(&file);
             return self.finish(parts);
         }
+        let mut int8 = Session::new(&engine, &self.device)?;
+        let (reference, fp32) = reference.of(&net.graph)?;
 
         if let Some(e) = &job.evaluation {
-            let sessions = (&mut fp32, &mut int8);
-            parts.evaluated = Some(evaluate::evaluate(
-                e,
-                &engine.origin.labels,
-                net.probabilities,
-                sessions,
-                self.monitor,
-            )?);
+            let sessions = ((reference, &mut *fp32), &mut int8);
+            let kept = e.keep_answers.then(|| job.output.dir.join("fp32.answers"));
+            let (labels, probabilities) = (&engine.origin.labels, net.probabilities);
+            let found = evaluate::evaluate(e, labels, probabilities, sessions, kept, self.monitor)?;
+            self.files.extend(found.answers.iter().map(|path| ("FP32 answers", path.clone())));
+            parts.evaluated = Some(found);
         }
         let samples = self.samples(&calibrated)?;
         if let Some((dataset, preprocess)) = &samples {
-            let (a, b) = ((&reference, &mut fp32), (&engine, &mut int8));
+            let (a, b) = ((reference, &mut *fp32), (&engine, &mut int8));
             parts.drift = drift::measure(&graph, a, b, (dataset, preprocess), self.monitor)?;
         }
-        let timed = latency::measure([&reference, &engine], [&mut fp32, &mut int8], self.monitor)?;
+        let timed = latency::measure([reference, &engine], [fp32, &mut int8], self.monitor)?;
         self.report.seconds.evaluate = Some(lap());
-        parts.reference = Some(&reference);
+        parts.reference = Some(reference);
         parts.timed = Some(timed);
         self.finish(parts)
     }
@@ -144,9 +150,21 @@ impl<'a> Chain<'a> {
         Ok(c.dataset.clone().zip(data.map(|d| d.preprocess.clone())))
     }
 
-    fn check_engine(&mut self, engine: &Engine, graph: &crate::ir::Graph, c: &Calibrated) -> Result<()> {
+    /// The self-check, unless an earlier run of this program has checked an engine of the same bytes.
+    fn check_engine(
+        &mut self,
+        engine: &Engine,
+        file: &EngineFile,
+        graph: &crate::ir::Graph,
+        c: &Calibrated,
+    ) -> Result<()> {
         if !self.job.build.self_check {
             self.notes.push("the engine was not compared with the oracle (build.self_check is off)".into());
+            return Ok(());
+        }
+        let (name, check) = (format!("{}.engine", self.job.name), Check::of(file.digest));
+        if self.timings.checked(&name) == Some(check) {
+            tracing::info!("an engine of the same bytes was compared with the oracle before");
             return Ok(());
         }
         self.monitor.stage("check against the oracle", "images", 1);
@@ -158,6 +176,7 @@ impl<'a> Chain<'a> {
         };
         let found = building::self_check(engine, graph, &self.device, &sample)?;
         tracing::info!("{found}");
+        self.timings.set_checked(&name, check);
         self.monitor.advance(1);
         Ok(())
     }
@@ -175,9 +194,9 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    fn save_engine(&mut self, engine: &Engine) -> Result<()> {
+    fn save_engine(&mut self, file: &EngineFile) -> Result<()> {
         let path = self.job.output.dir.join(format!("{}.engine", self.job.name));
-        engine.save(&path)?;
+        files::write(&path, &file.bytes)?;
         self.files.push(("engine", path));
         self.save_timings()
     }
@@ -190,18 +209,15 @@ impl<'a> Chain<'a> {
     }
 
     /// A report in the folder that is of another engine than the one just written there.
-    fn note_old_report(&self, engine: &Engine) -> Result<()> {
+    fn note_old_report(&self, file: &EngineFile) {
         let path = self.job.output.dir.join("report.json");
-        let Some(old) = files::read_text(&path).ok().and_then(|text| report::from_json(&text).ok()) else {
-            return Ok(());
-        };
-        let now = Digest::of(&engine.to_bytes()?).to_string();
-        if old.provenance.engine_digest.is_some_and(|d| d != now) {
+        let old = files::read_text(&path).ok().and_then(|text| report::from_json(&text).ok());
+        let digest = old.and_then(|report| report.provenance.engine_digest);
+        if digest.is_some_and(|d| d != file.digest.to_string()) {
             let dir = self.job.output.dir.display();
             self.monitor
                 .note(&format!("report.* in {dir} are of an earlier engine, not of the one just written"));
         }
-        Ok(())
     }
 
     fn finish(mut self, parts: Parts) -> Result<Outcome> {
@@ -262,7 +278,7 @@ fn device(job: &Job) -> Result<Cpu> {
             Ok(gpus) => format!("{} GPUs were found, but this version computes on the CPU only", gpus.len()),
             Err(why) => why,
         };
-        return Err(Diagnostic::new(machine::NO_DEVICE, format!("`target: cuda` cannot be served: {found}"))
+        return Err(Diagnostic::new(NO_DEVICE, format!("`target: cuda` cannot be served: {found}"))
             .help("set `target: auto` or `target: cpu`"));
     }
     let isa = match job.cpu.isa {
@@ -273,7 +289,7 @@ fn device(job: &Job) -> Result<Cpu> {
         IsaKey::Scalar => Some(Isa::Scalar),
     };
     let threads = (job.cpu.threads > 0).then_some(job.cpu.threads);
-    Cpu::new(isa, threads)
+    Cpu::new(isa, threads)?.pinned(&job.cpu.pin)
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! FP32 against the engine, over the evaluation samples.
 
+use super::answers::{Question, Reference};
 use super::feed;
-use crate::base::{Monitor, Result};
+use crate::base::{Digest, Monitor, Result};
 use crate::config::job::Evaluation;
 use crate::data::Dataset;
 use crate::data::loader::{Loader, Skipped};
-use crate::engine::Session;
+use crate::engine::{Engine, Session};
 use crate::eval::FlipRecorder;
 use crate::eval::metrics::{self, Accumulator, Outputs};
 use crate::eval::significance::wilson95;
 use crate::report::data_uri;
 use crate::report::model::{Accuracy, Class, Flip, Score, TopK};
+use std::path::PathBuf;
 
 /// What an evaluation found.
 #[derive(Default)]
@@ -23,6 +25,10 @@ pub struct Evaluated {
     pub skipped: Vec<Skipped>,
     /// How many samples were compared.
     pub samples: u64,
+    /// Of the samples' list and contents.
+    pub dataset: Option<Digest>,
+    /// Where the answers of FP32 are kept.
+    pub answers: Option<PathBuf>,
 }
 
 /// Pixels of a flip's picture each way.
@@ -35,18 +41,20 @@ const OF_CLASSES: &[&str] = &["top1", "top5", "agreement_top1", "mean_kl", "sqnr
 const UNLABELLED: &[&str] = &["agreement_top1", "mean_kl", "sqnr_db"];
 const OF_TENSORS: &[&str] = &["sqnr_db", "mse", "max_abs_error", "cosine"];
 
-/// Compares two sessions over the samples, by their first output.
+/// Compares two sessions over the samples, by their first output. What the reference says is taken from the file
+/// `kept`, where it is known, and kept there for the next time.
 pub fn evaluate(
     job: &Evaluation,
     labels: &[String],
     probabilities: bool,
-    (reference, engine): (&mut Session, &mut Session),
+    (reference, engine): ((&Engine, &mut Session), &mut Session),
+    kept: Option<PathBuf>,
     monitor: &dyn Monitor,
 ) -> Result<Evaluated> {
     let dataset = job.dataset()?;
     let outputs = if probabilities { Outputs::Probabilities } else { Outputs::Logits };
-    let scores = matches!(reference.outputs(), [(_, shape)] if shape.rank() == 2 && shape[1] > 1);
-    let classifier = reference.outputs().len() == 1 && (dataset.is_labelled() || scores);
+    let scores = matches!(engine.outputs(), [(_, shape)] if shape.rank() == 2 && shape[1] > 1);
+    let classifier = engine.outputs().len() == 1 && (dataset.is_labelled() || scores);
     let names: Vec<&str> = match (job.metrics.is_empty(), classifier) {
         (false, _) => job.metrics.iter().map(String::as_str).collect(),
         (true, true) if dataset.is_labelled() => OF_CLASSES.to_vec(),
@@ -56,21 +64,22 @@ pub fn evaluate(
     let chosen = names.iter().filter_map(|n| metrics::find(n));
     let mut accumulators: Vec<Box<dyn Accumulator>> = chosen.map(|m| m.start(outputs)).collect();
     let mut flips = FlipRecorder::new(FLIPS);
-    let mut out = Evaluated::default();
+    let digest = dataset.digest()?;
+    let mut out = Evaluated { dataset: Some(digest), ..Evaluated::default() };
+    let question = Question { dataset: digest, samples: dataset.len(), preprocess: &job.data.preprocess };
+    let mut reference = Reference::new(reference, &question, kept, monitor);
     monitor.stage("evaluate", "images", dataset.len());
-    let shape = feed::input_shape(reference);
+    let shape = feed::input_shape(engine);
+    let size = engine.outputs()[0].1.numel();
     for batch in Loader::new(&dataset, &job.data.preprocess, job.batch).expect_shape(shape) {
         monitor.check()?;
         let batch = batch?;
         let n = batch.samples.len();
-        for session in [&mut *reference, &mut *engine] {
-            if n > 0 {
-                feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
-                session.step(n, None)?;
-            }
+        if n > 0 {
+            feed::fill(engine, batch.samples.iter().map(|s| &s.values[..]));
+            engine.step(n, None)?;
         }
-        let size = reference.outputs()[0].1.numel();
-        let (a, b) = (reference.output_slice(0, n), engine.output_slice(0, n));
+        let (a, b) = (reference.answers(&batch)?, engine.output_slice(0, n));
         for (s, (a, b)) in batch.samples.iter().zip(a.chunks_exact(size).zip(b.chunks_exact(size))) {
             accumulators.iter_mut().for_each(|m| m.update(a, b, s.label));
             if classifier {
@@ -81,6 +90,7 @@ pub fn evaluate(
         monitor.advance(n + batch.skipped.len());
         out.skipped.extend(batch.skipped);
     }
+    out.answers = reference.keep()?;
     out.scores = accumulators.iter().map(|a| a.finish()).collect();
     if classifier {
         out.accuracy = Some(accuracy(&out, &flips, labels, &dataset));

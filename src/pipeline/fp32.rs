@@ -2,7 +2,8 @@
 
 use crate::base::{Monitor, Result};
 use crate::device::Device;
-use crate::engine::{self, Engine, Origin};
+use crate::device::cpu::Cpu;
+use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::Graph;
 use crate::quant::{self, Settings};
 use crate::tune::{TimingCache, Tuner};
@@ -28,6 +29,42 @@ pub fn engine(
     let settings = engine::Settings { max_batch, stage: "build FP32 reference" };
     let engine = engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)?;
     Ok((engine, tuner.into_cache()))
+}
+
+/// The reference of a run, built when it is first asked for: with a finished calibration a build needs none.
+pub struct Reference<'a> {
+    device: Cpu,
+    max_batch: usize,
+    timings: TimingCache,
+    monitor: &'a dyn Monitor,
+    built: Option<(Engine, Session)>,
+}
+
+impl<'a> Reference<'a> {
+    /// A reference for so many images at once, not yet built. What earlier builds learned is in `timings`.
+    pub fn new(device: Cpu, max_batch: usize, timings: TimingCache, monitor: &'a dyn Monitor) -> Self {
+        Reference { device, max_batch, timings, monitor, built: None }
+    }
+
+    /// The engine of `graph`, the same graph every time, with its session.
+    pub fn of(&mut self, graph: &Graph) -> Result<(&Engine, &mut Session)> {
+        let (engine, session) = match self.built.take() {
+            Some(built) => self.built.insert(built),
+            None => {
+                let timings = std::mem::take(&mut self.timings);
+                let (engine, timings) = engine(graph, &self.device, self.max_batch, timings, self.monitor)?;
+                self.timings = timings;
+                let session = Session::new(&engine, &self.device)?;
+                self.built.insert((engine, session))
+            }
+        };
+        Ok((engine, session))
+    }
+
+    /// What is known about tactics now, for the next engine. The reference must not be built after this.
+    pub fn take_timings(&mut self) -> TimingCache {
+        std::mem::take(&mut self.timings)
+    }
 }
 
 /// A float engine of a few nodes, whose speed does not matter.

@@ -5,18 +5,21 @@ use crate::base::codes::{data, engine as codes};
 use crate::base::{DType, Diagnostic, Monitor, Place, Result, Shape};
 use crate::data::array::Array;
 use crate::data::{Dataset, Form, Preprocess, Source, layout_hint};
+use crate::device::cpu::Pin;
 use crate::engine::{Engine, Session, session};
 use crate::eval::metrics::arg_max;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// How to run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Inputs of a run; the engine's largest batch without it.
     pub batch: Option<usize>,
     /// Threads; the machine's number without it.
     pub threads: Option<usize>,
+    /// Where the threads run.
+    pub pin: Pin,
 }
 
 /// What the engine gives for one input.
@@ -50,7 +53,8 @@ pub fn infer(
     for path in inputs {
         samples.extend(list(path)?);
     }
-    let mut session = Session::new(engine, &session::host(engine, options.threads)?)?;
+    let device = session::host(engine, options.threads)?.pinned(&options.pin)?;
+    let mut session = Session::new(engine, &device)?;
     let per_image: Vec<usize> = engine.outputs().map(|(_, s)| s.numel()).collect();
     let mut answers = Vec::with_capacity(samples.len());
     monitor.stage("run", "inputs", samples.len());

@@ -4,6 +4,7 @@
 //! import ─► fp32 ─► observe ─► ranges (+ select for `auto`) ─► build ─► evaluate, drift ─► assemble ─► files
 //! ```
 
+pub mod answers;
 pub mod assemble;
 pub mod bench;
 pub mod build;

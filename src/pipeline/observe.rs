@@ -50,8 +50,12 @@ pub fn observe(
         .starting_at(cache.done as usize)
         .threads(samples.threads)
         .expect_shape(feed::input_shape(session));
+    let (mut waiting, mut running) = (Duration::ZERO, Duration::ZERO);
+    let mut waits = Instant::now();
     for batch in loader {
         let batch = batch?;
+        waiting += waits.elapsed();
+        let runs = Instant::now();
         let n = batch.samples.len();
         watch.indices = batch.samples.iter().map(|s| s.index).collect();
         watch.names = batch.samples.iter().map(|s| s.name.as_str().into()).collect();
@@ -62,6 +66,7 @@ pub fn observe(
             session.step(n, Some(&mut watch))?;
             watch.check()?;
         }
+        running += runs.elapsed();
         cache.done += (n + batch.skipped.len()) as u64;
         cache.skipped += batch.skipped.len() as u64;
         monitor.advance(n + batch.skipped.len());
@@ -72,8 +77,12 @@ pub fn observe(
             (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
             monitor.check()?;
         }
+        waits = Instant::now();
     }
     watch.write_to(cache);
+    let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
+    let (forward, counting) = (seconds(running.saturating_sub(watch.counting)), seconds(watch.counting));
+    tracing::info!("forward pass {forward}, statistics {counting}, waiting for images {}", seconds(waiting));
     Ok(skipped)
 }
 
@@ -84,6 +93,8 @@ struct Watch {
     /// List positions and names of the images in the batch.
     indices: Vec<usize>,
     names: Vec<Arc<str>>,
+    /// How long statistics took.
+    counting: Duration,
     /// The first value that was not finite.
     fault: Option<Box<Diagnostic>>,
 }
@@ -106,6 +117,7 @@ impl Watch {
             tensors: plan.buffers.iter().map(|_| None).collect(),
             indices: Vec::new(),
             names: Vec::new(),
+            counting: Duration::ZERO,
             fault: None,
         };
         let of_steps = plan.steps.iter().enumerate().flat_map(|(i, s)| {
@@ -137,20 +149,24 @@ impl Watch {
 
     fn update(&mut self, id: BufferId, bytes: &[u8]) {
         let Some(t) = &mut self.tensors[id.index()] else { return };
-        for (image, values) in bytes.chunks_exact(t.stride).enumerate() {
-            let values: &[f32] = bytemuck::cast_slice(values);
-            t.stats.update_from(self.indices[image], &self.names[image], values, t.inner);
-            if self.fault.is_none() && t.stats.parts.iter().any(|p| p.non_finite > 0) {
-                let bad = values.iter().find(|v| !v.is_finite()).copied().unwrap_or(f32::NAN);
-                let what = format!("tensor {} holds {bad} for sample {}", t.name, self.names[image]);
-                self.fault = Some(
-                    Diagnostic::new(NOT_FINITE, what)
-                        .at(Place::Named(format!("first made by {}", t.node)))
-                        .expected("finite numbers")
-                        .help("look at the preprocessing (scale, mean, std) and at the model's weights"),
-                );
-            }
+        let start = Instant::now();
+        let images = bytes.chunks_exact(t.stride).zip(self.indices.iter().zip(&self.names));
+        let samples: Vec<(usize, &Arc<str>, &[f32])> =
+            images.map(|(bytes, (&index, name))| (index, name, bytemuck::cast_slice(bytes))).collect();
+        t.stats.update_all(&samples, t.inner);
+        if self.fault.is_none() && t.stats.parts.iter().any(|p| p.non_finite > 0) {
+            let bad = |(_, name, values): &(usize, &Arc<str>, &[f32])| {
+                Some((values.iter().find(|v| !v.is_finite()).copied()?, name.to_string()))
+            };
+            self.fault = samples.iter().find_map(bad).map(|(value, sample)| {
+                let what = format!("tensor {} holds {value} for sample {sample}", t.name);
+                Diagnostic::new(NOT_FINITE, what)
+                    .at(Place::Named(format!("first made by {}", t.node)))
+                    .expected("finite numbers")
+                    .help("look at the preprocessing (scale, mean, std) and at the model's weights")
+            });
         }
+        self.counting += start.elapsed();
     }
 
     fn check(&mut self) -> Result<()> {

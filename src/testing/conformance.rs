@@ -301,7 +301,7 @@ mod tests {
                 println!("cpu/{isa}: absent, {} problems skipped", cases.len());
                 continue;
             }
-            let devices = [1, 2, 3].map(|threads| Cpu { isa, threads });
+            let devices = [1, 2, 3].map(|threads| Cpu { isa, threads, ..Cpu::host() });
             let devices: Vec<&dyn Device> = devices.iter().map(|d| d as &dyn Device).collect();
             let s = run(&devices, &cases);
             println!(

@@ -1,19 +1,24 @@
-//! The timing cache: what tuning learned, as text, one candidate a line, so that a second build measures nothing.
+//! The timing cache: what builds learned, as text, one candidate a line, so that a second build measures nothing and
+//! checks nothing again.
 //!
 //! ```text
 //! quantize timing cache 1
 //! [cpu/avx512-vnni x2, 0.1.0] Conv{...} u8[1,64,56,56]:nhwc, const i8[64,64,3,3] -> u8[1,64,56,56]:nhwc, multiply
 //!   igemm/avx512-vnni  time 812345
 //!   direct/avx512-vnni  wrong byte 3 of output 0 is 1, the oracle has 2
+//! checked resnet
+//!   0f1e2d... by 3c4b5a...
 //! ```
 //!
 //! A key holds everything that decides a verdict: device, instruction set, threads, this program's version, the problem,
 //! and the form of its numerics: whether there are zero points or a residual. Scales are no part of it: they change no
-//! kernel's time, and what a kernel computes with them is checked when the engine is built.
+//! kernel's time, and what a kernel computes with them is checked when the engine is built. The last lines say, for each
+//! run's name, what was checked last and by which program (digests of both): the engine's file, and the ranges of the
+//! calibration cache. The same need not be done again.
 
 use super::{Candidate, Choice, Verdict, choose};
 use crate::base::codes::engine;
-use crate::base::{Diagnostic, Place, Result, files};
+use crate::base::{Diagnostic, Digest, Place, Result, files, machine};
 use crate::device::{DeviceId, Numerics, Problem, Tactic};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,10 +27,30 @@ use std::path::Path;
 const HEADER: &str = "quantize timing cache 1";
 const HELP: &str = "delete the file: it only saves time, and the next build makes it anew";
 
-/// Verdicts by device, problem and numerics.
+/// Begins the lines that say what was checked.
+const CHECKED: &str = "checked ";
+
+/// Something that a program made or looked at, and would find the same again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// Of what was checked.
+    pub of: Digest,
+    /// The program that did: [`machine::program`].
+    pub by: Digest,
+}
+
+impl Check {
+    /// A check by the running program.
+    pub fn of(of: Digest) -> Self {
+        Check { of, by: machine::program() }
+    }
+}
+
+/// Verdicts by device, problem and numerics; checks by the name of the run.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct TimingCache {
     entries: BTreeMap<String, Vec<Candidate>>,
+    checks: BTreeMap<String, Check>,
 }
 
 impl TimingCache {
@@ -66,6 +91,16 @@ impl TimingCache {
         self.entries.insert(key, choice.candidates.clone());
     }
 
+    /// The last check of this name.
+    pub fn checked(&self, name: &str) -> Option<Check> {
+        self.checks.get(name).copied()
+    }
+
+    /// Keeps a check in the place of the last one of its name.
+    pub fn set_checked(&mut self, name: &str, check: Check) {
+        self.checks.insert(name.to_string(), check);
+    }
+
     /// The cache in this text.
     ///
     /// # Errors
@@ -78,28 +113,41 @@ impl TimingCache {
         if lines.next().map(|(_, l)| l) != Some(HEADER) {
             return Err(bad(0, "this is no timing cache of this version").expected(format!("`{HEADER}`")));
         }
-        let mut entries: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
-        let mut current = None;
+        let mut cache = TimingCache::default();
+        let mut current: Option<&str> = None;
         for (n, line) in lines {
-            match (line.strip_prefix("  "), &current) {
-                (None, _) => {
-                    entries.insert(line.to_string(), Vec::new());
-                    current = Some(line.to_string());
+            let Some(verdict) = line.strip_prefix("  ") else {
+                current = Some(line);
+                if !line.starts_with(CHECKED) {
+                    cache.entries.insert(line.to_string(), Vec::new());
                 }
-                (Some(candidate), Some(key)) => {
-                    let c = parse_candidate(candidate).ok_or_else(|| bad(n, "this is no verdict"))?;
-                    entries.entry(key.clone()).or_default().push(c);
+                continue;
+            };
+            let key = current.ok_or_else(|| bad(n, "a verdict before the first problem"))?;
+            match key.strip_prefix(CHECKED) {
+                Some(name) => {
+                    let check = parse_check(verdict).ok_or_else(|| bad(n, "these are no two digests"))?;
+                    cache.checks.insert(name.to_string(), check);
                 }
-                (Some(_), None) => return Err(bad(n, "a verdict before the first problem")),
+                None => {
+                    let c = parse_candidate(verdict).ok_or_else(|| bad(n, "this is no verdict"))?;
+                    cache.entries.entry(key.to_string()).or_default().push(c);
+                }
             }
         }
-        Ok(TimingCache { entries })
+        Ok(cache)
     }
 }
 
 /// What verdicts are kept under.
 pub fn key(device: &DeviceId, p: &Problem, numerics: &Numerics) -> String {
     format!("[{device}, {}] {p}, {}", env!("CARGO_PKG_VERSION"), numerics.form())
+}
+
+fn parse_check(line: &str) -> Option<Check> {
+    let (of, by) = line.split_once(" by ")?;
+    let digest = |text: &str| Digest::try_from(text.to_string()).ok();
+    Some(Check { of: digest(of)?, by: digest(by)? })
 }
 
 fn parse_candidate(line: &str) -> Option<Candidate> {
@@ -129,6 +177,9 @@ impl fmt::Display for TimingCache {
                     Verdict::Only => writeln!(f, "  {}  only", c.tactic)?,
                 }
             }
+        }
+        for (name, check) in &self.checks {
+            writeln!(f, "{CHECKED}{name}\n  {} by {}", check.of, check.by)?;
         }
         Ok(())
     }
@@ -171,13 +222,18 @@ mod tests {
             candidate("direct/plain", Verdict::Wrong("byte 3".into())),
             candidate("depthwise/x", Verdict::Failed("no".into())),
         ];
-        let cache = TimingCache { entries: [("[cpu/avx2 x2] Conv{} -> f32[1]".to_string(), all)].into() };
+        let check = Check { of: Digest::of(b"engine"), by: Digest::of(b"program") };
+        let cache = TimingCache {
+            entries: [("[cpu/avx2 x2] Conv{} -> f32[1]".to_string(), all)].into(),
+            checks: [("a run, by me".to_string(), check)].into(),
+        };
         assert_eq!(TimingCache::parse(&cache.to_string()).unwrap(), cache);
         for bad in [
             "",
             "x",
             "quantize timing cache 1\n  igemm/a  time 1",
             "quantize timing cache 1\nk\n  igemm time",
+            "quantize timing cache 1\nchecked c\n  00 by 11",
         ] {
             assert!(TimingCache::parse(bad).is_err(), "{bad:?}");
         }

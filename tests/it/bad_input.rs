@@ -23,6 +23,7 @@ fn spoil(dir: &Path) {
     write("cache", b"quantize calibration cache, version 1\nmodel 00\n");
     write("newer", b"quantize calibration cache, version 9\n");
     write("times", b"quantize timing cache 1\n  igemm/a  time 1\n");
+    write("answers", b"QNTZANS\n\x01\0\0\0\x02\0\0\0");
     write("trt", b"TRT-8601-MinMaxCalibration\nx 3d418306\n");
     write("report.json", b"{\"schema_version\": 99}");
     write("config.yaml", b"model:\n  path: g.qg\ncalibraton:\n  samples: 3\n");
@@ -55,6 +56,7 @@ const LINES: &[&str] = &[
     "inspect cache",
     "inspect newer",
     "inspect times",
+    "inspect answers",
     "inspect trt",
     "inspect report.json",
     "run missing.engine red.png",

@@ -6,6 +6,7 @@ mod bad_input;
 mod calibration;
 mod cli;
 mod docs;
+mod evaluation;
 mod fixture;
 mod layering;
 mod quantization;

@@ -15,12 +15,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import speed_page
-from ours import PROGRAM, ROOT, Ours, configured
+from ours import PROGRAM, ROOT, Ours
 from pages import facts
 from zoo import models
 
@@ -28,7 +26,6 @@ MODELS = ["resnet50_eurosat", "mobilenet_v2_eurosat", "efficientnet_lite0", "squ
 CELLS = [(threads, batch) for threads in (1, 2) for batch in (1, 16)]
 LARGEST = max(batch for _, batch in CELLS)
 CONVERTED_WITH = 16  # calibration images; the speed does not depend on them
-CALIBRATED_WITH = 128
 PEER = Path(__file__).with_name("speed_peer.py")
 
 
@@ -53,18 +50,6 @@ def peer(*arguments, prefix=()):
     if done.returncode:
         raise SystemExit(f"{PEER.name} {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def watched(*command):
-    """Wall seconds of a command, and its peak memory in MB."""
-    start = time.monotonic()
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    messages = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{messages}")
-    return {"seconds": time.monotonic() - start, "peak_mb": usage.ru_maxrss / 1024}
 
 
 # ---- images a second
@@ -127,62 +112,12 @@ def throughput(model, ours, arguments, isa):
     return rows
 
 
-# ---- calibration, building, starting
-
-
-def calibration(model, ours, folder):
-    """Calibration of ours beside its own FP32 pass and ONNX Runtime's Entropy: the same images, all cores."""
-    fp32 = folder.parent / f"ours-FP32-{ours.digest}" / f"{model.name}.engine"
-    images = model.images("calib", CALIBRATED_WITH).files
-    fresh = ["--quiet", "calibrate", *configured(model.name, {
-        "output.dir": folder / "calibration", "calibration.samples": CALIBRATED_WITH, "calibration.method": "entropy"})]
-    auto = [a.replace("entropy", "auto") if isinstance(a, str) else a for a in fresh]
-    rows = {"our FP32 engine, the same images": watched(ours.program, "--quiet", "run", fp32, *images, "--out",
-                                                        folder / "logits.npz")}
-    shutil.rmtree(folder / "calibration", ignore_errors=True)
-    rows["ours, entropy"] = watched(ours.program, *fresh)
-    rows["ours, auto, statistics there"] = watched(ours.program, *auto)
-    rows["ours, entropy, statistics there"] = watched(ours.program, *fresh)
-    return {**rows, "ONNX Runtime, Entropy": peer("calibrate", model.name, CALIBRATED_WITH, folder)}
-
-
-def stages(model, ours, folder):
-    """Seconds of the stages of a fresh run of the chain, method entropy."""
-    shutil.rmtree(folder / "chain", ignore_errors=True)
-    report = ours.report(model.name, folder / "chain", {
-        "calibration.samples": CALIBRATED_WITH, "calibration.method": "entropy", "evaluation.samples": 1, "gate": "{}"})
-    return report["seconds"]
-
-
-def building(model, ours, folder):
-    """A build after the calibration of `calibration`: without a timing cache, and with one."""
-    command = ["--quiet", "build", *configured(model.name, {
-        "output.dir": folder / "calibration", "calibration.samples": CALIBRATED_WITH, "calibration.method": "entropy"})]
-    return {"cold": watched(ours.program, *command), "cached": watched(ours.program, *command)}
-
-
-def starting(model, found, ours, folder, rounds):
-    """From nothing to the first result of one image, the best of the rounds: our whole process, the peers' session."""
-    put = folder / "one.npy"
-    np.save(put, next(model.images("calib", 1).batches(1)))
-    times = {}
-    for _ in range(rounds):
-        for label, engine in found.items():
-            if Path(str(engine)).suffix == ".engine":
-                seconds = watched(ours.program, "--quiet", "run", engine, put, "--out", folder / "one.npz")["seconds"]
-                times.setdefault(label, []).append(1e3 * seconds)
-            else:
-                times.setdefault(label, []).append(peer("start", engine)["ms"])
-    return {label: min(t) for label, t in times.items()}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quantize", type=Path, default=PROGRAM, help="the program")
     parser.add_argument("--models", default=",".join(MODELS), help="names of models.json, with commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="of a measurement")
-    parser.add_argument("--chain", default="resnet50_eurosat", help="the model that is calibrated and built; `none`")
     parser.add_argument("--work", type=Path, default=ROOT / "target/speed", help="folder of converted models")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/cpu/speed.md", help="the page; .json beside it")
     arguments = parser.parse_args()
@@ -192,16 +127,6 @@ def main():
     result = {**about, "rounds": arguments.rounds, "seconds": arguments.seconds}
     result["throughput"] = [row for model in models(arguments.models.split(","))
                             for row in throughput(model, ours, arguments, about["isa"])]
-    if arguments.chain != "none":
-        model, = models([arguments.chain])
-        found, folder = engines(model, ours, arguments.work, about["isa"]), arguments.work / model.name / "chain"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        print(f"{model.name}: calibrating, building, starting", flush=True)
-        result["chain"] = {"model": model.name, "images": CALIBRATED_WITH,
-                           "calibration": calibration(model, ours, folder), "build": building(model, ours, folder),
-                           "stages": stages(model, ours, folder),
-                           "start_ms": starting(model, found, ours, folder, arguments.rounds)}
     result["ratios"] = speed_page.ratios(result)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")

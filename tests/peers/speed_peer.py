@@ -1,9 +1,10 @@
 """One measurement of a peer in a process of its own, called by speed.py; prints JSON.
 
     speed_peer.py bench MODEL THREADS BATCH SECONDS     runs a second, as `quantize bench` has them
-    speed_peer.py start MODEL                           a session made, and its first result
+    speed_peer.py start MODEL                           a session made, then its first result
     speed_peer.py calibrate NAME COUNT FOLDER           quantize_static, method Entropy
     speed_peer.py convert NAME COUNT FOLDER             the model in INT8 by both peers
+    speed_peer.py convert_ort NAME COUNT FOLDER         by ONNX Runtime alone
 
 MODEL: a file; ONNX files are run by ONNX Runtime, or by OpenVINO with `openvino:` before the path, .xml files by OpenVINO.
 """
@@ -68,12 +69,16 @@ def timed(run, seconds):
 
 def start(model):
     # not part of it: Python's modules, and what an application knows without reading the model
-    import onnxruntime_peer  # noqa: F401
-    import openvino_peer  # noqa: F401
+    if for_openvino(model):
+        import openvino_peer  # noqa: F401
+    else:
+        import onnxruntime_peer  # noqa: F401
     shape = shape_of(model.removeprefix("openvino:"), 1) if for_openvino(model) else None
     began = time.perf_counter()
-    loaded(model, 0, 1, shape)()
-    return {"ms": 1e3 * (time.perf_counter() - began)}
+    run = loaded(model, 0, 1, shape)
+    made = time.perf_counter()
+    run()
+    return {"session_ms": 1e3 * (made - began), "ms": 1e3 * (time.perf_counter() - began)}
 
 
 def calibrate(name, count, folder):
@@ -88,15 +93,21 @@ def calibrate(name, count, folder):
     return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def convert(name, count, folder):
+def convert_ort(name, count, folder):
     import onnxruntime_peer
+    from zoo import models
+    model = models([name])[0]
+    images = model.images("calib", int(count))
+    return {"ort": str(onnxruntime_peer.quantize(model.path, folder, lambda: images.batches(1), "MinMax"))}
+
+
+def convert(name, count, folder):
     import openvino_peer
     from zoo import models
     model = models([name])[0]
     images = model.images("calib", int(count))
-    ort = onnxruntime_peer.quantize(model.path, folder, lambda: images.batches(1), "MinMax")
     nncf = openvino_peer.quantize(model.path, folder, lambda: images.batches(1))
-    return {"ort": str(ort), "nncf": str(nncf)}
+    return {**convert_ort(name, count, folder), "nncf": str(nncf)}
 
 
 if __name__ == "__main__":

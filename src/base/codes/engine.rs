@@ -28,4 +28,8 @@ codes! {
         "The importer and the rewrites give graphs that fit together; one that was made or changed by a program may \
          not. The message lists what `Graph::verify` found: a missing input, a cycle, a type or shape that is not \
          the operator's.";
+    ANSWERS = "Q0510", "a file of FP32 answers is damaged",
+        "`fp32.answers` holds what the FP32 reference said of the evaluation samples, so that the next run asks the \
+         engine alone. It is no such file of this version, or a checksum does not fit. It only saves time: delete it; \
+         `evaluation.keep_answers: false` runs without it.";
 }

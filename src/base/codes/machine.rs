@@ -23,4 +23,8 @@ codes! {
     BUSY = "Q0007", "another run is writing to the output folder",
         "Two runs that write to one folder at once would mix their files. A run holds its `output.dir` until it ends; \
          the system lets go of it even where the run was killed. Set another `output.dir` or `name`, or wait.";
+    PIN = "Q0008", "threads cannot be put on these CPUs",
+        "`cpu.pin` or `--pin` names a CPU that the machine does not have or that this process may not use (a \
+         container's or a batch system's limit), or the system does not pin threads at all. `none` always works: the \
+         system then places the threads among the CPUs that the process may use.";
 }

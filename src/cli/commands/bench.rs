@@ -1,27 +1,39 @@
 //! `quantize bench ENGINE`.
 
 use crate::base::codes::machine::INTERNAL;
-use crate::base::{Diagnostic, Monitor, Result};
+use crate::base::{Diagnostic, Monitor, Result, machine};
 use crate::cli::page::{Cell, Page, Table};
 use crate::cli::progress::Progress;
 use crate::cli::{args, print};
+use crate::device::cpu::Mode;
 use crate::engine::Engine;
-use crate::pipeline::bench::{Measured, Options, StepTime, bench};
+use crate::pipeline::bench::{Measured, Options, StepTime, bench, start};
 use crate::report::model::Precision;
 use crate::report::words::{fixed, share, short};
 use std::io::Write;
 
 /// Measures an engine and prints the result.
 pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Result<()> {
-    let engine = Engine::load(&args.engine)?;
+    let (engine, start) = start(&args.engine, args.threads)?;
+    let mode = match args.mode {
+        args::ModeName::Latency => Mode::Latency,
+        args::ModeName::Throughput => Mode::Throughput,
+        args::ModeName::Auto => Mode::Auto,
+    };
+    let one_a_thread = || match mode {
+        Mode::Throughput => args.threads.unwrap_or_else(machine::threads).min(engine.plan.max_batch),
+        Mode::Latency | Mode::Auto => 1,
+    };
     let options = Options {
-        batch: args.batch,
+        batch: args.batch.unwrap_or_else(one_a_thread),
         threads: args.threads,
+        pin: args.pin.clone(),
+        mode,
         duration: args.duration,
         warmup: args.warmup,
         profile: args.profile,
     };
-    let measured = bench(&engine, &options, progress)?;
+    let measured = Measured { start_ms: Some(start), ..bench(&engine, &options, progress)? };
     progress.finish();
     if let Some(warning) = &measured.warning {
         progress.note(warning);
@@ -41,6 +53,9 @@ fn page(engine: &Engine, m: &Measured) -> Page {
     page.fact("engine", format!("{}, {}", engine.origin.model, m.precision));
     page.fact("device", format!("{}, {} threads", m.device, m.threads));
     page.fact("batch", Cell::count(m.batch as u64));
+    if let Some(s) = &m.start_ms {
+        page.fact("start", format!("{} ms from the file to the first result", short(s.total)));
+    }
     page.fact("throughput", format!("{} images/s", short(m.throughput_per_s)));
     page.fact("latency", format!("{} ms median of {} runs", short(l.median), l.n));
     let named =

@@ -11,6 +11,8 @@ use crate::base::codes::machine::IO;
 use crate::base::{Diagnostic, Place, Result, files};
 use crate::cli::page::Page;
 use crate::cli::{args, print};
+use crate::engine::file;
+use crate::eval::answers;
 use std::io::Write;
 use std::path::Path;
 
@@ -30,8 +32,14 @@ struct Kind {
 static KINDS: &[Kind] = &[
     Kind {
         name: "engine",
-        recognizes: |b| b.starts_with(b"QNTZENG\n"),
+        recognizes: |b| b.starts_with(file::FORM.magic),
         describe: engine::describe,
+        nodes: None,
+    },
+    Kind {
+        name: "FP32 answers",
+        recognizes: |b| b.starts_with(answers::FORM.magic),
+        describe: caches::answers,
         nodes: None,
     },
     Kind {
@@ -146,6 +154,7 @@ mod tests {
     fn content_decides() {
         let kind = |b: &[u8]| KINDS.iter().find(|k| (k.recognizes)(b)).map(|k| k.name);
         assert_eq!(kind(b"QNTZENG\n...."), Some("engine"));
+        assert_eq!(kind(b"QNTZANS\n...."), Some("FP32 answers"));
         assert_eq!(kind(b"TRT-8601-MinMaxCalibration\n"), Some("TensorRT calibration cache"));
         assert_eq!(kind(b"0 3ff0000000000000 3fe0000000000000\n"), Some("TensorRT calibration cache"));
         assert_eq!(kind(b"graph g\ninput %x: f32[1]\n"), Some("graph text"));

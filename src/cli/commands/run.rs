@@ -20,7 +20,7 @@ pub fn run(args: &args::Run, out: &mut dyn Write, progress: &Progress) -> Result
             .expected("a name that ends in `.npz`"));
     }
     let engine = Engine::load(&args.engine)?;
-    let options = Options { batch: args.batch, threads: args.threads };
+    let options = Options { batch: args.batch, threads: args.threads, pin: args.pin.clone() };
     let answers = infer(&engine, &args.inputs, &options, progress)?;
     progress.finish();
     match &args.out {

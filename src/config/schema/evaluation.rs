@@ -18,11 +18,21 @@ pub struct Evaluation {
     pub label_offset: i64,
     /// Samples that run at once.
     pub batch: usize,
+    /// Keeps what FP32 says of the samples in `fp32.answers`, so that the next run with the same model, samples and
+    /// preprocessing evaluates the engine alone. The numbers are the same with and without it.
+    pub keep_answers: bool,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Evaluation { data: None, samples: None, metrics: Vec::new(), label_offset: 0, batch: 16 }
+        Evaluation {
+            data: None,
+            samples: None,
+            metrics: Vec::new(),
+            label_offset: 0,
+            batch: 16,
+            keep_answers: true,
+        }
     }
 }
 

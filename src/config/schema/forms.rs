@@ -1,5 +1,6 @@
 //! Values that may be written in more than one form.
 
+use crate::device::cpu::Pin;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -190,5 +191,70 @@ impl JsonSchema for Pixels {
             "required": ["width", "height"],
             "additionalProperties": false,
         }]})
+    }
+}
+
+/// Where threads run: a word, or numbers of CPUs.
+pub mod pin {
+    use super::*;
+    use serde::de::Unexpected;
+
+    /// Reads a word, one CPU, or a list.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Pin, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Pin;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(Pin::FORMS)
+            }
+
+            fn visit_u64<E: Error>(self, cpu: u64) -> Result<Pin, E> {
+                self.visit_str(&cpu.to_string())
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Pin, E> {
+                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Pin, A::Error> {
+                let mut cpus: Vec<String> = Vec::new();
+                while let Some(cpu) = seq.next_element::<usize>()? {
+                    cpus.push(cpu.to_string());
+                }
+                self.visit_str(&cpus.join(","))
+            }
+        }
+        d.deserialize_any(V)
+    }
+
+    /// Writes the form that is read.
+    pub fn serialize<S: Serializer>(pin: &Pin, s: S) -> Result<S::Ok, S::Error> {
+        match pin {
+            Pin::None => s.serialize_str("none"),
+            Pin::Cores => s.serialize_str("cores"),
+            Pin::Cpus(cpus) => cpus.serialize(s),
+        }
+    }
+}
+
+/// The JSON Schema of [`pin`].
+pub struct PinForm;
+
+impl JsonSchema for PinForm {
+    fn schema_name() -> Cow<'static, str> {
+        "Pin".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "string", "pattern": "^(none|cores|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$"},
+            {"type": "integer", "minimum": 0},
+            {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+        ]})
     }
 }

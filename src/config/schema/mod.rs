@@ -17,6 +17,7 @@ pub use forms::{Factor, Numbers, Pixels};
 pub use precision::{Activations, Arithmetic, Fallback, Precision, Rule};
 pub use preprocess::{Preprocess, Step};
 
+use crate::device::cpu::Pin;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -87,6 +88,11 @@ pub struct Cpu {
     pub isa: Isa,
     /// Threads of the engine while it is built, measured and evaluated; 0 for as many as the machine has cores.
     pub threads: usize,
+    /// Where these threads run: `none` (the system places them, among the CPUs that the process may use), `cores` (each
+    /// on a CPU of its own, one of each core first), or the numbers of CPUs, such as `[0, 2]` or `0-3`.
+    #[serde(with = "forms::pin")]
+    #[schemars(with = "forms::PinForm")]
+    pub pin: Pin,
 }
 
 /// Instruction sets of CPU kernels.

@@ -3,12 +3,15 @@
 //! Spatial tensors are stored channels-last. A [`Family`] is one way to compute a kind of problem; [`FAMILIES`] is
 //! the table, tried in order. A kernel cuts an image into tasks that write disjoint parts of its outputs.
 
+pub mod affinity;
+mod apart;
 pub mod isa;
 pub mod kernels;
 pub mod pool;
 mod run;
 pub mod simd;
 
+pub use affinity::{Cpus, Pin};
 pub use isa::Isa;
 pub use kernels::{FAMILIES, peak};
 
@@ -19,6 +22,19 @@ use bytemuck::Pod;
 use bytes::Bytes;
 use std::marker::PhantomData;
 
+/// How threads share the images of a batch. The results are the same, to the bit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// All threads on one step of all images after the other: an image is done as soon as can be.
+    Latency,
+    /// An image a thread: no thread waits for another until the batch is done.
+    Throughput,
+    /// Of batches with an image for each thread, the faster of both, as the first runs measure it; else latency.
+    #[default]
+    Auto,
+}
+
 /// A CPU with an instruction set and a number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpu {
@@ -26,12 +42,16 @@ pub struct Cpu {
     pub isa: Isa,
     /// Workers of each executor.
     pub threads: usize,
+    /// The CPUs that they stay on; `None`: the system places them.
+    pub cpus: Option<Cpus>,
+    /// How they share a batch.
+    pub mode: Mode,
 }
 
 impl Cpu {
     /// This machine: its best instruction set, all its threads.
     pub fn host() -> Self {
-        Cpu { isa: Isa::best(), threads: crate::base::machine::threads() }
+        Cpu { isa: Isa::best(), threads: crate::base::machine::threads(), cpus: None, mode: Mode::Auto }
     }
 
     /// The CPU with this instruction set and so many threads; `None` means the machine's.
@@ -44,7 +64,15 @@ impl Cpu {
                 .expected(format!("one of {}", has.join(", ")))
                 .help("leave `cpu.isa` at `auto` to take the best"));
         }
-        Ok(Cpu { isa, threads: threads.unwrap_or(host.threads).max(1) })
+        Ok(Cpu { isa, threads: threads.unwrap_or(host.threads).max(1), ..host })
+    }
+
+    /// The same with its threads where they are wished.
+    ///
+    /// # Errors
+    /// Those of [`Cpus::wished`].
+    pub fn pinned(self, pin: &Pin) -> Result<Self> {
+        Ok(Cpu { cpus: Cpus::wished(pin, self.threads)?, ..self })
     }
 }
 

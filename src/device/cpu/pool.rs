@@ -1,6 +1,7 @@
 //! The threads of an executor: a fixed set of workers that claim numbered tasks. No allocation and no stealing after
 //! the start; which worker takes a task never changes what the task computes.
 
+use super::affinity::{self, Cpus};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -69,8 +70,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of `workers` workers, at least one.
-    pub fn new(workers: usize) -> Pool {
+    /// A pool of `workers` workers, at least one; each on a CPU of its own where `cpus` says which. The caller's thread
+    /// is left where it is.
+    pub fn new(workers: usize, cpus: Option<Cpus>) -> Pool {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 job: None,
@@ -88,9 +90,10 @@ impl Pool {
         });
         let spawn = |worker| {
             let shared = shared.clone();
-            std::thread::Builder::new()
-                .name(format!("quantize-{worker}"))
-                .spawn(move || work(&shared, worker))
+            std::thread::Builder::new().name(format!("quantize-{worker}")).spawn(move || {
+                let _pinned = cpus.and_then(|c| c.of_worker(worker)).map(affinity::pin);
+                work(&shared, worker);
+            })
         };
         // a machine that gives us fewer threads gets slower, not broken
         let threads: Vec<_> = (1..workers).map_while(|w| spawn(w).ok()).collect();
@@ -207,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_task_runs_once() {
-        let mut pool = Pool::new(3);
+        let mut pool = Pool::new(3, None);
         for count in [0, 1, 2, 7, 100] {
             let hits: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(0)).collect();
             pool.run(count, &|i, w| {
@@ -220,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_task_reaches_the_caller_and_leaves_the_pool_usable() {
-        let mut pool = Pool::new(2);
+        let mut pool = Pool::new(2, None);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             pool.run(8, &|i, _| assert!(i != 5, "task 5"));
         }));
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn thousands_of_small_jobs_and_pools() {
         for workers in [2, 3, 5] {
-            let mut pool = Pool::new(workers);
+            let mut pool = Pool::new(workers, None);
             let total = AtomicU32::new(0);
             for job in 0..3000 {
                 pool.run(job % 9, &|_, _| {
@@ -241,7 +244,7 @@ mod tests {
             assert_eq!(total.load(Ordering::Relaxed), (0..3000).map(|j| j % 9).sum::<u32>());
         }
         for _ in 0..200 {
-            drop(Pool::new(4)); // idle, perhaps before its threads have started
+            drop(Pool::new(4, None)); // idle, perhaps before its threads have started
         }
     }
 }

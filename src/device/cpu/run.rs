@@ -1,10 +1,13 @@
 //! The executor: an arena, kernels, a pool.
 
+use super::affinity;
+use super::apart::{Apart, Parts};
 use super::pool::Pool;
 use super::{Cpu, Io, Kernel, Place, family};
 use crate::base::codes::machine;
 use crate::base::{Aligned, Diagnostic, Result};
 use crate::device::{Device, Executor, Operand, Program, Slot, Tap};
+use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::time::Instant;
 
@@ -13,17 +16,20 @@ pub struct Run {
     arena: Aligned,
     pool: Pool,
     steps: Vec<Step>,
-    /// Each worker's, one after the other.
-    scratch: Aligned,
-    scratch_each: usize,
+    scratch: Parts,
+    /// Where images may run apart from one another.
+    apart: Option<Apart>,
+    /// The CPU of the calling thread while it runs, where it has one.
+    home: Option<usize>,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
 }
 
-struct Step {
-    kernel: Box<dyn Kernel>,
-    inputs: Vec<Place>,
-    outputs: Vec<Place>,
+/// A step ready to run.
+pub(super) struct Step {
+    pub kernel: Box<dyn Kernel>,
+    pub inputs: Vec<Place>,
+    pub outputs: Vec<Place>,
 }
 
 impl Run {
@@ -45,22 +51,47 @@ impl Run {
                 outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
             })
         };
-        let steps = program.steps.iter().map(load).collect::<Result<Vec<_>>>()?;
-        let scratch_each = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0).next_multiple_of(64);
-        let pool = Pool::new(cpu.threads);
+        let steps = program.steps.par_iter().map(load).collect::<Result<Vec<_>>>()?;
+        let scratch = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0);
+        let pool = Pool::new(cpu.threads, cpu.cpus);
         Ok(Run {
             arena: memory(program.arena)?,
-            scratch: memory(scratch_each * pool.workers())?,
-            scratch_each,
+            scratch: Parts::new(pool.workers(), scratch)?,
+            apart: Apart::new(cpu.mode, pool.workers(), program)?,
+            home: cpu.cpus.and_then(|c| c.of_worker(0)),
             pool,
             steps,
             inputs: program.inputs.clone(),
             outputs: program.outputs.clone(),
         })
     }
+
+    /// All images through one step after the other, each step by all threads.
+    fn together(&mut self, images: usize, mut tap: Option<&mut dyn Tap>) {
+        let len = self.arena.bytes().len();
+        for (i, s) in self.steps.iter().enumerate() {
+            let start = tap.is_some().then(Instant::now);
+            let arena = self.arena.bytes_mut().as_mut_ptr();
+            let io = Io { arena, len, inputs: &s.inputs, outputs: &s.outputs, life: PhantomData };
+            let scratch = self.scratch.shared();
+            let tasks = s.kernel.tasks().max(1);
+            self.pool.run(images * tasks, &|n, worker| {
+                // SAFETY: each worker runs one task at a time and has a part of its own.
+                let mine = unsafe { scratch.of(worker) };
+                s.kernel.run(&io, n / tasks, n % tasks, mine);
+            });
+            if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
+                tap.timed(i, start.elapsed());
+                for (o, place) in s.outputs.iter().enumerate() {
+                    tap.seen(i, o, &self.arena.bytes()[place.slot.range(images)]);
+                }
+            }
+        }
+    }
 }
 
-fn memory(bytes: usize) -> Result<Aligned> {
+/// So many zeros.
+pub(super) fn memory(bytes: usize) -> Result<Aligned> {
     Aligned::try_zeroed(bytes).ok_or_else(|| {
         Diagnostic::new(
             machine::NO_MEMORY,
@@ -76,25 +107,23 @@ impl Executor for Run {
         &mut self.arena.bytes_mut()[range]
     }
 
-    fn run(&mut self, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
-        let len = self.arena.bytes().len();
-        for (i, s) in self.steps.iter().enumerate() {
-            let start = tap.is_some().then(Instant::now);
-            let arena = self.arena.bytes_mut().as_mut_ptr();
-            let io = Io { arena, len, inputs: &s.inputs, outputs: &s.outputs, life: PhantomData };
-            let scratch = Scratch { base: self.scratch.bytes_mut().as_mut_ptr(), each: self.scratch_each };
-            let tasks = s.kernel.tasks().max(1);
-            self.pool.run(images * tasks, &|n, worker| {
-                // SAFETY: each worker runs one task at a time and has a part of its own.
-                let mine = unsafe { scratch.of(worker) };
-                s.kernel.run(&io, n / tasks, n % tasks, mine);
-            });
-            if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
-                tap.timed(i, start.elapsed());
-                for (o, place) in s.outputs.iter().enumerate() {
-                    tap.seen(i, o, &self.arena.bytes()[place.slot.range(images)]);
-                }
+    fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
+        let _pinned = self.home.map(affinity::pin);
+        let workers = self.pool.workers();
+        let start = Instant::now();
+        let apart = match &mut self.apart {
+            Some(apart) if tap.is_none() && apart.wanted(images, workers) => {
+                let arena = (self.arena.bytes_mut(), &self.inputs[..], &self.outputs[..]);
+                apart.run((&mut self.pool, &mut self.scratch), &self.steps, arena, images);
+                true
             }
+            _ => {
+                self.together(images, tap);
+                false
+            }
+        };
+        if let Some(a) = &mut self.apart {
+            a.ran(apart, images, workers, start.elapsed());
         }
         Ok(())
     }
@@ -108,25 +137,6 @@ impl Executor for Run {
     }
 }
 
-/// The workers' scratch memory.
-struct Scratch {
-    base: *mut u8,
-    each: usize,
-}
-
-// SAFETY: workers use disjoint parts.
-unsafe impl Sync for Scratch {}
-
-impl Scratch {
-    /// # Safety
-    /// A worker's part must not be asked for while the worker still uses it.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn of(&self, worker: usize) -> &mut [u8] {
-        // SAFETY: the memory holds `each` bytes for every worker; exclusive by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.base.add(worker * self.each), self.each) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +147,7 @@ mod tests {
     /// What a file asks for is no promise: kernels of other instruction sets, or for other problems, are not loaded.
     #[test]
     fn only_tactics_that_are_offered_are_loaded() {
-        let cpu = Cpu { isa: Isa::Scalar, threads: 1 };
+        let cpu = Cpu { isa: Isa::Scalar, threads: 1, ..Cpu::host() };
         let operand = Operand::new(DType::F32, Shape::new(&[1, 2]), Layout::Plain);
         let problem = Problem { work: Work::Reformat, inputs: vec![operand.clone()], outputs: vec![operand] };
         let slot = |offset| Slot { offset, stride: 8 };

@@ -72,7 +72,7 @@ fn foreign_and_other_versions() {
     for foreign in [&b""[..], b"\x08\x07onnx", b"ftrt0000000000000000", &[0; 4096], &good[1..]] {
         assert!(refused(foreign).contains("no engine file"));
     }
-    for (version, word) in [(file::VERSION + 1, "newer"), (0, "older")] {
+    for (version, word) in [(file::FORM.version + 1, "newer"), (0, "older")] {
         let mut b = good.clone();
         b[8..12].copy_from_slice(&version.to_le_bytes());
         assert!(!refused(&b).contains(word), "a flipped bit is no version");

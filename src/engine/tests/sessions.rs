@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::Silent;
+use crate::device::cpu::{Mode, Pin};
 use crate::engine::{self, Engine, Origin, Session};
 use crate::testing::quantized::run_in;
 use crate::tune::{TimingCache, Tuner, Verdict};
@@ -63,6 +64,30 @@ fn any_batch_gives_each_image_its_result() {
     for threads in [1, 3, 7] {
         let cpu = Cpu { threads, ..Cpu::host() };
         assert_eq!(run(&e, &cpu, &images).unwrap()[0], alone, "{threads} threads");
+    }
+}
+
+/// However the threads share a batch and wherever they run: run after run, with a tap in between.
+#[test]
+fn modes_and_pins_do_not_show() {
+    struct Blind;
+    impl crate::device::Tap for Blind {
+        fn seen(&mut self, _: usize, _: usize, _: &[u8]) {}
+    }
+    let e = build(&network(), &cpu(), 5).unwrap();
+    let images: Vec<_> = (0..5).map(|s| sample(&network(), s)).collect();
+    let want: Vec<u32> = run(&e, &cpu(), &images).unwrap()[0].iter().map(|v| v.to_bits()).collect();
+    for mode in [Mode::Latency, Mode::Throughput, Mode::Auto] {
+        for (threads, pin) in [(1, Pin::None), (2, Pin::Cores), (3, Pin::None), (7, Pin::Cores)] {
+            let cpu = Cpu { threads, mode, ..Cpu::host() }.pinned(&pin).unwrap();
+            let mut session = Session::new(&e, &cpu).unwrap();
+            for n in [5, 1, 4, 5, 2, 3, 5, 5, 5, 5, 5, 5, 5] {
+                let y = run_in(&mut session, &images[..n]).unwrap().remove(0);
+                let y: Vec<u32> = y.iter().map(|v| v.to_bits()).collect();
+                assert_eq!(y, want[..n * want.len() / 5], "{mode:?}, {threads} threads, {pin:?}, {n} images");
+                session.step(n, Some(&mut Blind)).unwrap(); // on what the run left in the inputs
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::calib::cache::Cache;
 use crate::calib::trt::TrtCache;
 use crate::config::{Document, Names, resolve};
 use crate::engine::file;
+use crate::eval::answers::Answers;
 use crate::eval::metrics::METRICS;
 use crate::ir::Graph;
 use crate::tune::TimingCache;
@@ -36,12 +37,27 @@ fn as_text(bytes: &[u8], read: impl Fn(&str)) {
 /// An engine file: what is accepted can be bound to a device's program and written again.
 pub fn engine_read(bytes: &[u8]) {
     let mut repaired = bytes.to_vec();
-    repair::engine(&mut repaired);
+    repair::sections(&mut repaired, b"QNTZENG\n");
     for bytes in [bytes, &repaired] {
         if let Some(engine) = accepted(file::read(Bytes::copy_from_slice(bytes))) {
             accepted(engine.program());
             accepted(engine.to_bytes());
             assert!(!engine.plan.to_string().is_empty());
+        }
+    }
+}
+
+/// A file of answers: what is accepted can be asked and written again.
+pub fn answers_read(bytes: &[u8]) {
+    let mut repaired = bytes.to_vec();
+    repair::sections(&mut repaired, b"QNTZANS\n");
+    for bytes in [bytes, &repaired] {
+        if let Some(answers) = accepted(Answers::read(Bytes::copy_from_slice(bytes))) {
+            for sample in 0..4 {
+                let _ = answers.find(&[sample, sample + 1]);
+            }
+            let again = accepted(answers.to_bytes().and_then(|b| Answers::read(b.into())));
+            assert_eq!(again.map(|a| a.len()), Some(answers.len()));
         }
     }
 }

@@ -28,6 +28,7 @@ pub struct Target {
 pub static TARGETS: &[Target] = &[
     Target { name: "onnx_import", body: crate::onnx::fuzz::fuzz, seeds: seeds::models },
     Target { name: "engine_read", body: bodies::engine_read, seeds: seeds::engines },
+    Target { name: "answers_read", body: bodies::answers_read, seeds: seeds::answers },
     Target { name: "graph_parse", body: bodies::graph_parse, seeds: seeds::graphs },
     Target { name: "config", body: bodies::config, seeds: seeds::configurations },
     Target { name: "calibration_cache", body: bodies::calibration_cache, seeds: seeds::calibration_caches },

@@ -3,7 +3,7 @@
 
 use crate::base::Digest;
 
-/// Bytes of the engine file's header, and of a row of its section table.
+/// Bytes of the header of a file of sections, and of a row of its table.
 const HEADER: usize = 64;
 const ROW: usize = 24;
 
@@ -15,12 +15,14 @@ fn put(bytes: &mut [u8], at: usize, value: u64, n: usize) {
     bytes[at..at + n].copy_from_slice(&value.to_le_bytes()[..n]);
 }
 
-/// An engine file: its length and the CRC-32 of its sections, table and header. The padding stays as it is.
-pub fn engine(b: &mut [u8]) {
+/// A file of sections: its magic and version 1, its length and the CRC-32 of its sections, table and header. The padding
+/// stays as it is.
+pub fn sections(b: &mut [u8], magic: &[u8; 8]) {
     if b.len() < HEADER {
         return;
     }
-    b[..12].copy_from_slice(b"QNTZENG\n\x01\0\0\0");
+    b[..8].copy_from_slice(magic);
+    b[8..12].copy_from_slice(b"\x01\0\0\0");
     let end = HEADER + number(b, 12, 4).min(8) * ROW;
     if b.len() < end + 4 {
         return;

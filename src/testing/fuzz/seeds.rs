@@ -1,15 +1,17 @@
 //! Good files of every kind, small: from the tests' data, or made here.
 
 use crate::base::quant::{QuantParams, Range};
-use crate::base::{Digest, Silent};
+use crate::base::{Digest, Shape, Silent};
 use crate::calib::cache::{Activations, Cache, Chosen, Entry, Provenance, Setting};
 use crate::calib::shards::TensorStats;
 use crate::calib::trt::TrtCache;
 use crate::device::cpu::Cpu;
 use crate::engine::{Engine, Origin, Settings, build};
+use crate::eval::answers::{Answers, Asked};
 use crate::ir::{Graph, ValueId};
 use crate::quant;
-use crate::tune::{TimingCache, Tuner};
+use crate::tune::Tuner;
+use crate::tune::cache::{Check, TimingCache};
 use std::path::Path;
 
 /// A small network, quantized: every form that a line can have.
@@ -80,9 +82,23 @@ pub fn engines() -> Vec<Vec<u8>> {
     [true, false].into_iter().filter_map(|int8| built(int8)?.0.to_bytes().ok()).collect()
 }
 
+/// Files of answers: two, and none.
+pub fn answers() -> Vec<Vec<u8>> {
+    let (key, shape) = (Digest::of(b"key"), Shape::from([1, 3]));
+    let mut some = Answers::new(Asked { key, model: "m".into(), output: "y".into(), shape });
+    let none = some.clone();
+    some.push(&[0, 2], &[1.0, -0.5, f32::NAN, 0.0, 2.0, 3.0]);
+    [some, none].iter().filter_map(|a| a.to_bytes().ok()).collect()
+}
+
 /// Timing caches.
 pub fn timing_caches() -> Vec<Vec<u8>> {
-    [true, false].into_iter().filter_map(|int8| Some(built(int8)?.1.to_string().into_bytes())).collect()
+    let of = |int8| {
+        let (engine, mut cache) = built(int8)?;
+        cache.set_checked("small.engine", Check::of(Digest::of(&engine.to_bytes().ok()?)));
+        Some(cache.to_string().into_bytes())
+    };
+    [true, false].into_iter().filter_map(of).collect()
 }
 
 fn calibration() -> Cache {

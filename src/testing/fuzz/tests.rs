@@ -42,6 +42,11 @@ fn engine_read() {
 }
 
 #[test]
+fn answers_read() {
+    fuzz("answers_read");
+}
+
+#[test]
 fn graph_parse() {
     fuzz("graph_parse");
 }
@@ -71,7 +76,7 @@ fn timing_cache() {
 fn seeds_are_good_and_repair_keeps_them() {
     for bytes in seeds::engines() {
         let mut repaired = bytes.clone();
-        repair::engine(&mut repaired);
+        repair::sections(&mut repaired, b"QNTZENG\n");
         assert_eq!(repaired, bytes);
     }
     let engine = crate::engine::file::read(seeds::engines().remove(0).into()).unwrap();
@@ -93,7 +98,7 @@ fn repair_reaches_what_checksums_protect() {
     bytes[256] ^= 0x40; // the manifest
     let refusal = |b: &[u8]| crate::engine::file::read(b.to_vec().into()).err().map(|e| e.to_string());
     assert!(refusal(&bytes).unwrap().contains("checksum"));
-    repair::engine(&mut bytes);
+    repair::sections(&mut bytes, b"QNTZENG\n");
     assert!(refusal(&bytes).is_none_or(|e| !e.contains("checksum")));
 }
 

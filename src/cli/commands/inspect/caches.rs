@@ -1,8 +1,9 @@
-//! The caches: ours, TensorRT's, and that of kernels' times.
+//! The caches: ours, TensorRT's, and those of kernels' times and of FP32's answers.
 
 use crate::base::Result;
 use crate::calib::{Cache, TrtCache};
 use crate::cli::page::{Cell, Page, Table};
+use crate::eval::answers::Answers;
 use crate::report::words::short;
 use crate::tune::TimingCache;
 use serde_json::Value;
@@ -75,6 +76,17 @@ pub fn timing(path: &Path, page: &mut Page) -> Result<()> {
     let cache = TimingCache::load(path)?;
     page.fact("problems", Cell::count(cache.len() as u64));
     cache.to_string().lines().skip(1).for_each(|line| page.note(line));
+    Ok(())
+}
+
+/// Describes a file of FP32 answers.
+pub fn answers(path: &Path, page: &mut Page) -> Result<()> {
+    let answers = Answers::load(path)?;
+    let asked = answers.asked();
+    page.fact("model", asked.model.as_str());
+    page.fact("output", format!("{} {}", asked.output, asked.shape));
+    page.fact("samples", Cell::count(answers.len() as u64));
+    page.fact("key", asked.key.to_string());
     Ok(())
 }
 
