@@ -8,6 +8,7 @@ mod average;
 mod bands;
 mod depthwise;
 mod direct;
+mod edges;
 mod elementwise;
 mod epilogue;
 mod functions;

@@ -24,6 +24,10 @@ pub trait Product: Send + Sync + 'static {
     type Weight: Pod + Send + Sync;
     /// Activations of a group.
     const PER_GROUP: usize = GROUP / size_of::<Self::In>();
+    /// Most rows of a tile.
+    fn rows<S: Simd>() -> usize {
+        S::ROWS
+    }
     /// `acc + x * w` in every lane, summed over the group.
     ///
     /// # Safety
@@ -37,6 +41,9 @@ pub struct F32;
 impl Product for F32 {
     type In = f32;
     type Weight = f32;
+    fn rows<S: Simd>() -> usize {
+        S::FLOAT_ROWS
+    }
     #[inline(always)]
     unsafe fn multiply<S: Simd>(acc: S::I, x: S::I, w: S::I) -> S::I {
         // SAFETY: the caller's promise.
@@ -68,22 +75,24 @@ pub struct Reach<'a> {
     pub groups: usize,
     /// The panel, from the first channel of the tile on.
     pub panel: *const u8,
+    /// Bytes of the panel between one tap's weights and the next one's.
+    pub skip: usize,
     /// What the accumulators of the tile's channels start with.
     pub start: *const u8,
 }
 
-/// `V` registers of channels for `rows.len() <= S::ROWS` rows; row `r` starts at byte `rows[r]`.
+/// `V` registers of channels for `rows.len() <= P::rows()` rows; row `r` starts at byte `rows[r]`.
 ///
 /// # Safety
 /// As for [`Simd`], inside of [`Simd::within`]; every group of every row and tap lies in memory that may be read, the
-/// panel has `taps * groups` groups of [`NR`] channels.
+/// panel has `taps * groups` groups of [`NR`] channels, and what is skipped.
 #[inline(always)]
 pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, rows: &[usize], acc: &mut [[S::I; V]; MR]) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
             match rows.len() {
                 // SAFETY: the caller's promise.
-                $($r if $r <= S::ROWS => unsafe { block::<S, P, $r, V>(x, rows, acc) },)*
+                $($r if $r <= P::rows::<S>() => unsafe { block::<S, P, $r, V>(x, rows, acc) },)*
                 n => unreachable!("a tile of {n} rows"),
             }
         };
@@ -133,6 +142,7 @@ unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
                 from = from.add(GROUP);
                 w = w.add(GROUP * NR);
             }
+            w = w.wrapping_add(x.skip);
         }
         each_row!(r => out[r] = acc[r]);
     }

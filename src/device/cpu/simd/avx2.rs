@@ -29,6 +29,7 @@ unsafe fn partial<const BYTES: usize>(p: *const u8, bytes: usize) -> [u8; BYTES]
 impl<const VNNI: bool> Simd for Eight<VNNI> {
     const LANES: usize = N;
     const ROWS: usize = 4;
+    const FLOAT_ROWS: usize = 6;
     type I = __m256i;
     type F = __m256;
 

@@ -31,6 +31,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Rows of a tile of two vectors whose accumulators the registers hold.
     const ROWS: usize;
+    /// The same for f32, whose products take no other registers.
+    const FLOAT_ROWS: usize = Self::ROWS;
     /// i32 lanes, or bytes.
     type I: Copy;
     /// f32 lanes.
