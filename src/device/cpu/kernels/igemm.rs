@@ -7,7 +7,7 @@ use super::amx;
 use super::bands::{Bands, Taps, in_order};
 use super::edges;
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
-use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach, tile};
+use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach};
 use super::window::{Fill, Walk};
 use crate::base::{DType, Result, Tensor};
 use crate::device::cpu::simd::{Simd, with_simd};
@@ -227,7 +227,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
 /// So many rows by a panel: `block` has its channels, of which `x` reads the first.
 ///
 /// # Safety
-/// As for [`tile`] and [`Finish::store`].
+/// As for [`Finish::tile`].
 #[inline(always)]
 pub unsafe fn product<S: Simd, P: Product, F: Finish<P>>(
     finish: &F,
@@ -244,30 +244,10 @@ pub unsafe fn product<S: Simd, P: Product, F: Finish<P>>(
         unsafe {
             let x = Reach { panel: x.panel.add(c * GROUP), start: finish.start(block.channel), ..x };
             match channels > S::LANES {
-                true => registers::<S, P, F, 2>(finish, to, x, rows, block, &mut sums.two),
-                false => registers::<S, P, F, 1>(finish, to, x, rows, block, &mut sums.one),
+                true => finish.tile::<S, 2>(to, x, rows, block, &mut sums.two),
+                false => finish.tile::<S, 1>(to, x, rows, block, &mut sums.one),
             }
         }
-    }
-}
-
-/// [`product`] for `V` registers of channels.
-///
-/// # Safety
-/// As for [`product`].
-#[inline(always)]
-unsafe fn registers<S: Simd, P: Product, F: Finish<P>, const V: usize>(
-    finish: &F,
-    to: Target,
-    x: Reach,
-    rows: &[usize],
-    block: Block,
-    acc: &mut [[S::I; V]; MR],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        tile::<S, P, V>(x, rows, acc);
-        finish.store::<S, V>(to, block, &acc[..rows.len()]);
     }
 }
 

@@ -119,6 +119,7 @@ impl<S: Simd> Conversion<S> {
         // SAFETY: the caller's promise.
         unsafe {
             let (t, out) = match &self.how {
+                How::Copy if self.to.size() == 4 => return S::store_n(to, S::load_n(from, n), n),
                 How::Copy => return std::ptr::copy_nonoverlapping(from, to, n * self.to.size()),
                 How::Quantize(q) => {
                     let t = S::div_f(S::float(S::load_n(from, n)), S::splat_f(q.scale.get()));
@@ -188,8 +189,8 @@ impl<S: Simd> Conversion<S> {
                         }
                     }
                 }
-                if columns <= 4 && size_of::<T>() == 1 {
-                    few_columns(bytemuck::cast_slice(&tile[..4]), columns, bytemuck::cast_slice_mut(y));
+                if columns <= 4 {
+                    few_columns(&tile, columns, y);
                     continue;
                 }
                 for (r, y) in y.chunks_exact_mut(columns).enumerate() {
@@ -200,20 +201,20 @@ impl<S: Simd> Conversion<S> {
     }
 }
 
-/// Writes up to four columns of bytes (the channels of an image) side by side, all of a row at once.
+/// Writes up to four columns (the channels of an image) side by side, all of a row at once.
 #[inline(always)]
-fn few_columns(tile: &[[u8; TILE]], columns: usize, y: &mut [u8]) {
-    let mut rows = [0u32; TILE];
+fn few_columns<T: Pod>(tile: &[[T; TILE]; TILE], columns: usize, y: &mut [T]) {
+    let mut rows = [[T::zeroed(); 4]; TILE];
     for (r, row) in rows.iter_mut().enumerate() {
-        *row = u32::from_le_bytes([tile[0][r], tile[1][r], tile[2][r], tile[3][r]]);
+        *row = [tile[0][r], tile[1][r], tile[2][r], tile[3][r]];
     }
-    // each row is written as four bytes, of which the next row overwrites what is too much, as far as there is a next
+    // each row is written as four numbers, of which the next row overwrites what is too much, as far as there is a next
     let whole = y.len().saturating_sub(3).div_ceil(columns);
     for (r, row) in rows.iter().enumerate().take(whole) {
-        y[r * columns..][..4].copy_from_slice(&row.to_le_bytes());
+        y[r * columns..][..4].copy_from_slice(row);
     }
     for (r, y) in y.chunks_exact_mut(columns).enumerate().skip(whole) {
-        y.copy_from_slice(&rows[r].to_le_bytes()[..columns]);
+        y.copy_from_slice(&rows[r][..columns]);
     }
 }
 

@@ -81,18 +81,40 @@ pub struct Reach<'a> {
     pub start: *const u8,
 }
 
-/// `V` registers of channels for `rows.len() <= P::rows()` rows; row `r` starts at byte `rows[r]`.
+/// [`rows`], into memory.
+///
+/// # Safety
+/// As for [`rows`].
+#[inline(always)]
+pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, at: &[usize], acc: &mut [[S::I; V]; MR]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        rows::<S, P, V>(
+            x,
+            at,
+            #[inline(always)]
+            |r, sums| acc[r] = sums,
+        );
+    }
+}
+
+/// `V` registers of channels for `at.len() <= P::rows()` rows; row `r` starts at byte `at[r]`. `done` is called with
+/// each row and its sums; it must be `#[inline(always)]`.
 ///
 /// # Safety
 /// As for [`Simd`], inside of [`Simd::within`]; every group of every row and tap lies in memory that may be read, the
 /// panel has `taps * groups` groups of [`NR`] channels, and what is skipped.
 #[inline(always)]
-pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, rows: &[usize], acc: &mut [[S::I; V]; MR]) {
+pub unsafe fn rows<S: Simd, P: Product, const V: usize>(
+    x: Reach,
+    at: &[usize],
+    done: impl FnMut(usize, [S::I; V]),
+) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
-            match rows.len() {
+            match at.len() {
                 // SAFETY: the caller's promise.
-                $($r if $r <= P::rows::<S>() => unsafe { block::<S, P, $r, V>(x, rows, acc) },)*
+                $($r if $r <= P::rows::<S>() => unsafe { block::<S, P, $r, V>(x, at, done) },)*
                 n => unreachable!("a tile of {n} rows"),
             }
         };
@@ -101,12 +123,12 @@ pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, rows: &[usize]
 }
 
 /// # Safety
-/// As for [`tile`]; `rows` holds `R`.
+/// As for [`rows`]; `rows` holds `R`.
 #[inline(always)]
 unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
     x: Reach,
     rows: &[usize],
-    out: &mut [[S::I; V]; MR],
+    mut done: impl FnMut(usize, [S::I; V]),
 ) {
     // written out for each row, as loops over so many registers are not always unrolled
     macro_rules! each_row {
@@ -115,7 +137,7 @@ unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
     }
     let rows: &[usize; R] = match rows.try_into() {
         Ok(rows) => rows,
-        Err(_) => unreachable!("`tile` asked for the length"),
+        Err(_) => unreachable!("`rows` asked for the length"),
     };
     // SAFETY: the caller's promise.
     unsafe {
@@ -144,6 +166,6 @@ unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
             }
             w = w.wrapping_add(x.skip);
         }
-        each_row!(r => out[r] = acc[r]);
+        each_row!(r => done(r, acc[r]));
     }
 }

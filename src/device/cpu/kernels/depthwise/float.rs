@@ -2,6 +2,7 @@
 //! is copied and no zeros are multiplied; each channel's sum runs over the other taps in order.
 
 use crate::device::cpu::kernels::epilogue::{Finish, FloatFinish, Target};
+use crate::device::cpu::kernels::tile::{F32, Product};
 use crate::device::cpu::kernels::window::Walk;
 use crate::device::cpu::simd::{MOST_LANES, Simd};
 use crate::device::cpu::{Block, Constant, Io, Kernel};
@@ -144,21 +145,28 @@ impl<S: Simd> InPlace<S> {
         let weights = &self.weights[..g.kernel[0] * g.kernel[1] * padded(&self.walk)];
         // SAFETY: the caller's promise; the last number that is read was looked for above.
         unsafe {
-            let mut sums = [S::splat_f(0.0); N];
+            let mut sums = [[S::splat(0)]; N];
+            if g.strides[0] == 1 {
+                // the line that the next outputs read and these do not comes from further away than all others
+                let next = x.as_ptr().wrapping_add(lines.len() * line + c);
+                for o in 0..N {
+                    S::prefetch(next.wrapping_add(o * stride).cast());
+                }
+            }
             for i in lines.clone() {
                 let mut x = x.as_ptr().add((i - lines.start) * line + c);
                 let mut w = weights.as_ptr().add((i * g.kernel[1] + columns.start) * padded(&self.walk) + c);
                 for _ in columns.clone() {
-                    let weights = S::float(S::load(w.cast()));
+                    let weights = S::load(w.cast());
                     for (o, sum) in sums.iter_mut().enumerate() {
                         let x = x.add(o * stride).cast();
                         let x = if FEW { S::load_n(x, channels) } else { S::load(x) };
-                        *sum = S::mul_add(S::float(x), weights, *sum);
+                        sum[0] = F32::multiply::<S>(sum[0], x, weights);
                     }
                     (x, w) = (x.wrapping_add(column), w.wrapping_add(padded(&self.walk)));
                 }
             }
-            sums.map(|sum| [S::bits(sum)])
+            sums
         }
     }
 }
@@ -176,7 +184,11 @@ impl<S: Simd> Kernel for InPlace<S> {
         unsafe {
             S::within(
                 #[inline(always)]
-                || lines.clone().for_each(|line| self.line(to, line, x)),
+                || {
+                    for line in lines.clone() {
+                        self.line(to, line, x);
+                    }
+                },
             );
         }
     }
