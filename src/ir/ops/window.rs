@@ -151,6 +151,21 @@ impl Geometry {
         (i < self.input[axis]).then_some(i)
     }
 
+    /// The kernel positions of output position `o` that do not lie in the padding.
+    pub fn taps(&self, axis: usize, o: usize) -> std::ops::Range<usize> {
+        let (step, first) = (self.dilations[axis], o * self.strides[axis]);
+        let before = |i: usize| i.saturating_sub(first).div_ceil(step).min(self.kernel[axis]);
+        before(self.begin[axis])..before(self.begin[axis] + self.input[axis])
+    }
+
+    /// The output positions whose windows do not reach into the padding.
+    pub fn whole(&self, axis: usize) -> std::ops::Range<usize> {
+        let (stride, reach) = (self.strides[axis], (self.kernel[axis] - 1) * self.dilations[axis]);
+        let before = |i: usize| i.div_ceil(stride).min(self.output[axis]);
+        let end = before((self.begin[axis] + self.input[axis]).saturating_sub(reach));
+        before(self.begin[axis]).min(end)..end
+    }
+
     /// Is there any padding?
     pub fn padded(&self) -> bool {
         self.begin != [0, 0] || self.end != [0, 0]
@@ -189,6 +204,27 @@ mod tests {
         assert_eq!(w.on([5, 6], [2, 2]).unwrap().output, [3, 4]);
         let w = Window { ceil: true, ..Window::new([3, 3], [2, 2]) };
         assert_eq!(w.on([112, 112], [3, 3]).unwrap().output, [56, 56]);
+    }
+
+    #[test]
+    fn taps_and_whole_windows_are_those_with_a_source() {
+        for (size, kernel, stride, dilation, pads) in [
+            (7, 3, 1, 1, [1, 1]),
+            (8, 5, 2, 1, [1, 2]),
+            (9, 3, 3, 2, [2, 4]),
+            (2, 5, 1, 1, [4, 4]),
+            (3, 2, 4, 3, [3, 3]),
+            (6, 1, 1, 1, [0, 0]),
+        ] {
+            let pads = Pads::Explicit([0, pads[0], 0, pads[1]]);
+            let w = Window { pads, dilations: [1, dilation], ..Window::new([1, kernel], [1, stride]) };
+            let g = w.on([1, size], [1, kernel]).unwrap();
+            for o in 0..g.output[1] {
+                let inside: Vec<_> = (0..kernel).filter(|&k| g.source(1, o, k).is_some()).collect();
+                assert_eq!(g.taps(1, o).collect::<Vec<_>>(), inside, "{g:?}, output {o}");
+                assert_eq!(g.whole(1).contains(&o), inside.len() == kernel, "{g:?}, output {o}");
+            }
+        }
     }
 
     #[test]

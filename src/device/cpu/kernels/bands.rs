@@ -4,8 +4,8 @@ use super::tile::{MR, NR};
 use super::window::{CHUNK, Fill, Walk};
 use std::ops::Range;
 
-/// Bytes of input that a task reads: they stay in the L2 cache beside a panel.
-const BAND_BYTES: usize = 64 << 10;
+/// Numbers of input that a task reads: they stay in the L2 cache beside a panel.
+const BAND: usize = 64 << 10;
 /// Output pixels of a task, at most.
 const BAND_PIXELS: usize = 512;
 /// Tasks of an image, at least, where there is so much work in it.
@@ -77,7 +77,7 @@ impl Bands {
         let in_place = !walk.is_padded() && fill.flip == 0 && Taps::of(&walk).len.is_multiple_of(step);
         let pixel = walk.inputs * size;
         let line = pixel * if in_place { walk.g.input[1] } else { walk.columns() };
-        let (band, span) = split(&walk, line, weights);
+        let (band, span) = split(&walk, line, BAND * size, weights);
         Bands { walk, pixel, line, in_place, band, span, fill, slack, windows: None }
     }
 
@@ -87,7 +87,7 @@ impl Bands {
         let line = Taps::of_window(&walk).len.next_multiple_of(step);
         let g = Walk::lines_of(walk.g.output[0] * walk.g.output[1]);
         let pixels = Walk { g, inputs: line, outputs: walk.outputs, groups: 1 };
-        let (band, span) = split(&pixels, line, weights);
+        let (band, span) = split(&pixels, line, BAND, weights);
         let slack = slack.max(CHUNK);
         Bands {
             walk: pixels,
@@ -100,6 +100,15 @@ impl Bands {
             windows: Some(walk),
             slack,
         }
+    }
+
+    /// The same for kernels that read the image where it lies although it has to be padded, and leave the padding out.
+    pub fn without_padding(walk: Walk, size: usize, weights: usize) -> Bands {
+        let pixel = walk.inputs * size;
+        let line = pixel * walk.g.input[1];
+        let (band, span) = split(&walk, line, BAND * size, weights);
+        let fill = Fill { number: vec![0; size], flip: 0 };
+        Bands { walk, pixel, line, in_place: true, band, span, fill, slack: 0, windows: None }
     }
 
     /// Where each tap starts, in bytes from its window.
@@ -172,11 +181,11 @@ impl Bands {
 
 /// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
 /// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
-fn split(w: &Walk, line: usize, weights: usize) -> (usize, usize) {
+fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
     let g = &w.g;
     let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
     let panels = (w.groups * Bands::panels_each(w)).max(1);
-    let fits = (BAND_BYTES / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
+    let fits = (near / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
     let least = (4 * MR).div_ceil(width); // lines that still make whole tiles
     let band = match weights > line * w.lines(lines) {
         true => fits,

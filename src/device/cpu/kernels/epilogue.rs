@@ -1,7 +1,7 @@
 //! What happens to accumulators: bias, residual, activation, and storing as f32, u8 or s8. Shared by every kernel
 //! that accumulates.
 
-use super::tile::{F32, Int8, NR, Product};
+use super::tile::{self, F32, Int8, MR, NR, Product, Reach};
 use crate::base::codes::machine;
 use crate::base::quant::{Epilogue, QuantParams};
 use crate::base::{DType, Diagnostic, Result};
@@ -32,6 +32,26 @@ pub trait Finish<P: Product>: Send + Sync {
     /// # Safety
     /// As for [`Simd`]; no other task writes these elements.
     unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]);
+
+    /// The sums of [`tile`](tile::tile), stored. They may lie in `acc` on the way.
+    ///
+    /// # Safety
+    /// As for [`tile::rows`] and [`Finish::store`].
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        x: Reach,
+        rows: &[usize],
+        block: Block,
+        acc: &mut [[S::I; V]; MR],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            tile::tile::<S, P, V>(x, rows, acc);
+            self.store::<S, V>(to, block, &acc[..rows.len()]);
+        }
+    }
 }
 
 /// Channels in the order of the panels: each group's are padded to a multiple of [`NR`].
@@ -72,27 +92,87 @@ impl Finish<F32> for FloatFinish {
 
     #[inline(always)]
     unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
-        let (lo, hi) = self.fused.activation.bounds();
-        let residual =
-            self.fused.residual.then(|| to.io.rows::<f32>(1, to.image, to.pitch, block, rows.len()));
-        let y = to.io.rows_mut::<f32>(0, to.image, to.pitch, block, rows.len());
-        // SAFETY: the caller's promise; `rows` and `rows_mut` checked the bounds.
+        // SAFETY: the caller's promise.
         unsafe {
-            let (lo, hi) = (S::splat_f(lo), S::splat_f(hi));
-            for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
-                let first = v * S::LANES;
-                let n = S::LANES.min(block.channels - first);
-                let bias = &self.bias[block.channel + first..][..S::LANES];
-                let bias = S::float(S::load(bias.as_ptr().cast()));
-                for (r, row) in rows.iter().enumerate() {
-                    let at = r * to.pitch + first;
-                    let mut t = S::add_f(S::float(row[v]), bias);
-                    if let Some(residual) = residual {
-                        t = S::add_f(t, S::float(S::load_n(residual.add(at).cast(), n)));
-                    }
-                    t = S::min_f(hi, S::max_f(lo, t)); // NaN passes on to whoever looks for it
-                    S::store_n(y.add(at).cast(), S::bits(t), n);
+            let place = self.place::<S>(to, block, rows.len());
+            for (r, row) in rows.iter().enumerate() {
+                place.store(r, *row);
+            }
+        }
+    }
+
+    /// From registers: the sums of few taps cost no more than a way through memory.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        x: Reach,
+        rows: &[usize],
+        block: Block,
+        _: &mut [[S::I; V]; MR],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let place = self.place::<S>(to, block, rows.len());
+            tile::rows::<S, F32, V>(
+                x,
+                rows,
+                #[inline(always)]
+                |r, sums| place.store(r, sums),
+            );
+        }
+    }
+}
+
+impl FloatFinish {
+    /// Where so many rows go.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`].
+    #[inline(always)]
+    unsafe fn place<S: Simd>(&self, to: Target, block: Block, rows: usize) -> FloatPlace<S> {
+        let (lo, hi) = self.fused.activation.bounds();
+        let bias = &self.bias[block.channel..][..block.channels.next_multiple_of(S::LANES)];
+        // SAFETY: the caller's promise.
+        let (lo, hi) = unsafe { (S::splat_f(lo), S::splat_f(hi)) };
+        let residual = self.fused.residual.then(|| to.io.rows::<f32>(1, to.image, to.pitch, block, rows));
+        let y = to.io.rows_mut::<f32>(0, to.image, to.pitch, block, rows);
+        FloatPlace { bias: bias.as_ptr(), lo, hi, residual, y, pitch: to.pitch, channels: block.channels }
+    }
+}
+
+/// Where rows of f32 go, and what is done to them on the way.
+struct FloatPlace<S: Simd> {
+    bias: *const f32,
+    lo: S::F,
+    hi: S::F,
+    residual: Option<*const f32>,
+    y: *mut f32,
+    pitch: usize,
+    channels: usize,
+}
+
+impl<S: Simd> FloatPlace<S> {
+    /// Stores a row.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; [`FloatFinish::place`] was told of so many rows.
+    #[inline(always)]
+    unsafe fn store<const V: usize>(&self, r: usize, sums: [S::I; V]) {
+        for (v, sum) in sums.iter().enumerate() {
+            let first = v * S::LANES;
+            if first >= self.channels {
+                return;
+            }
+            let (at, n) = (r * self.pitch + first, S::LANES.min(self.channels - first));
+            // SAFETY: the caller's promise; bias, residual and output have the block's channels.
+            unsafe {
+                let mut t = S::add_f(S::float(*sum), S::float(S::load(self.bias.add(first).cast())));
+                if let Some(residual) = self.residual {
+                    t = S::add_f(t, S::float(S::load_n(residual.add(at).cast(), n)));
                 }
+                t = S::min_f(self.hi, S::max_f(self.lo, t)); // NaN passes on to whoever looks for it
+                S::store_n(self.y.add(at).cast(), S::bits(t), n);
             }
         }
     }

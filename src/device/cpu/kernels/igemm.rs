@@ -5,8 +5,9 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::bands::{Bands, Taps, in_order};
+use super::edges;
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
-use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach, tile};
+use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach};
 use super::window::{Fill, Walk};
 use crate::base::{DType, Result, Tensor};
 use crate::device::cpu::simd::{Simd, with_simd};
@@ -82,6 +83,11 @@ impl Family for Igemm {
         }
         let walk = Walk::of(p);
         match p.inputs[0].dtype {
+            DType::F32 if edges::fits(&walk) => {
+                let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
+                let panels = constant(&step.packed, 0)?;
+                Ok(with_simd!(isa, S => Box::new(edges::Edged::<S>::new(walk, panels, finish))))
+            }
             DType::F32 => {
                 let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
                 let (panels, fill) = (constant(&step.packed, 0)?, Fill { number: vec![0; 4], flip: 0 });
@@ -127,9 +133,19 @@ fn bytes<T: bytemuck::Pod>(v: &[T]) -> Vec<u8> {
 }
 
 /// The accumulators of a tile, of one register of channels or of two.
-struct Sums<S: Simd> {
+pub struct Sums<S: Simd> {
     one: [[S::I; 1]; MR],
     two: [[S::I; 2]; MR],
+}
+
+impl<S: Simd> Sums<S> {
+    /// # Safety
+    /// As for [`Simd`].
+    #[inline(always)]
+    pub unsafe fn new() -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Sums { one: [[S::splat(0)]; MR], two: [[S::splat(0); 2]; MR] } }
+    }
 }
 
 struct Implicit<S, P: Product, F> {
@@ -172,9 +188,9 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
     #[inline(always)]
     unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
         let pixels = lines.len() * self.bands.walk.g.output[1];
-        let tile_rows = pixels.div_ceil(pixels.div_ceil(S::ROWS).max(1)).max(1);
+        let tile_rows = pixels.div_ceil(pixels.div_ceil(P::rows::<S>()).max(1)).max(1);
         // SAFETY: the caller's promise.
-        let mut sums = unsafe { Sums::<S> { one: [[S::splat(0)]; MR], two: [[S::splat(0); 2]; MR] } };
+        let mut sums = unsafe { Sums::<S>::new() };
         let tiles = (0..pixels).step_by(tile_rows).map(|first| first..(first + tile_rows).min(pixels));
         for (panel, tile) in
             in_order(panels.clone(), tiles, panels.len() * self.panel_len() * size_of::<P::Weight>())
@@ -207,42 +223,45 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         let weights = &self.panels[panel * self.panel_len()..][..self.panel_len()];
         let maps = NR.min(walk.maps() - map);
         let at = (first * walk.g.output[1] + pixels.start) * walk.outputs + group * walk.maps() + map;
-        let rows = &self.rows[pixels];
-        for c in (0..maps).step_by(2 * S::LANES) {
-            let channels = (maps - c).min(2 * S::LANES);
-            let block = Block { at: at + c, channel: panel * NR + c, channels };
-            // SAFETY: the caller's promise.
-            unsafe {
-                let reach = Reach {
-                    base: base.add(group * walk.depth() * size_of::<P::In>()),
-                    taps: &self.taps,
-                    groups: self.groups,
-                    panel: weights.as_ptr().cast::<u8>().add(c * GROUP),
-                    start: self.finish.start(block.channel),
-                };
-                match channels > S::LANES {
-                    true => self.one(to, reach, rows, block, &mut sums.two),
-                    false => self.one(to, reach, rows, block, &mut sums.one),
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for [`tile`] and [`Finish::store`].
-    #[inline(always)]
-    unsafe fn one<const V: usize>(
-        &self,
-        to: Target,
-        reach: Reach,
-        rows: &[usize],
-        block: Block,
-        acc: &mut [[S::I; V]; MR],
-    ) {
+        let block = Block { at, channel: panel * NR, channels: maps };
         // SAFETY: the caller's promise.
         unsafe {
-            tile::<S, P, V>(reach, rows, acc);
-            self.finish.store::<S, V>(to, block, &acc[..rows.len()]);
+            let reach = Reach {
+                base: base.add(group * walk.depth() * size_of::<P::In>()),
+                taps: &self.taps,
+                groups: self.groups,
+                panel: weights.as_ptr().cast(),
+                skip: 0,
+                start: self.finish.start(block.channel),
+            };
+            product(&self.finish, to, reach, &self.rows[pixels], block, sums);
+        }
+    }
+}
+
+/// So many rows by a panel: `block` has its channels, of which `x` reads the first.
+///
+/// # Safety
+/// As for [`Finish::tile`].
+#[inline(always)]
+pub unsafe fn product<S: Simd, P: Product, F: Finish<P>>(
+    finish: &F,
+    to: Target,
+    x: Reach,
+    rows: &[usize],
+    block: Block,
+    sums: &mut Sums<S>,
+) {
+    for c in (0..block.channels).step_by(2 * S::LANES) {
+        let channels = (block.channels - c).min(2 * S::LANES);
+        let block = Block { at: block.at + c, channel: block.channel + c, channels };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = Reach { panel: x.panel.add(c * GROUP), start: finish.start(block.channel), ..x };
+            match channels > S::LANES {
+                true => finish.tile::<S, 2>(to, x, rows, block, &mut sums.two),
+                false => finish.tile::<S, 1>(to, x, rows, block, &mut sums.one),
+            }
         }
     }
 }

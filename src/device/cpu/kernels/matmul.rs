@@ -1,6 +1,6 @@
 //! Products of two activations (attention), f32: the right matrix is packed into panels for each image.
 
-use super::tile::{F32, GROUP, MR, NR, Reach, tile};
+use super::tile::{F32, GROUP, MR, NR, Product, Reach, tile};
 use crate::base::{DType, Result};
 use crate::device::cpu::simd::{Simd, with_simd};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
@@ -36,16 +36,16 @@ impl Family for BatchMatMul {
         let Ok(dims) = MatMulDims::of(&p.inputs[0].shape, &p.inputs[1].shape) else {
             unreachable!("a problem's shapes were inferred")
         };
-        Ok(with_simd!(isa, S => Box::new(Product::<S> { dims, simd: PhantomData })))
+        Ok(with_simd!(isa, S => Box::new(Batches::<S> { dims, simd: PhantomData })))
     }
 }
 
-struct Product<S> {
+struct Batches<S> {
     dims: MatMulDims,
     simd: PhantomData<S>,
 }
 
-impl<S: Simd> Product<S> {
+impl<S: Simd> Batches<S> {
     /// Matrix `i` of an image, its right side packed into `panel` a block of columns at a time.
     ///
     /// # Safety
@@ -67,9 +67,9 @@ impl<S: Simd> Product<S> {
                 to[n..].fill(0.0);
             }
             for (c, r) in
-                (0..n).step_by(S::LANES).flat_map(|c| (0..d.m).step_by(S::ROWS).map(move |r| (c, r)))
+                (0..n).step_by(S::LANES).flat_map(|c| (0..d.m).step_by(F32::rows::<S>()).map(move |r| (c, r)))
             {
-                let (count, lanes) = (S::ROWS.min(d.m - r), S::LANES.min(n - c));
+                let (count, lanes) = (F32::rows::<S>().min(d.m - r), S::LANES.min(n - c));
                 let rows: [usize; MR] = std::array::from_fn(|i| i * d.k * 4);
                 // SAFETY: the panel has whole rows of `NR`, `a` has `count` rows from `r` on, `y` likewise.
                 unsafe {
@@ -78,6 +78,7 @@ impl<S: Simd> Product<S> {
                         taps: &[0],
                         groups: d.k,
                         panel: panel.as_ptr().cast::<u8>().add(c * GROUP),
+                        skip: 0,
                         start: zeros.as_ptr().cast(),
                     };
                     tile::<S, F32, 1>(reach, &rows[..count], &mut acc);
@@ -90,7 +91,7 @@ impl<S: Simd> Product<S> {
     }
 }
 
-impl<S: Simd> Kernel for Product<S> {
+impl<S: Simd> Kernel for Batches<S> {
     fn tasks(&self) -> usize {
         self.dims.batch.numel()
     }

@@ -9,6 +9,7 @@ mod bands;
 mod depthwise;
 mod direct;
 mod divide;
+mod edges;
 mod elementwise;
 mod epilogue;
 mod functions;

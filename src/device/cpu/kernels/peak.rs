@@ -38,9 +38,10 @@ fn of<S: Simd, P: Product>() -> f64 {
         taps: &taps,
         groups: GROUPS,
         panel: weights.as_ptr(),
+        skip: 0,
         start: start.as_ptr(),
     };
-    let macs = TAPS * GROUPS * P::PER_GROUP * S::ROWS * 2 * S::LANES;
+    let macs = TAPS * GROUPS * P::PER_GROUP * P::rows::<S>() * 2 * S::LANES;
     fastest(2 * macs, || {
         // SAFETY: the caller's promise that the CPU has it; every row, tap and group lies in the vectors above.
         unsafe {
@@ -49,7 +50,7 @@ fn of<S: Simd, P: Product>() -> f64 {
                 || {
                     let mut acc = [[S::splat(0); 2]; MR];
                     for _ in 0..REPEATS {
-                        tile::<S, P, 2>(std::hint::black_box(reach), &rows[..S::ROWS], &mut acc);
+                        tile::<S, P, 2>(std::hint::black_box(reach), &rows[..P::rows::<S>()], &mut acc);
                     }
                     std::hint::black_box(&acc);
                 },

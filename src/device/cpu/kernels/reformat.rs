@@ -189,7 +189,7 @@ impl<S: Simd> Conversion<S> {
                 for (i, v) in S::unquads(quads::<S>(a, b, c, d)).into_iter().enumerate() {
                     S::store(pixels.as_mut_ptr().add(i * S::LANES).cast(), v);
                 }
-                side_by_side(&pixels[..count], columns, y);
+                side_by_side(bytemuck::cast_slice(&pixels[..count]), columns, y);
             }
         }
     }
@@ -218,6 +218,12 @@ impl<S: Simd> Conversion<S> {
                     let from = &x[((c + i) * rows + first) * size..][..count * size];
                     // SAFETY: both sides have `count` numbers.
                     unsafe { self.neighbours(from.as_ptr(), to.as_mut_ptr().cast(), count) };
+                }
+                if columns <= 4 {
+                    let pixels: [[T; 4]; TILE] =
+                        std::array::from_fn(|r| [0, 1, 2, 3].map(|c: usize| tile[c][r]));
+                    side_by_side(&pixels[..count], columns, y);
+                    continue;
                 }
                 for (r, y) in y.chunks_exact_mut(columns).enumerate() {
                     y[c..c + n].iter_mut().zip(&tile).for_each(|(y, row)| *y = row[r]);
@@ -264,16 +270,16 @@ unsafe fn store<S: Simd>(out: Output, to: *mut u8, at: usize, n: usize, t: S::F)
     }
 }
 
-/// Writes the first `columns` bytes of each pixel, one pixel after the other.
+/// Writes the first `columns` numbers of each pixel, one pixel after the other.
 #[inline(always)]
-fn side_by_side(pixels: &[u32], columns: usize, y: &mut [u8]) {
-    // each is written as four bytes, of which the next one overwrites what is too much, as far as there is a next
+fn side_by_side<T: Copy>(pixels: &[[T; 4]], columns: usize, y: &mut [T]) {
+    // each is written as four numbers, of which the next one overwrites what is too much, as far as there is a next
     let whole = y.len().saturating_sub(3).div_ceil(columns);
     for (pixel, at) in pixels[..whole].iter().zip((0..).step_by(columns)) {
-        y[at..at + 4].copy_from_slice(&pixel.to_le_bytes());
+        y[at..at + 4].copy_from_slice(pixel);
     }
     for (pixel, y) in pixels.iter().zip(y.chunks_exact_mut(columns)).skip(whole) {
-        y.copy_from_slice(&pixel.to_le_bytes()[..columns]);
+        y.copy_from_slice(&pixel[..columns]);
     }
 }
 

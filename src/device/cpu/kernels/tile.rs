@@ -24,6 +24,10 @@ pub trait Product: Send + Sync + 'static {
     type Weight: Pod + Send + Sync;
     /// Activations of a group.
     const PER_GROUP: usize = GROUP / size_of::<Self::In>();
+    /// Most rows of a tile.
+    fn rows<S: Simd>() -> usize {
+        S::ROWS
+    }
     /// `acc + x * w` in every lane, summed over the group.
     ///
     /// # Safety
@@ -37,6 +41,9 @@ pub struct F32;
 impl Product for F32 {
     type In = f32;
     type Weight = f32;
+    fn rows<S: Simd>() -> usize {
+        S::FLOAT_ROWS
+    }
     #[inline(always)]
     unsafe fn multiply<S: Simd>(acc: S::I, x: S::I, w: S::I) -> S::I {
         // SAFETY: the caller's promise.
@@ -68,22 +75,46 @@ pub struct Reach<'a> {
     pub groups: usize,
     /// The panel, from the first channel of the tile on.
     pub panel: *const u8,
+    /// Bytes of the panel between one tap's weights and the next one's.
+    pub skip: usize,
     /// What the accumulators of the tile's channels start with.
     pub start: *const u8,
 }
 
-/// `V` registers of channels for `rows.len() <= S::ROWS` rows; row `r` starts at byte `rows[r]`.
+/// [`rows`], into memory.
+///
+/// # Safety
+/// As for [`rows`].
+#[inline(always)]
+pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, at: &[usize], acc: &mut [[S::I; V]; MR]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        rows::<S, P, V>(
+            x,
+            at,
+            #[inline(always)]
+            |r, sums| acc[r] = sums,
+        );
+    }
+}
+
+/// `V` registers of channels for `at.len() <= P::rows()` rows; row `r` starts at byte `at[r]`. `done` is called with
+/// each row and its sums; it must be `#[inline(always)]`.
 ///
 /// # Safety
 /// As for [`Simd`], inside of [`Simd::within`]; every group of every row and tap lies in memory that may be read, the
-/// panel has `taps * groups` groups of [`NR`] channels.
+/// panel has `taps * groups` groups of [`NR`] channels, and what is skipped.
 #[inline(always)]
-pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, rows: &[usize], acc: &mut [[S::I; V]; MR]) {
+pub unsafe fn rows<S: Simd, P: Product, const V: usize>(
+    x: Reach,
+    at: &[usize],
+    done: impl FnMut(usize, [S::I; V]),
+) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
-            match rows.len() {
+            match at.len() {
                 // SAFETY: the caller's promise.
-                $($r if $r <= S::ROWS => unsafe { block::<S, P, $r, V>(x, rows, acc) },)*
+                $($r if $r <= P::rows::<S>() => unsafe { block::<S, P, $r, V>(x, at, done) },)*
                 n => unreachable!("a tile of {n} rows"),
             }
         };
@@ -92,12 +123,12 @@ pub unsafe fn tile<S: Simd, P: Product, const V: usize>(x: Reach, rows: &[usize]
 }
 
 /// # Safety
-/// As for [`tile`]; `rows` holds `R`.
+/// As for [`rows`]; `rows` holds `R`.
 #[inline(always)]
 unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
     x: Reach,
     rows: &[usize],
-    out: &mut [[S::I; V]; MR],
+    mut done: impl FnMut(usize, [S::I; V]),
 ) {
     // written out for each row, as loops over so many registers are not always unrolled
     macro_rules! each_row {
@@ -106,7 +137,7 @@ unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
     }
     let rows: &[usize; R] = match rows.try_into() {
         Ok(rows) => rows,
-        Err(_) => unreachable!("`tile` asked for the length"),
+        Err(_) => unreachable!("`rows` asked for the length"),
     };
     // SAFETY: the caller's promise.
     unsafe {
@@ -133,7 +164,8 @@ unsafe fn block<S: Simd, P: Product, const R: usize, const V: usize>(
                 from = from.add(GROUP);
                 w = w.add(GROUP * NR);
             }
+            w = w.wrapping_add(x.skip);
         }
-        each_row!(r => out[r] = acc[r]);
+        each_row!(r => done(r, acc[r]));
     }
 }

@@ -171,7 +171,8 @@ fn flipped(from: &[u8], flip: u8, to: &mut [u8]) {
 #[inline(always)]
 fn pad(to: &mut [u8], fill: &[u8], flip: u8) {
     match fill {
-        &[fill] => to.fill(fill ^ flip),
+        // one byte over and over: integers, and the zero of floats
+        &[first, ref rest @ ..] if rest.iter().all(|&b| b == first) => to.fill(first ^ flip),
         fill => to.chunks_exact_mut(fill.len()).for_each(|to| to.copy_from_slice(fill)),
     }
 }

@@ -30,6 +30,7 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
     const LANES: usize = N;
     const ROWS: usize = 4;
     const FUSED: bool = true;
+    const FLOAT_ROWS: usize = 6;
     type I = __m256i;
     type F = __m256;
 
@@ -64,6 +65,10 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
     #[inline(always)]
     unsafe fn store(p: *mut u8, v: __m256i) {
         unsafe { _mm256_storeu_si256(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
     fn float(v: __m256i) -> __m256 {

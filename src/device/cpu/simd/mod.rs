@@ -33,6 +33,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const ROWS: usize;
     /// Is [`Simd::fma`] an instruction?
     const FUSED: bool;
+    /// The same for f32, whose products take no other registers.
+    const FLOAT_ROWS: usize = Self::ROWS;
     /// i32 lanes, or bytes.
     type I: Copy;
     /// f32 lanes.
@@ -51,6 +53,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load(p: *const u8) -> Self::I;
     /// `4 * LANES` bytes.
     unsafe fn store(p: *mut u8, v: Self::I);
+    /// Asks for the memory at `p`, which may be any address, to be brought near. Changes nothing else.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const u8) {}
     /// The same bits.
     fn float(v: Self::I) -> Self::F;
     /// The same bits.
