@@ -5,12 +5,15 @@ use super::tile::{self, F32, Int8, MR, NR, Product, Reach};
 use crate::base::codes::machine;
 use crate::base::quant::{Epilogue, QuantParams};
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::cpu::simd::{MOST_LANES, Simd, pair};
+use crate::device::cpu::simd::{MOST_LANES, Simd, fetch, fetch_to_write, pair};
 use crate::device::cpu::{Block, Constant, Io, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
 use crate::ir::Op;
 use crate::ir::ops::Fused;
+
+/// Rows after which a block's successor is expected: those of two tiles of AMX, the largest there are.
+const AHEAD: usize = 32;
 
 /// Where accumulators of one image go.
 #[derive(Clone, Copy)]
@@ -345,6 +348,14 @@ impl IntFinish {
             for (first, rows) in (0..).step_by(4 / V).zip(rows.chunks(4 / V)) {
                 // too few rows for four registers: the last one once more
                 let row = |i: usize| (i / V).min(rows.len() - 1);
+                // rows lie far apart: no hardware guesses where the next ones are
+                for r in first..first + rows.len() {
+                    let next = (r + AHEAD) * pitch;
+                    fetch_to_write(y.wrapping_add(next));
+                    if let Some(x) = residual {
+                        fetch(x.wrapping_add(next));
+                    }
+                }
                 let mut t = [S::splat(0); 4];
                 for (i, t) in t.iter_mut().enumerate() {
                     let (r, v) = (row(i), i % V);

@@ -145,6 +145,30 @@ pub const fn pair(x: i32) -> i32 {
     (x as u16 as u32 * 0x1_0001) as i32
 }
 
+/// Asks for the line of the cache at `p`, to read it soon. Harmless wherever `p` points.
+#[inline(always)]
+pub fn fetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Likewise to write it.
+#[inline(always)]
+pub fn fetch_to_write(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as for `fetch`.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// `$body` with `$S` as the vectors of an instruction set.
 macro_rules! with_simd {
     ($isa:expr, $S:ident => $body:expr) => {
