@@ -291,7 +291,8 @@ impl Lowering<'_> {
                 };
                 let r = residual.map(|_| quant(1)).transpose()?;
                 let x = quant(0)?;
-                let epilogue = Epilogue::new(x.scale, &scales, &bias, r, activation, y);
+                let after = n.op.fused().after();
+                let epilogue = Epilogue::new(x.scale, &scales, &bias, r, after, y);
                 Numerics::Multiply { zero_point: x.zero_point, epilogue }
             }
             (Role::Average, _) => Numerics::average(quant(0)?, y),

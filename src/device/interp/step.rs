@@ -95,10 +95,12 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
             let acc = bare(op).eval(&[&x, &inputs[1]])?.remove(0);
             let (sums, channel) = (acc.ints(), channel_of(op, &acc));
             let residual = op.fused().residual.then(|| inputs[inputs.len() - 1].ints());
+            let function = op.fused().function;
             vec![store(&acc.shape, epilogue.out, |i| {
                 let r = residual.as_ref().map_or(0, |r| r[i] as i32);
-                let (sum, c) = (sums[i] as i32, channel(i));
-                (epilogue.real(sum, c, r), epilogue.quantized(sum, c, r))
+                let t = epilogue.sum(sums[i] as i32, channel(i), r);
+                let t = function.and_then(|f| f.formula(t)).unwrap_or(t);
+                (epilogue.real(t), epilogue.quantized(t))
             })]
         }
         Numerics::Average { zero_point, ratio, output } => {

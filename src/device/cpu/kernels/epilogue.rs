@@ -1,6 +1,8 @@
-//! What happens to accumulators: bias, residual, activation, and storing as f32, u8 or s8. Shared by every kernel
-//! that accumulates.
+//! What happens to accumulators: bias, residual, function, activation, and storing as f32, u8 or s8. Shared by every
+//! kernel that accumulates. Where there is a function, the epilogue is a function of its own, called for each block:
+//! it is long, and kernels without one keep theirs short.
 
+use super::functions;
 use super::tile::{F32, Int8, NR, Product};
 use crate::base::codes::machine;
 use crate::base::quant::Epilogue;
@@ -10,7 +12,7 @@ use crate::device::cpu::{Block, Constant, Io, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
 use crate::ir::Op;
-use crate::ir::ops::Fused;
+use crate::ir::ops::{Fused, UnaryFn};
 
 /// Where accumulators of one image go.
 #[derive(Clone, Copy)]
@@ -46,7 +48,7 @@ fn padded<T: Copy + Default>(v: &[T], groups: usize) -> Vec<T> {
     out
 }
 
-/// f32: `activation(acc + bias + residual)`, where the accumulator starts at 0.
+/// f32: `activation(function(acc + bias + residual))`, where the accumulator starts at 0.
 pub struct FloatFinish {
     bias: Vec<f32>,
     zeros: Vec<f32>,
@@ -72,6 +74,48 @@ impl Finish<F32> for FloatFinish {
 
     #[inline(always)]
     unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.fused.function {
+                None => self.finish::<S, V>(to, block, rows, None),
+                Some(f) => self.finish_by::<S, V>(to, block, rows, f),
+            }
+        }
+    }
+}
+
+impl FloatFinish {
+    /// [`Finish::store`] with a function.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`].
+    #[inline(never)]
+    unsafe fn finish_by<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        f: UnaryFn,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || self.finish::<S, V>(to, block, rows, Some(f)),
+            );
+        }
+    }
+
+    /// # Safety
+    /// As for [`Finish::store`], inside of [`Simd::within`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    ) {
         let (lo, hi) = self.fused.activation.bounds();
         let residual =
             self.fused.residual.then(|| to.io.rows::<f32>(1, to.image, to.pitch, block, rows.len()));
@@ -90,6 +134,9 @@ impl Finish<F32> for FloatFinish {
                     if let Some(residual) = residual {
                         t = S::add_f(t, S::float(S::load_n(residual.add(at).cast(), n)));
                     }
+                    if let Some(f) = &function {
+                        t = functions::apply::<S>(f, t);
+                    }
                     t = S::min_f(hi, S::max_f(lo, t)); // NaN passes on to whoever looks for it
                     S::store_n(y.add(at).cast(), S::bits(t), n);
                 }
@@ -104,6 +151,7 @@ pub struct IntFinish {
     /// `-zero_point * sum(w)`, and `-128 * sum(w)` more for s8 inputs, per channel.
     start: Vec<i32>,
     residual: Option<DType>,
+    function: Option<UnaryFn>,
 }
 
 impl IntFinish {
@@ -121,7 +169,7 @@ impl IntFinish {
         // the bounds of the type and those of the activation in one
         (epilogue.lo, epilogue.hi) =
             Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
-        Ok(IntFinish { start: padded(&start, groups), epilogue, residual })
+        Ok(IntFinish { start: padded(&start, groups), epilogue, residual, function: fused.function })
     }
 
     /// The input's zero point, which fills the padding.
@@ -140,6 +188,48 @@ impl Finish<Int8> for IntFinish {
 
     #[inline(always)]
     unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.function {
+                None => self.finish::<S, V>(to, block, rows, None),
+                Some(f) => self.finish_by::<S, V>(to, block, rows, f),
+            }
+        }
+    }
+}
+
+impl IntFinish {
+    /// [`Finish::store`] with a function.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`].
+    #[inline(never)]
+    unsafe fn finish_by<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        f: UnaryFn,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || self.finish::<S, V>(to, block, rows, Some(f)),
+            );
+        }
+    }
+
+    /// # Safety
+    /// As for [`Finish::store`], inside of [`Simd::within`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    ) {
         let (e, n) = (&self.epilogue, rows.len());
         assert!(block.channel + block.channels.next_multiple_of(S::LANES) <= e.m.len());
         let residual = self.residual.map(|_| to.io.rows::<u8>(1, to.image, to.pitch, block, n));
@@ -154,6 +244,7 @@ impl Finish<Int8> for IntFinish {
                         block,
                         rows,
                         residual,
+                        function,
                         #[inline(always)]
                         |at, t, n| {
                             S::narrow(y.add(at), S::add(S::round(t), zp), n);
@@ -167,6 +258,7 @@ impl Finish<Int8> for IntFinish {
                         block,
                         rows,
                         residual,
+                        function,
                         #[inline(always)]
                         |at, t, n| {
                             S::store_n(y.add(at).cast(), S::bits(t), n);
@@ -176,9 +268,7 @@ impl Finish<Int8> for IntFinish {
             }
         }
     }
-}
 
-impl IntFinish {
     /// Calls `store` with the numbers before rounding: where (elements from the block's first), what, how many.
     ///
     /// # Safety
@@ -190,6 +280,7 @@ impl IntFinish {
         block: Block,
         rows: &[[S::I; V]],
         residual: Option<*const u8>,
+        function: Option<UnaryFn>,
         store: impl Fn(usize, S::F, usize),
     ) {
         for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
@@ -197,8 +288,10 @@ impl IntFinish {
             // SAFETY: the caller's promise.
             unsafe {
                 match block.channels - v * S::LANES {
-                    n if n < S::LANES => self.register::<S, V>(v, n, pitch, block, rows, residual, &store),
-                    _ => self.register::<S, V>(v, S::LANES, pitch, block, rows, residual, &store),
+                    n if n < S::LANES => {
+                        self.register::<S, V>(v, n, pitch, block, rows, residual, function, &store)
+                    }
+                    _ => self.register::<S, V>(v, S::LANES, pitch, block, rows, residual, function, &store),
                 }
             }
         }
@@ -218,6 +311,7 @@ impl IntFinish {
         block: Block,
         rows: &[[S::I; V]],
         residual: Option<*const u8>,
+        function: Option<UnaryFn>,
         store: &impl Fn(usize, S::F, usize),
     ) {
         let (e, first) = (&self.epilogue, v * S::LANES);
@@ -227,6 +321,7 @@ impl IntFinish {
         unsafe {
             let (lo, hi) = (S::splat_f(e.lo), S::splat_f(e.hi));
             let (scale, shift) = (S::splat_f(scale), S::splat(shift));
+            let unit = S::splat_f(e.unit.unwrap_or(1.0));
             let m = S::float(S::load(e.m.as_ptr().add(block.channel + first).cast()));
             let b = S::float(S::load(e.b.as_ptr().add(block.channel + first).cast()));
             for (r, row) in rows.iter().enumerate() {
@@ -236,6 +331,9 @@ impl IntFinish {
                     let r = residual.add(at);
                     let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
                     t = S::fma(S::to_float(S::add(r, shift)), scale, t);
+                }
+                if let Some(f) = &function {
+                    t = S::mul_f(functions::apply::<S>(f, t), unit);
                 }
                 store(at, S::min_f(hi, S::max_f(lo, t)), n);
             }
