@@ -132,7 +132,7 @@ impl Placement {
     fn of(case: &Case) -> Self {
         let mut end = GUARD;
         let mut place = |o: &Operand| {
-            let slot = Slot { offset: end, stride: o.bytes().next_multiple_of(GUARD) + GUARD };
+            let slot = Slot { offset: end, stride: o.span().next_multiple_of(GUARD) + GUARD };
             end = slot.range(IMAGES).end + GUARD;
             slot
         };
@@ -159,9 +159,13 @@ impl Placement {
         let mut out = vec![Vec::new(); images];
         for (slot, o) in self.outputs.iter().zip(&case.problem.outputs) {
             for (i, out) in out.iter_mut().enumerate() {
-                let range = slot.offset + i * slot.stride..slot.offset + i * slot.stride + o.bytes();
-                out.push(after[range.clone()].to_vec());
-                rest[range].fill(POISON);
+                let (pieces, len) = o.pieces();
+                let mut numbers = Vec::with_capacity(o.bytes());
+                for at in pieces.map(|at| slot.offset + i * slot.stride + at) {
+                    numbers.extend(&after[at..at + len]);
+                    rest[at..at + len].fill(POISON);
+                }
+                out.push(numbers);
             }
         }
         match rest.iter().zip(before).position(|(a, b)| a != b) {

@@ -29,6 +29,8 @@ pub enum Verdict {
     /// It is right and was not timed: the only tactic of its problem, or the first that was right where the order
     /// decides.
     Only,
+    /// It was not tried: it takes more nanoseconds, at least, than another one does.
+    Pruned(u64),
 }
 
 impl fmt::Display for Verdict {
@@ -38,6 +40,7 @@ impl fmt::Display for Verdict {
             Verdict::Failed(why) => write!(f, "failed: {why}"),
             Verdict::Wrong(what) => write!(f, "wrong: {what}"),
             Verdict::Only => f.write_str("right, not timed"),
+            Verdict::Pruned(ns) => write!(f, "pruned: takes {:.1} us at least", *ns as f64 / 1e3),
         }
     }
 }
@@ -56,6 +59,14 @@ pub struct Candidate {
 pub struct Choice {
     pub tactic: Tactic,
     pub candidates: Vec<Candidate>,
+}
+
+impl Choice {
+    /// Nothing to choose: nothing is computed.
+    pub fn view() -> Self {
+        let candidate = Candidate { tactic: Tactic::view(), verdict: Verdict::Only };
+        Choice { tactic: Tactic::view(), candidates: vec![candidate] }
+    }
 }
 
 /// Chooses tactics for one device.
@@ -181,24 +192,28 @@ impl<'d> Tuner<'d> {
         let alone = tactics.len() == 1;
         let mut verdicts: Vec<Verdict> = Vec::new();
         let mut running = Vec::new();
+        let mut best = u64::MAX;
         for (i, t) in tactics.iter().enumerate() {
+            let least = self.device.least_time(p, t).as_nanos() as u64;
+            if least > best {
+                verdicts.push(Verdict::Pruned(least));
+                continue;
+            }
             verdicts.push(match bench.prepare(self.device, t) {
                 Err(e) => Verdict::Failed(e.what.clone()),
                 Ok(mut run) => match bench.check(&mut run) {
                     Err(what) => Verdict::Wrong(what),
                     Ok(()) if alone => Verdict::Only,
                     Ok(()) => {
+                        let once = run.once()?.as_nanos() as u64;
+                        best = best.min(once);
                         running.push((i, run));
-                        Verdict::Time(u64::MAX)
+                        Verdict::Time(once)
                     }
                 },
             });
         }
-        for (i, run) in &mut running {
-            verdicts[*i] = Verdict::Time(run.once()?.as_nanos() as u64);
-        }
         // one run tells who cannot win; their time stays on record
-        let best = running.iter().filter_map(|(i, _)| nanos(&verdicts[*i])).min().unwrap_or(0);
         running.retain(|(i, _)| nanos(&verdicts[*i]).is_some_and(|t| t <= best.saturating_mul(HOPELESS)));
         let rounds = if running.len() > 1 { ROUNDS } else { 0 };
         for _ in 0..rounds {
@@ -248,3 +263,6 @@ pub(crate) fn choose(candidates: Vec<Candidate>) -> std::result::Result<Choice, 
         None => Err(candidates),
     }
 }
+
+#[cfg(test)]
+mod tests;

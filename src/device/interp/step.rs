@@ -32,12 +32,13 @@ fn broken(p: &Problem, why: &str) -> Box<Diagnostic> {
 
 /// The numbers of an operand in the order of its shape.
 fn read(o: &Operand, bytes: &[u8]) -> Option<Array> {
-    // a slot may leave a gap after each image
-    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), bytes.get(..o.bytes())?)?);
+    let (pieces, len) = o.pieces();
+    let numbers = pieces.map(|at| bytes.get(at..at + len)).collect::<Option<Vec<_>>>()?.concat();
+    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), &numbers)?);
     Some(stored.gather(o.shape.clone(), |i| Some(o.layout.place(&o.shape, i))))
 }
 
-/// The bytes of an operand from its numbers in the order of its shape.
+/// The bytes of an operand from its numbers in the order of its shape, without gaps between rows.
 fn write(o: &Operand, a: &Array) -> Vec<u8> {
     let mut from = vec![0; a.shape.numel()];
     (0..from.len()).for_each(|i| from[o.layout.place(&o.shape, i)] = i);

@@ -20,7 +20,7 @@ pub fn engine(b: &mut [u8]) {
     if b.len() < HEADER {
         return;
     }
-    b[..12].copy_from_slice(b"QNTZENG\n\x01\0\0\0");
+    b[..12].copy_from_slice(b"QNTZENG\n\x02\0\0\0");
     let end = HEADER + number(b, 12, 4).min(8) * ROW;
     if b.len() < end + 4 {
         return;

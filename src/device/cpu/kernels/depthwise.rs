@@ -78,6 +78,10 @@ impl Family for Depthwise {
         }
     }
 
+    fn writes_rows_apart(&self, p: &Problem) -> bool {
+        p.op().is_some_and(|op| !op.fused().residual) // residuals are read at the places that are written
+    }
+
     fn pack(&self, p: &Problem, variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let walk = Walk::of(p);
         if let Some(w) = tensors[0].as_slice::<i8>() {
@@ -94,12 +98,13 @@ impl Family for Depthwise {
     fn load(&self, step: &Bound, _: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
         let walk = Walk::of(p);
+        let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
         match p.inputs[0].dtype {
             DType::F32 => {
                 let finish = FloatFinish::of(step, 1, walk.outputs)?;
                 let (w, fill) = (constant(&step.packed, 0)?, Fill { number: vec![0; 4], flip: 0 });
                 Ok(with_variant!(&step.tactic.variant, S => {
-                    Box::new(SideBySide::<S, F32, _>::new(walk, w, finish, fill))
+                    Box::new(SideBySide::<S, F32, _>::new(walk, pitch, w, finish, fill))
                 }))
             }
             dtype => {
@@ -108,7 +113,7 @@ impl Family for Depthwise {
                 let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
                 let w = constant(&step.packed, 0)?;
                 Ok(with_variant!(&step.tactic.variant, S => {
-                    Box::new(SideBySide::<S, Int8, _>::new(walk, w, finish, fill))
+                    Box::new(SideBySide::<S, Int8, _>::new(walk, pitch, w, finish, fill))
                 }))
             }
         }
@@ -299,14 +304,16 @@ struct SideBySide<S, P: Product, F> {
     line: usize,
     /// Output lines of a task.
     band: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd, P: Channelwise, F: Finish<P>> SideBySide<S, P, F> {
-    fn new(walk: Walk, weights: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
+    fn new(walk: Walk, pitch: usize, weights: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
         let line = walk.columns() * walk.inputs * size_of::<P::In>();
         let band = (BAND_BYTES / (line * walk.g.strides[0]).max(1)).clamp(1, walk.g.output[0].max(1));
-        SideBySide { walk, weights, finish, fill, line, band, simd: PhantomData }
+        SideBySide { walk, weights, finish, fill, line, band, pitch, simd: PhantomData }
     }
 
     fn bytes(&self, lines: usize) -> usize {
@@ -331,7 +338,7 @@ impl<S: Simd, P: Channelwise, F: Finish<P>> SideBySide<S, P, F> {
                     let x = x.add(ow * stride + c * size_of::<P::In>());
                     let windows = Windows { walk: w, x, line: self.line, weights: &self.weights, c, start };
                     P::sums::<S>(&windows, &mut acc);
-                    let block = Block { at: (oh * width + ow) * w.outputs + c, channel: c, channels };
+                    let block = Block { at: (oh * width + ow) * to.pitch + c, channel: c, channels };
                     self.finish.store::<S, 4>(to, block, &acc[..MOST.min(width - ow)]);
                 }
             }
@@ -351,7 +358,7 @@ impl<S: Simd, P: Channelwise, F: Finish<P>> Kernel for SideBySide<S, P, F> {
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let lines = task * self.band..((task + 1) * self.band).min(self.walk.g.output[0]);
         let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.walk.outputs };
+        let to = Target { io, image, pitch: self.pitch };
         // SAFETY: `variants` offers `S` where the CPU has it; the copy holds what the lines read; tasks differ in
         // lines.
         unsafe {

@@ -30,12 +30,17 @@ impl Family for MaxPool {
         }
     }
 
+    fn writes_rows_apart(&self, _: &Problem) -> bool {
+        true
+    }
+
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let (channels, g) = dims(&step.problem);
+        let pitch = step.problem.outputs[0].pitch.unwrap_or(channels);
         Ok(match step.problem.inputs[0].dtype {
-            DType::F32 => Box::new(Max { channels, g, isa, lowest: f32::NEG_INFINITY }),
-            DType::U8 => Box::new(Max { channels, g, isa, lowest: u8::MIN }),
-            _ => Box::new(Max { channels, g, isa, lowest: i8::MIN }),
+            DType::F32 => Box::new(Max { channels, pitch, g, isa, lowest: f32::NEG_INFINITY }),
+            DType::U8 => Box::new(Max { channels, pitch, g, isa, lowest: u8::MIN }),
+            _ => Box::new(Max { channels, pitch, g, isa, lowest: i8::MIN }),
         })
     }
 }
@@ -72,6 +77,8 @@ impl Covered {
 
 struct Max<T> {
     channels: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     g: Geometry,
     isa: Isa,
     lowest: T,
@@ -114,15 +121,16 @@ impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
         let (channels, x) = (self.channels, io.input::<T>(0, image));
-        let row = self.g.output[1] * channels;
+        let (width, pitch) = (self.g.output[1], self.pitch);
+        let first = oh * width * pitch;
         // SAFETY: tasks differ in their output row.
-        let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
+        let y = unsafe { io.output::<T>(0, image, first..first + (width - 1) * pitch + channels) };
         with_isa(
             self.isa,
             #[inline(always)]
             || {
                 let lines = Covered::of(&self.g, 0, oh);
-                for (ow, y) in y.chunks_exact_mut(channels).enumerate() {
+                for (ow, y) in y.chunks_mut(pitch).map(|y| &mut y[..channels]).enumerate() {
                     let at = [lines, Covered::of(&self.g, 1, ow)];
                     let c = self.block::<64>(x, at, 0, y);
                     let c = self.block::<16>(x, at, c, y);
