@@ -8,7 +8,7 @@
 use super::problems::{Case, IMAGES};
 use crate::base::{DType, Tensor};
 use crate::device::interp::Interp;
-use crate::device::{Bound, Device, Numerics, Operand, Program, Slot, Tactic};
+use crate::device::{Bound, Device, Numerics, Operand, Program, Slot, Tactic, Work};
 use crate::ir::Op;
 use crate::ir::ops::{Binary, BinaryFn, Conv, Fused, Linear, ReduceFn};
 use bytes::Bytes;
@@ -251,15 +251,11 @@ fn absolute(case: &Case) -> Case {
     };
     c.constants = case.constants.iter().map(f32s).collect();
     c.inputs = case.inputs.iter().map(|b| positive(b)).collect();
-    if let crate::device::Work::Op(op) = &mut c.problem.work {
-        match op {
-            Op::Conv(Conv { fused, .. })
-            | Op::Linear(Linear { fused })
-            | Op::Binary(Binary { fused, .. }) => {
-                *fused = Fused { residual: fused.residual, ..Fused::default() };
-            }
-            _ => {}
-        }
+    if let Work::Op(
+        Op::Conv(Conv { fused, .. }) | Op::Linear(Linear { fused }) | Op::Binary(Binary { fused, .. }),
+    ) = &mut c.problem.work
+    {
+        *fused = Fused { residual: fused.residual, ..Fused::default() };
     }
     c
 }

@@ -29,11 +29,55 @@ pub struct Target<'a> {
 pub trait Finish<P: Product>: Send + Sync {
     /// What the accumulators of the channels from `c` start with, 4 bytes each.
     fn start(&self, c: usize) -> *const u8;
+    /// The function that is applied to the sums, if there is one.
+    fn function(&self) -> Option<UnaryFn>;
+    /// Stores rows of accumulators, with this function.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; no other task writes these elements.
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    );
+
     /// Stores rows of accumulators.
     ///
     /// # Safety
-    /// As for [`Simd`]; no other task writes these elements.
-    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]);
+    /// As for [`Finish::finish`].
+    #[inline(always)]
+    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.function() {
+                None => self.finish::<S, V>(to, block, rows, None),
+                Some(f) => self.finish_by::<S, V>(to, block, rows, f),
+            }
+        }
+    }
+
+    /// Stores rows of accumulators with a function, in code of its own.
+    ///
+    /// # Safety
+    /// As for [`Finish::finish`].
+    #[inline(never)]
+    unsafe fn finish_by<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        f: UnaryFn,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || self.finish::<S, V>(to, block, rows, Some(f)),
+            );
+        }
+    }
 }
 
 /// Channels in the order of the panels: each group's are padded to a multiple of [`NR`].
@@ -72,42 +116,10 @@ impl Finish<F32> for FloatFinish {
         self.zeros[c..].as_ptr().cast()
     }
 
-    #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.fused.function {
-                None => self.finish::<S, V>(to, block, rows, None),
-                Some(f) => self.finish_by::<S, V>(to, block, rows, f),
-            }
-        }
-    }
-}
-
-impl FloatFinish {
-    /// [`Finish::store`] with a function.
-    ///
-    /// # Safety
-    /// As for [`Finish::store`].
-    #[inline(never)]
-    unsafe fn finish_by<S: Simd, const V: usize>(
-        &self,
-        to: Target,
-        block: Block,
-        rows: &[[S::I; V]],
-        f: UnaryFn,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            S::within(
-                #[inline(always)]
-                || self.finish::<S, V>(to, block, rows, Some(f)),
-            );
-        }
+    fn function(&self) -> Option<UnaryFn> {
+        self.fused.function
     }
 
-    /// # Safety
-    /// As for [`Finish::store`], inside of [`Simd::within`].
     #[inline(always)]
     unsafe fn finish<S: Simd, const V: usize>(
         &self,
@@ -186,42 +198,10 @@ impl Finish<Int8> for IntFinish {
         self.start[c..].as_ptr().cast()
     }
 
-    #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.function {
-                None => self.finish::<S, V>(to, block, rows, None),
-                Some(f) => self.finish_by::<S, V>(to, block, rows, f),
-            }
-        }
-    }
-}
-
-impl IntFinish {
-    /// [`Finish::store`] with a function.
-    ///
-    /// # Safety
-    /// As for [`Finish::store`].
-    #[inline(never)]
-    unsafe fn finish_by<S: Simd, const V: usize>(
-        &self,
-        to: Target,
-        block: Block,
-        rows: &[[S::I; V]],
-        f: UnaryFn,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            S::within(
-                #[inline(always)]
-                || self.finish::<S, V>(to, block, rows, Some(f)),
-            );
-        }
+    fn function(&self) -> Option<UnaryFn> {
+        self.function
     }
 
-    /// # Safety
-    /// As for [`Finish::store`], inside of [`Simd::within`].
     #[inline(always)]
     unsafe fn finish<S: Simd, const V: usize>(
         &self,
@@ -268,7 +248,9 @@ impl IntFinish {
             }
         }
     }
+}
 
+impl IntFinish {
     /// Calls `store` with the numbers before rounding: where (elements from the block's first), what, how many.
     ///
     /// # Safety
