@@ -204,12 +204,14 @@ impl Activation {
 /// ```text
 /// t = fma(f32(acc), m[c], b[c])
 /// t = fma(f32(residual - residual_zp), residual_scale, t)      where there is a residual
+/// t = f(t) * unit                                              where there is a function
 /// t = min(max(t, lo), hi)                                      the activation, in units of the output
 /// q = sat(rint(t) + zero_point)                                or t itself, where the output is F32
 /// ```
 ///
 /// For an 8-bit output `m = s_x s_w[c] / s_y`, `b = bias[c] / s_y`, `residual_scale = s_r / s_y` and the bounds
-/// are divided by `s_y`; for an F32 output `s_y` is 1. All are computed in f64 and rounded once.
+/// are divided by `s_y`; for an F32 output `s_y` is 1. A function takes real numbers: where there is one, `m`, `b` and
+/// `residual_scale` are not divided, and `unit = 1 / s_y`. All are computed in f64 and rounded once.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Epilogue {
     /// Multiplier of the accumulator, per output channel.
@@ -218,6 +220,8 @@ pub struct Epilogue {
     pub b: Vec<f32>,
     /// Multiplier and zero point of the residual, where there is one.
     pub residual: Option<(f32, i32)>,
+    /// What the function's result is multiplied by, where there is a function.
+    pub unit: Option<f32>,
     /// Lower bound of the activation, in units of the output.
     pub lo: f32,
     /// Upper bound of the activation, in units of the output.
@@ -228,41 +232,56 @@ pub struct Epilogue {
 
 impl Epilogue {
     /// The epilogue of an accumulating node: `input` and `weights` are the scales of what was multiplied (one
-    /// weight scale per output channel), `bias` is in real units.
+    /// weight scale per output channel), `bias` is in real units, `after` says what is applied to the sums.
     pub fn new(
         input: Scale,
         weights: &[Scale],
         bias: &[f32],
         residual: Option<QuantParams>,
-        activation: Activation,
+        after: After,
         out: Option<QuantParams>,
     ) -> Self {
         let s_y = out.map_or(1.0, |q| f64::from(q.scale.get()));
-        let (lo, hi) = activation.bounds();
+        let (lo, hi) = after.activation.bounds();
+        let s_t = if after.function { 1.0 } else { s_y };
         Epilogue {
-            m: weights.iter().map(|w| (f64::from(input.0) * f64::from(w.0) / s_y) as f32).collect(),
-            b: bias.iter().map(|&b| (f64::from(b) / s_y) as f32).collect(),
-            residual: residual.map(|r| ((f64::from(r.scale.get()) / s_y) as f32, r.zero_point)),
+            m: weights.iter().map(|w| (f64::from(input.0) * f64::from(w.0) / s_t) as f32).collect(),
+            b: bias.iter().map(|&b| (f64::from(b) / s_t) as f32).collect(),
+            residual: residual.map(|r| ((f64::from(r.scale.get()) / s_t) as f32, r.zero_point)),
+            unit: after.function.then_some((1.0 / s_y) as f32),
             lo: (f64::from(lo) / s_y) as f32,
             hi: (f64::from(hi) / s_y) as f32,
             out,
         }
     }
 
-    /// The value before rounding, of accumulator `acc` in channel `c`.
-    pub fn real(&self, acc: i32, c: usize, residual: i32) -> f32 {
-        let mut t = (acc as f32).mul_add(self.m[c], self.b[c]);
-        if let Some((scale, zp)) = self.residual {
-            t = ((residual - zp) as f32).mul_add(scale, t);
+    /// The sum with bias and residual, of accumulator `acc` in channel `c`: what the function is applied to.
+    pub fn sum(&self, acc: i32, c: usize, residual: i32) -> f32 {
+        let t = (acc as f32).mul_add(self.m[c], self.b[c]);
+        match self.residual {
+            Some((scale, zp)) => ((residual - zp) as f32).mul_add(scale, t),
+            None => t,
         }
-        t.max(self.lo).min(self.hi)
     }
 
-    /// The stored integer of accumulator `acc` in channel `c`. The output must be 8-bit.
-    pub fn quantized(&self, acc: i32, c: usize, residual: i32) -> i32 {
-        let t = self.real(acc, c, residual);
-        self.out.map_or(0, |q| q.saturate(t))
+    /// The value before rounding, of a sum that the function, if there is one, has been applied to.
+    pub fn real(&self, t: f32) -> f32 {
+        (t * self.unit.unwrap_or(1.0)).max(self.lo).min(self.hi)
     }
+
+    /// The stored integer of such a sum. The output must be 8-bit.
+    pub fn quantized(&self, t: f32) -> i32 {
+        self.out.map_or(0, |q| q.saturate(self.real(t)))
+    }
+}
+
+/// What an epilogue applies to its sums.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct After {
+    /// Is there a function? Which one is the operator's affair.
+    pub function: bool,
+    /// Applied last.
+    pub activation: Activation,
 }
 
 /// Weights of one output channel as s8 in [-127, 127]: `rint(w / scale)`, saturated.
@@ -308,12 +327,22 @@ mod tests {
             &[Scale(0.02)],
             &[0.3],
             Some(QuantParams::signed(12.7)),
-            Activation::Relu,
+            After { function: false, activation: Activation::Relu },
             Some(QuantParams::unsigned(Range::unsigned(25.5))),
         );
         let (m, b, r) = (e.m[0], e.b[0], e.residual.unwrap().0);
         let by_hand = 100f32.mul_add(r, 1234f32.mul_add(m, b));
-        assert_eq!(e.real(1234, 0, 100), by_hand);
-        assert_eq!(e.quantized(-100_000, 0, 0), 0);
+        assert_eq!(e.real(e.sum(1234, 0, 100)), by_hand);
+        assert_eq!(e.quantized(e.sum(-100_000, 0, 0)), 0);
+    }
+
+    #[test]
+    fn a_function_takes_real_numbers() {
+        let after = After { function: true, activation: Activation::None };
+        let out = QuantParams::unsigned(Range::unsigned(25.5)); // steps of 0.1
+        let e = Epilogue::new(Scale(0.5), &[Scale(0.25)], &[3.0], None, after, Some(out));
+        let real = e.sum(16, 0, 0);
+        assert_eq!(real, 5.0);
+        assert_eq!(e.quantized(real.sqrt()), 22);
     }
 }

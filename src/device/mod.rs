@@ -8,6 +8,7 @@
 pub mod cpu;
 pub mod cuda;
 pub mod interp;
+pub mod moved;
 pub mod numerics;
 pub mod problem;
 
@@ -16,6 +17,7 @@ pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
 use crate::base::{Result, Tensor};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -27,6 +29,10 @@ pub trait Device: Send + Sync {
     fn tactics(&self, problem: &Problem) -> Vec<Tactic>;
     /// Constants in the form that this tactic wants; `tensors` are the problem's constant inputs, in order.
     fn pack(&self, problem: &Problem, tactic: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>>;
+    /// No run of this tactic on one image is shorter: a bound that holds whatever else the machine does.
+    fn least_time(&self, _problem: &Problem, _tactic: &Tactic) -> Duration {
+        Duration::ZERO
+    }
     /// A program made ready to run, with an arena.
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>>;
 }
@@ -53,7 +59,7 @@ impl fmt::Display for DeviceId {
 pub struct Slot {
     /// Bytes from the start of the arena.
     pub offset: usize,
-    /// Bytes of one image.
+    /// Bytes from one image to the next.
     pub stride: usize,
 }
 
@@ -62,6 +68,19 @@ impl Slot {
     pub fn range(&self, images: usize) -> std::ops::Range<usize> {
         self.offset..self.offset + self.stride * images
     }
+}
+
+/// The numbers of so many images of an operand, without the gaps between rows and images: what a [`Tap`] sees.
+pub fn packed<'a>(arena: &'a [u8], slot: &Slot, o: &Operand, images: usize) -> Cow<'a, [u8]> {
+    if o.pitch.is_none() && (slot.stride == o.bytes() || images == 1) {
+        return Cow::Borrowed(&arena[slot.offset..][..o.bytes() * images]);
+    }
+    let mut all = Vec::with_capacity(o.bytes() * images);
+    for image in 0..images {
+        let (pieces, len) = o.pieces();
+        pieces.for_each(|at| all.extend(&arena[slot.offset + slot.stride * image + at..][..len]));
+    }
+    Cow::Owned(all)
 }
 
 /// One step of a program: a problem, how it is solved, with which constants, from where to where.
@@ -116,7 +135,8 @@ pub trait Executor: Send {
 
 /// Sees what a run computes: the taps of calibration, of drift analysis, of profiles.
 pub trait Tap {
-    /// Output `output` of step `step`, `images` images of it, in the form that the problem states.
+    /// Output `output` of step `step`, the images one after the other, in the form that the problem states but without
+    /// gaps between rows.
     fn seen(&mut self, step: usize, output: usize, bytes: &[u8]);
     /// Step `step` took so long.
     fn timed(&mut self, _step: usize, _time: Duration) {}

@@ -46,6 +46,9 @@ pub struct Operand {
     pub shape: Shape,
     /// Order in memory.
     pub layout: Layout,
+    /// Elements from one row to the next, where rows lie apart: the tensor is a part of a wider one. A row is the axis
+    /// whose elements are neighbours: the channels of a channels-last image.
+    pub pitch: Option<usize>,
     /// Known at build time: weights, biases.
     pub constant: bool,
 }
@@ -54,17 +57,59 @@ impl Operand {
     /// An operand that a step computes or reads.
     pub fn new(dtype: DType, shape: Shape, layout: Layout) -> Self {
         let layout = layout.canonical(&shape);
-        Operand { dtype, shape, layout, constant: false }
+        Operand { dtype, shape, layout, pitch: None, constant: false }
     }
 
     /// A constant, row-major.
     pub fn constant(dtype: DType, shape: Shape) -> Self {
-        Operand { dtype, shape, layout: Layout::Plain, constant: true }
+        Operand { dtype, shape, layout: Layout::Plain, pitch: None, constant: true }
     }
 
-    /// Bytes of one image.
+    /// Bytes of the numbers of one image.
     pub fn bytes(&self) -> usize {
         self.shape.numel() * self.dtype.size()
+    }
+
+    /// Elements of a row.
+    pub fn row(&self) -> usize {
+        match (self.layout, &self.shape[..]) {
+            (Layout::ChannelsLast, &[_, c, _, _]) => c,
+            (_, shape) => shape.last().copied().unwrap_or(1),
+        }
+    }
+
+    /// Bytes from the first number of an image to the last, gaps between rows included.
+    pub fn span(&self) -> usize {
+        match (self.pitch, self.shape.numel()) {
+            (None, _) | (_, 0) => self.bytes(),
+            (Some(pitch), n) => (n / self.row() - 1)
+                .saturating_mul(pitch)
+                .saturating_add(self.row())
+                .saturating_mul(self.dtype.size()),
+        }
+    }
+
+    /// Where element `i` (row-major in the order of the shape) lies, in elements from the first.
+    #[inline]
+    pub fn place(&self, i: usize) -> usize {
+        self.spread(self.layout.place(&self.shape, i))
+    }
+
+    /// Where the element lies that would be at `i` if rows did not lie apart.
+    #[inline]
+    pub fn spread(&self, i: usize) -> usize {
+        self.pitch.map_or(i, |pitch| i / self.row() * pitch + i % self.row())
+    }
+
+    /// The pieces of an image without gaps: where each begins in memory, in bytes from the image's first, and how
+    /// long all are.
+    pub fn pieces(&self) -> (impl Iterator<Item = usize> + use<>, usize) {
+        let (bytes, size) = (self.bytes(), self.dtype.size());
+        let (piece, pitch) = match self.pitch {
+            Some(pitch) => (self.row() * size, pitch * size),
+            None => (bytes, bytes),
+        };
+        ((0..bytes.checked_div(piece).unwrap_or(0)).map(move |i| i * pitch), piece)
     }
 }
 
@@ -112,6 +157,11 @@ impl Problem {
         self.inputs.iter().filter(|i| !i.constant)
     }
 
+    /// Do the rows of an operand lie apart?
+    pub fn has_gaps(&self) -> bool {
+        self.inputs.iter().chain(&self.outputs).any(|o| o.pitch.is_some())
+    }
+
     /// Do all operands that are no constants have this layout (where it makes a difference)?
     pub fn is_stored(&self, layout: Layout) -> bool {
         self.activations().chain(&self.outputs).all(|o| o.layout == layout.canonical(&o.shape))
@@ -122,7 +172,8 @@ impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let constant = if self.constant { "const " } else { "" };
         let layout = if self.layout == Layout::ChannelsLast { ":nhwc" } else { "" };
-        write!(f, "{constant}{}{}{layout}", self.dtype, self.shape)
+        write!(f, "{constant}{}{}{layout}", self.dtype, self.shape)?;
+        self.pitch.map_or(Ok(()), |pitch| write!(f, " of rows {pitch} apart"))
     }
 }
 
@@ -149,6 +200,11 @@ pub struct Tactic {
 }
 
 impl Tactic {
+    /// Nothing is computed: the outputs lie where the inputs are, parts of one buffer.
+    pub fn view() -> Self {
+        Tactic::new("view", "in-place")
+    }
+
     /// The tactic of this family and variant.
     pub fn new(family: &str, variant: &str) -> Self {
         Tactic { family: family.into(), variant: variant.into() }

@@ -5,8 +5,8 @@ use crate::base::codes::engine;
 use crate::base::{Aligned, Diagnostic, Monitor, Result, Silent};
 use crate::device::Device;
 use crate::ir::Graph;
-use crate::plan::{Plan, Step, check, lower, memory};
-use crate::tune::{TimingCache, Tuner};
+use crate::plan::{Plan, Step, check, lower, memory, views};
+use crate::tune::{Choice, TimingCache, Tuner};
 
 /// How an engine is built.
 #[derive(Clone, Copy, Debug)]
@@ -34,15 +34,23 @@ pub fn build(
         all.into_iter().take(10).fold(e, |e, v| e.detail(v))
     })?;
     let mut lowered = lower(graph)?;
+    views::share(&mut lowered, device);
     let arena = memory::place(&mut lowered, settings.max_batch);
     monitor.stage(settings.stage, "steps", lowered.drafts.len());
     let mut weights: Vec<u8> = Vec::new();
     let mut steps = Vec::with_capacity(lowered.drafts.len());
     for d in lowered.drafts {
         monitor.check()?;
-        let choice = tuner.best(&d.problem, &d.numerics, &d.tensors)?;
+        let (choice, packed) = match d.view {
+            true => (Choice::view(), Vec::new()),
+            false => {
+                let choice = tuner.best(&d.problem, &d.numerics, &d.tensors)?;
+                let packed = device.pack(&d.problem, &choice.tactic, &d.tensors)?;
+                (choice, packed)
+            }
+        };
         let mut constants = Vec::new();
-        for blob in device.pack(&d.problem, &choice.tactic, &d.tensors)? {
+        for blob in packed {
             weights.resize(weights.len().next_multiple_of(64), 0);
             constants.push(weights.len()..weights.len() + blob.len());
             weights.extend(blob);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// What engine files look like.
 pub const FORM: Form = Form {
     magic: b"QNTZENG\n",
-    version: 1,
+    version: 2,
     what: "engine file",
     writer: "quantize build",
     code: engine::DAMAGED,
@@ -54,13 +54,24 @@ fn sound(plan: &Plan) -> Result<()> {
     if ids.chain(ports).any(|b| b.index() >= n) {
         return Err(damaged("a step names a buffer that is not there"));
     }
-    let fits = |b: &crate::plan::Buffer| {
+    let sized = |b: &crate::plan::Buffer| {
         let elements = b.operand.shape.checked_numel();
         let bytes = elements.and_then(|e| e.checked_mul(b.operand.dtype.size())?.checked_mul(plan.max_batch));
         bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena)
-            && b.offset.is_multiple_of(ALIGN)
+            && b.within.is_none_or(|w| w.buffer.index() < n)
+            && b.operand
+                .pitch
+                .is_none_or(|p| b.operand.row() > 0 && (b.operand.row()..=plan.arena).contains(&p))
     };
-    if plan.max_batch == 0 || !plan.buffers.iter().all(fits) {
+    let placed = |i: usize| {
+        let (b, stride) = (&plan.buffers[i], plan.stride(BufferId::from(i)));
+        let end = stride.saturating_mul(plan.max_batch - 1).saturating_add(b.operand.span());
+        let step = if b.within.is_none() { ALIGN } else { b.operand.dtype.size() };
+        end.saturating_add(b.offset) <= plan.arena
+            && b.offset.is_multiple_of(step)
+            && stride.is_multiple_of(b.operand.dtype.size())
+    };
+    if plan.max_batch == 0 || !plan.buffers.iter().all(sized) || !(0..n).all(placed) {
         return Err(damaged("a buffer lies outside the arena"));
     }
     // the sizes do not overflow: each fits the arena
@@ -79,7 +90,8 @@ fn sound(plan: &Plan) -> Result<()> {
     }
     let served = |p: &Port| {
         let o = &plan.buffer(p.buffer).operand;
-        (o.dtype, o.layout, &o.shape) == (DType::F32, Layout::Plain, &p.shape)
+        (o.dtype, o.layout, o.pitch, &o.shape) == (DType::F32, Layout::Plain, None, &p.shape)
+            && plan.stride(p.buffer) == o.bytes()
     };
     let images = |p: &Port| p.shape.first() == Some(&1);
     let mut ports = plan.inputs.iter().chain(&plan.outputs);

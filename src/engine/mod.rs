@@ -95,10 +95,7 @@ impl Engine {
 
     /// The plan as a device takes it.
     pub fn program(&self) -> Result<Program> {
-        let slot = |b: BufferId| {
-            let b = self.plan.buffer(b);
-            Slot { offset: b.offset, stride: b.operand.bytes() }
-        };
+        let slot = |b: BufferId| Slot { offset: self.plan.buffer(b).offset, stride: self.plan.stride(b) };
         let slots = |ids: &[BufferId]| ids.iter().copied().map(slot).collect::<Vec<_>>();
         let cut = || Diagnostic::new(engine::DAMAGED, "a step's constants lie outside the weights section");
         let steps = self.plan.steps.iter().map(|s| {

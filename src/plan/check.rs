@@ -2,14 +2,17 @@
 //!
 //! 1. Every buffer a step reads is an input or was written by an earlier step, and its bytes were not overwritten
 //!    since.
-//! 2. A step's outputs overlap none of its inputs.
-//! 3. Every buffer lies inside the arena, on a cache line.
+//! 2. A step's outputs overlap none of its inputs, unless it is a view: then every element of its outputs is, at the
+//!    same address, the element of its inputs that the operator moves there.
+//! 3. Every buffer lies inside the arena, on a cache line or within the buffer that it is a part of.
 //! 4. A step's problem states the form of the buffers it reads and writes.
 //! 5. Every node of the graph is computed by one step, in the graph's order, from the values it reads.
 //! 6. A buffer of 8-bit numbers has a scale of that type, and the graph's where the graph has one.
 //! 7. Every output of the graph is written, as itself.
 
-use super::{BufferId, Plan};
+use super::{BufferId, Plan, Step};
+use crate::device::moved::{input_and_place, origins};
+use crate::device::{Numerics, Tactic};
 use crate::ir::{Graph, Node};
 
 /// Checks everything; returns one sentence per violation.
@@ -23,13 +26,43 @@ pub fn check(plan: &Plan, g: &Graph) -> Result<(), Vec<String>> {
 
 fn range(plan: &Plan, b: BufferId) -> std::ops::Range<usize> {
     let buffer = plan.buffer(b);
-    buffer.offset..buffer.offset + buffer.operand.bytes() * plan.max_batch
+    let last = plan.stride(b) * plan.max_batch.saturating_sub(1);
+    buffer.offset..buffer.offset + last + buffer.operand.span()
+}
+
+/// Do two buffers share bytes? Rows at the same distance that lie beside each other do not.
+fn overlap(plan: &Plan, a: BufferId, b: BufferId) -> bool {
+    let (ra, rb) = (range(plan, a), range(plan, b));
+    if ra.is_empty() || rb.is_empty() || ra.start >= rb.end || rb.start >= ra.end {
+        return false;
+    }
+    let row = |id: BufferId| {
+        let o = &plan.buffer(id).operand;
+        let size = o.dtype.size();
+        let pitch = o.pitch? * size;
+        plan.stride(id).is_multiple_of(pitch).then_some((pitch, o.row() * size))
+    };
+    match (row(a), row(b)) {
+        (Some((pitch, wide)), Some((other, beside))) if pitch == other => {
+            // columns from a's first, modulo the pitch
+            let at = (rb.start + pitch - ra.start % pitch) % pitch;
+            at < wide || at + beside > pitch
+        }
+        _ => true,
+    }
 }
 
 fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
     for (i, b) in plan.buffers.iter().enumerate() {
         let r = range(plan, BufferId::from(i));
-        if r.end > plan.arena || !b.offset.is_multiple_of(64) {
+        let placed = match b.within {
+            None => b.offset.is_multiple_of(64) && b.operand.pitch.is_none(),
+            Some(w) => {
+                let inside = w.at + b.operand.span() <= plan.buffer(w.buffer).operand.span();
+                inside && b.offset == plan.buffer(w.buffer).offset + w.at
+            }
+        };
+        if r.end > plan.arena || !placed {
             bad.push(format!("buffer {i} of {} at {r:?} in an arena of {}", b.value, plan.arena));
         }
         if b.operand.dtype.is_int8() != b.quant.is_some()
@@ -67,12 +100,15 @@ fn contents(plan: &Plan, bad: &mut Vec<String>) {
                 ));
             }
         }
+        if s.choice.tactic == Tactic::view() {
+            if let Err(why) = in_place(plan, s) {
+                bad.push(format!("step {} is no view: {why}", s.name));
+            }
+            valid.extend(&s.outputs);
+            continue;
+        }
         for out in &s.outputs {
-            let r = range(plan, *out);
-            let clash = |b: &BufferId| {
-                let o = range(plan, *b);
-                o.start < r.end && r.start < o.end
-            };
+            let clash = |b: &BufferId| overlap(plan, *b, *out);
             if s.inputs.iter().any(clash) || s.outputs.iter().any(|o| o != out && clash(o)) {
                 bad.push(format!("step {} writes over its own operands", s.name));
             }
@@ -85,6 +121,38 @@ fn contents(plan: &Plan, bad: &mut Vec<String>) {
             bad.push(format!("output {} is gone at the end", p.name));
         }
     }
+}
+
+/// Is every element of the step's outputs the one that the operator moves there, at the same address, in every image?
+fn in_place(plan: &Plan, s: &Step) -> Result<(), &'static str> {
+    let p = &s.problem;
+    if p.inputs.iter().any(|o| o.constant) {
+        return Err("what it moves depends on constants");
+    }
+    if !matches!(s.numerics, Numerics::Float | Numerics::Integers) {
+        return Err("it computes");
+    }
+    let quant = |b: &BufferId| plan.buffer(*b).quant;
+    if s.inputs.iter().any(|b| quant(b) != quant(&s.outputs[0])) {
+        return Err("scales differ");
+    }
+    if s.inputs.iter().chain(&s.outputs).any(|&b| plan.stride(b) != plan.stride(s.outputs[0])) {
+        return Err("images lie apart");
+    }
+    let address = |b: BufferId, i: usize| {
+        let b = plan.buffer(b);
+        b.offset + b.operand.spread(i) * b.operand.dtype.size()
+    };
+    let all = origins(p, &[]).ok_or("it cannot be evaluated")?;
+    for (&out, origins) in s.outputs.iter().zip(all) {
+        let moved = |(i, &origin): (usize, &u32)| {
+            input_and_place(origin).is_some_and(|(n, from)| address(s.inputs[n], from) == address(out, i))
+        };
+        if !origins.iter().enumerate().all(moved) {
+            return Err("an output does not lie where the input is");
+        }
+    }
+    Ok(())
 }
 
 fn nodes(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {

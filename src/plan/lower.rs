@@ -23,6 +23,8 @@ pub struct Draft {
     pub precision: Option<Precision>,
     pub origin: Vec<String>,
     pub macs: u64,
+    /// Are its outputs where its inputs are, so that nothing is computed?
+    pub view: bool,
 }
 
 /// A graph lowered: steps without tactics, buffers without places.
@@ -113,7 +115,14 @@ impl Lowering<'_> {
         let form = self.canonical(v, form);
         let operand = Operand::new(form.dtype, self.shape(v).clone(), form.layout);
         let value = self.g.value(v).name.clone();
-        self.out.buffers.push(Buffer { value, operand, quant: form.quant, offset: 0, life: (0, 0) });
+        self.out.buffers.push(Buffer {
+            value,
+            operand,
+            quant: form.quant,
+            offset: 0,
+            within: None,
+            life: (0, 0),
+        });
         let id = BufferId::from(self.out.buffers.len() - 1);
         self.forms[v.index()].push((form, id));
         id
@@ -160,6 +169,7 @@ impl Lowering<'_> {
             precision: None,
             origin: Vec::new(),
             macs: 0,
+            view: false,
         });
         Ok(target)
     }
@@ -234,6 +244,7 @@ impl Lowering<'_> {
             precision: n.precision.clone(),
             origin: n.origin.clone(),
             macs: self.g.macs(n),
+            view: false,
         });
         Ok(())
     }
@@ -291,7 +302,8 @@ impl Lowering<'_> {
                 };
                 let r = residual.map(|_| quant(1)).transpose()?;
                 let x = quant(0)?;
-                let epilogue = Epilogue::new(x.scale, &scales, &bias, r, activation, y);
+                let after = n.op.fused().after();
+                let epilogue = Epilogue::new(x.scale, &scales, &bias, r, after, y);
                 Numerics::Multiply { zero_point: x.zero_point, epilogue }
             }
             (Role::Average, _) => Numerics::average(quant(0)?, y),

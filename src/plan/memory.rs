@@ -1,4 +1,5 @@
-//! Places in the arena: buffers whose lives do not overlap share bytes.
+//! Places in the arena: buffers whose lives do not overlap share bytes. Parts of a buffer lie within it and live as its
+//! life.
 //!
 //! Greedy by size (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): the largest
 //! buffer first, each at the lowest offset where it meets no buffer that is alive at the same time.
@@ -13,7 +14,7 @@ const ALIGN: usize = 64;
 pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
     lives(l);
     let size = |b: &Buffer| (b.operand.bytes() * max_batch).next_multiple_of(ALIGN).max(ALIGN);
-    let mut order: Vec<usize> = (0..l.buffers.len()).collect();
+    let mut order: Vec<usize> = (0..l.buffers.len()).filter(|&i| l.buffers[i].within.is_none()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(size(&l.buffers[i])), i));
     let mut placed: Vec<usize> = Vec::new();
     let mut end = 0;
@@ -36,7 +37,20 @@ pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
         end = end.max(at + need);
         placed.push(i);
     }
+    for i in 0..l.buffers.len() {
+        let (whole, at) = whole(&l.buffers, i);
+        l.buffers[i].offset = l.buffers[whole].offset + at;
+    }
     end
+}
+
+/// The buffer with memory of its own that holds buffer `i`, and where in an image of it.
+fn whole(buffers: &[Buffer], mut i: usize) -> (usize, usize) {
+    let mut at = 0;
+    while let Some(w) = buffers[i].within {
+        (i, at) = (w.buffer.index(), at + w.at);
+    }
+    (i, at)
 }
 
 /// Are both alive during some step?
@@ -58,5 +72,10 @@ fn lives(l: &mut Lowered) {
     }
     for p in &l.outputs {
         l.buffers[p.buffer.index()].life.1 = end;
+    }
+    for i in 0..l.buffers.len() {
+        let (whole, _) = whole(&l.buffers, i);
+        let (part, life) = (l.buffers[i].life, &mut l.buffers[whole].life);
+        *life = (life.0.min(part.0), life.1.max(part.1));
     }
 }

@@ -1,13 +1,15 @@
 //! From a graph with precisions to steps over buffers.
 //!
 //! [`lower()`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
-//! wants another form than the writer gives; [`memory`] places the buffers in one arena; [`check`] proves the result
-//! against the graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
+//! wants another form than the writer gives; [`views`] finds the operators that need not be computed, as their outputs
+//! can lie where their inputs are; [`memory`] places the buffers in one arena; [`check`] proves the result against the
+//! graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
 
 pub mod check;
 pub mod layouts;
 pub mod lower;
 pub mod memory;
+pub mod views;
 
 pub use lower::{Lowered, lower, wants_int8};
 
@@ -36,8 +38,19 @@ pub struct Buffer {
     pub quant: Option<QuantParams>,
     /// Bytes from the start of the arena, for the largest batch.
     pub offset: usize,
+    /// The buffer that it is a part of, if it has no memory of its own.
+    pub within: Option<Within>,
     /// The steps between which it is alive: the first writes it (or is 0 for an input), the last reads it.
     pub life: (usize, usize),
+}
+
+/// A part of a buffer.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Within {
+    /// The whole.
+    pub buffer: BufferId,
+    /// Bytes from the start of an image of the whole to that of the part.
+    pub at: usize,
 }
 
 /// A step: a node of the graph, or a conversion.
@@ -113,6 +126,11 @@ impl Plan {
         &self.buffers[id.index()]
     }
 
+    /// Bytes from one image of a buffer to the next: those of the whole that it is a part of.
+    pub fn stride(&self, id: BufferId) -> usize {
+        stride(&self.buffers, id)
+    }
+
     /// Bytes that all buffers would take if none shared memory: what the arena is to be compared with.
     pub fn buffers_sum(&self) -> usize {
         self.buffers.iter().map(|b| b.operand.bytes() * self.max_batch).sum()
@@ -127,6 +145,19 @@ impl Plan {
         };
         (share(&|s| u64::from(s.multiplies())), share(&|s| s.macs))
     }
+}
+
+/// Bytes from one image of a buffer to the next. Parts of parts come down to one whole in at most as many steps as there
+/// are buffers, whatever a file says.
+pub(crate) fn stride(buffers: &[Buffer], id: BufferId) -> usize {
+    let mut b = &buffers[id.index()];
+    for _ in 0..buffers.len() {
+        match b.within {
+            Some(w) => b = &buffers[w.buffer.index()],
+            None => break,
+        }
+    }
+    b.operand.bytes()
 }
 
 impl fmt::Display for Plan {

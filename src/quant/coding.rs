@@ -49,7 +49,10 @@ fn non_negative(g: &Graph) -> Vec<bool> {
     for (_, n) in g.nodes() {
         let first = n.inputs.first().is_some_and(|v| known[v.index()]);
         let all = || n.inputs.iter().all(|v| known[v.index()] || constant_non_negative(g, *v));
-        let fused = n.op.fused().activation.is_non_negative();
+        let fused = n.op.fused();
+        let from_zero =
+            fused.function.is_some_and(|f| f.is_non_negative()) && fused.activation.bounds().1 >= 0.0;
+        let fused = fused.activation.is_non_negative() || from_zero;
         let result = fused
             || match &n.op {
                 Op::Unary(u) => {

@@ -42,7 +42,9 @@ fn joined(g: &Graph, concat: impl Fn(&[ValueId]) -> bool) -> Vec<usize> {
     let mut parent: Vec<usize> = (0..g.value_count()).collect();
     for (_, n) in g.nodes().filter(|(_, n)| n.is_int8()) {
         match n.op.role() {
-            Role::Move => n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0])),
+            Role::Move => {
+                n.inputs.iter().chain(&n.outputs).for_each(|&v| join(&mut parent, v, n.outputs[0]));
+            }
             Role::Concat if concat(&n.inputs) => {
                 n.inputs.iter().for_each(|&v| join(&mut parent, v, n.outputs[0]));
             }

@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::base::Place;
 use crate::base::quant::MAX_REDUCTION;
-use crate::ir::ops::{BinaryFn, Role, UnaryFn};
+use crate::ir::ops::{BinaryFn, Role};
 use crate::ir::{Graph, Node, NodeId, Op, Precision, Reason, ValueId};
 use std::fmt;
 
@@ -137,16 +137,17 @@ fn precision(
     }
     let activations = || n.inputs.iter().copied().filter(|&v| g.value(v).constant.is_none());
     let known = |v: ValueId| has_range(v) || g.value(v).quant.is_some();
-    if let Some(v) = activations().chain(n.outputs.first().copied()).find(|&v| !known(v)) {
+    if let Some(v) = activations().chain(n.outputs.iter().copied()).find(|&v| !known(v)) {
         // an output without a scale is no obstacle to a node that may write f32
         let output = n.outputs.contains(&v);
         if !output || !matches!(n.op.role(), Role::Multiply { .. } | Role::Average) {
             return float(Reason::NoScale(g.value(v).name.clone()));
         }
     }
-    if let (Role::Move, [x, ..], Some(y)) = (n.op.role(), &n.inputs[..], g.value(n.outputs[0]).quant) {
-        // the model gave the output a scale; integers are moved as they are, so the input must have the same
-        if g.value(*x).quant != Some(y) {
+    if let (Role::Move, [x, ..]) = (n.op.role(), &n.inputs[..]) {
+        // where the model gave an output a scale: integers are moved as they are, so the input must have the same
+        let own = |y: &ValueId| g.value(*y).quant;
+        if n.outputs.iter().filter_map(own).any(|y| g.value(*x).quant != Some(y)) {
             return float(Reason::ScalesDiffer(g.value(*x).name.clone()));
         }
     }
@@ -189,17 +190,13 @@ fn possible(g: &Graph, n: &Node) -> Result<(), Reason> {
             let known = matches!(&n.op, Op::Binary(b) if matches!(b.f, BinaryFn::Add | BinaryFn::Mul));
             if same && known { Ok(()) } else { Err(no_form()) }
         }
-        // a table adds the input's rounding to the output's: only where the function is all but a copy
+        // a table adds the input's rounding to the output's: only where the function does not magnify it
         Role::Table => match &n.op {
-            Op::Unary(u)
-                if matches!(u.f, UnaryFn::Relu | UnaryFn::Clip { .. } | UnaryFn::LeakyRelu { .. }) =>
-            {
-                Ok(())
-            }
+            Op::Unary(u) if u.f.is_gentle() => Ok(()),
             _ => Err(no_form()),
         },
-        Role::Move | Role::Concat => {
-            let plain = n.outputs.len() == 1 && n.inputs.iter().all(|&v| g.value(v).constant.is_none());
+        Role::Concat | Role::Move => {
+            let plain = n.inputs.iter().all(|&v| g.value(v).constant.is_none());
             if plain { Ok(()) } else { Err(no_form()) }
         }
         Role::Average => match &n.op {

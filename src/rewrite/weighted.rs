@@ -1,7 +1,6 @@
 //! Convolutions and linear layers: what rules change of them.
 
 use super::{Context, Decline, blocked};
-use crate::base::quant::Activation;
 use crate::base::{Shape, Tensor};
 use crate::ir::array::{Array, broadcast_strides};
 use crate::ir::ops::Fused;
@@ -61,7 +60,7 @@ impl Weighted<'_> {
     pub fn absorb(&self, c: &Context, last: NodeId, [factor, shift]: Affine) -> Result<Patch, Decline> {
         let y = self.node.outputs[0];
         let activation = c.node(last).op.fused().activation;
-        if self.fused.activation != Activation::None {
+        if self.fused.applies() {
             return blocked(format!("{} has an activation before it", self.node.name));
         }
         c.may_vanish(y)?;

@@ -158,6 +158,7 @@ fn parse_candidate(line: &str) -> Option<Candidate> {
         "failed" => Verdict::Failed(rest.to_string()),
         "wrong" => Verdict::Wrong(rest.to_string()),
         "only" => Verdict::Only,
+        "pruned" => Verdict::Pruned(rest.parse().ok()?),
         _ => return None,
     };
     Some(Candidate { tactic: tactic.parse().ok()?, verdict })
@@ -175,6 +176,7 @@ impl fmt::Display for TimingCache {
                     Verdict::Failed(why) => writeln!(f, "  {}  failed {}", c.tactic, one_line(why))?,
                     Verdict::Wrong(what) => writeln!(f, "  {}  wrong {}", c.tactic, one_line(what))?,
                     Verdict::Only => writeln!(f, "  {}  only", c.tactic)?,
+                    Verdict::Pruned(ns) => writeln!(f, "  {}  pruned {ns}", c.tactic)?,
                 }
             }
         }
@@ -221,6 +223,7 @@ mod tests {
             candidate("igemm/avx2", Verdict::Time(1234)),
             candidate("direct/plain", Verdict::Wrong("byte 3".into())),
             candidate("depthwise/x", Verdict::Failed("no".into())),
+            candidate("depthwise/y", Verdict::Pruned(99_999)),
         ];
         let check = Check { of: Digest::of(b"engine"), by: Digest::of(b"program") };
         let cache = TimingCache {

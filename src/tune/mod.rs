@@ -29,6 +29,8 @@ pub enum Verdict {
     /// It is right and was not timed: the only tactic of its problem, or the first that was right where the order
     /// decides.
     Only,
+    /// It was not tried: it takes more nanoseconds, at least, than another one does.
+    Pruned(u64),
 }
 
 impl fmt::Display for Verdict {
@@ -38,6 +40,7 @@ impl fmt::Display for Verdict {
             Verdict::Failed(why) => write!(f, "failed: {why}"),
             Verdict::Wrong(what) => write!(f, "wrong: {what}"),
             Verdict::Only => f.write_str("right, not timed"),
+            Verdict::Pruned(ns) => write!(f, "pruned: takes {:.1} us at least", *ns as f64 / 1e3),
         }
     }
 }
@@ -56,6 +59,14 @@ pub struct Candidate {
 pub struct Choice {
     pub tactic: Tactic,
     pub candidates: Vec<Candidate>,
+}
+
+impl Choice {
+    /// Nothing to choose: nothing is computed.
+    pub fn view() -> Self {
+        let candidate = Candidate { tactic: Tactic::view(), verdict: Verdict::Only };
+        Choice { tactic: Tactic::view(), candidates: vec![candidate] }
+    }
 }
 
 /// Chooses tactics for one device.
@@ -84,10 +95,6 @@ const IN_ORDER: &str = ", in order";
 const ROUNDS: usize = 7;
 /// A candidate this many times slower than the best at its first runs is not timed again.
 const HOPELESS: u64 = 4;
-/// First runs of a candidate, as many as fit in so long: one alone may meet another program.
-const FIRST_RUNS: usize = 3;
-/// A slow candidate has one first run.
-const FIRST_TIME: Duration = Duration::from_millis(100);
 /// How long a window is, at least.
 const WINDOW: Duration = Duration::from_micros(300);
 
@@ -185,31 +192,28 @@ impl<'d> Tuner<'d> {
         let alone = tactics.len() == 1;
         let mut verdicts: Vec<Verdict> = Vec::new();
         let mut running = Vec::new();
+        let mut best = u64::MAX;
         for (i, t) in tactics.iter().enumerate() {
+            let least = self.device.least_time(p, t).as_nanos() as u64;
+            if least > best {
+                verdicts.push(Verdict::Pruned(least));
+                continue;
+            }
             verdicts.push(match bench.prepare(self.device, t) {
                 Err(e) => Verdict::Failed(e.what.clone()),
                 Ok(mut run) => match bench.check(&mut run) {
                     Err(what) => Verdict::Wrong(what),
                     Ok(()) if alone => Verdict::Only,
                     Ok(()) => {
+                        let once = run.once()?.as_nanos() as u64;
+                        best = best.min(once);
                         running.push((i, run));
-                        Verdict::Time(u64::MAX)
+                        Verdict::Time(once)
                     }
                 },
             });
         }
-        for (i, run) in &mut running {
-            let start = Instant::now();
-            let mut best = run.once()?;
-            for _ in 1..FIRST_RUNS {
-                if start.elapsed() < FIRST_TIME {
-                    best = best.min(run.once()?);
-                }
-            }
-            verdicts[*i] = Verdict::Time(best.as_nanos() as u64);
-        }
-        // a few runs tell who cannot win; their time stays on record
-        let best = running.iter().filter_map(|(i, _)| nanos(&verdicts[*i])).min().unwrap_or(0);
+        // the first look tells who cannot win; its time stays on record
         running.retain(|(i, _)| nanos(&verdicts[*i]).is_some_and(|t| t <= best.saturating_mul(HOPELESS)));
         let rounds = if running.len() > 1 { ROUNDS } else { 0 };
         for _ in 0..rounds {
@@ -259,3 +263,6 @@ pub(crate) fn choose(candidates: Vec<Candidate>) -> std::result::Result<Choice, 
         None => Err(candidates),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,9 +137,10 @@ impl Apart {
             inputs.iter().for_each(|s| own[s.range(1)].copy_from_slice(&given[at(s, image)]));
             let (base, len) = (own.as_mut_ptr(), own.len());
             for step in steps {
+                let Some(kernel) = &step.kernel else { continue };
                 let io =
                     Io { arena: base, len, inputs: &step.inputs, outputs: &step.outputs, life: PhantomData };
-                (0..step.kernel.tasks().max(1)).for_each(|task| step.kernel.run(&io, 0, task, mine));
+                (0..kernel.tasks().max(1)).for_each(|task| kernel.run(&io, 0, task, mine));
             }
             for (from, to) in outputs.iter().zip(&self.kept) {
                 // SAFETY: inside the results by the sizes in `new`; every image has places of its own.

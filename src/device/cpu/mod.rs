@@ -5,6 +5,7 @@
 
 pub mod affinity;
 mod apart;
+mod bound;
 pub mod isa;
 pub mod kernels;
 pub mod pool;
@@ -15,12 +16,15 @@ pub use affinity::{Cpus, Pin};
 pub use isa::Isa;
 pub use kernels::{FAMILIES, peak};
 
+#[cfg(doc)]
+use super::Operand;
 use super::{Bound, Device, DeviceId, Executor, Problem, Program, Slot, Tactic};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result, Tensor};
 use bytemuck::Pod;
 use bytes::Bytes;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// How threads share the images of a batch. The results are the same, to the bit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -84,6 +88,14 @@ pub trait Family: Sync {
     fn doc(&self) -> &'static str;
     /// Its variants for this problem on this instruction set, the most promising first; none if it cannot.
     fn variants(&self, problem: &Problem, isa: Isa) -> Vec<&'static str>;
+    /// Can it write rows that lie apart ([`Operand::pitch`])? Nothing reads such rows.
+    fn writes_rows_apart(&self, _problem: &Problem) -> bool {
+        false
+    }
+    /// Products that its kernels do in a cycle of a core, at most.
+    fn products_per_cycle(&self, problem: &Problem, isa: Isa) -> f64 {
+        bound::products(isa, problem.is_int8())
+    }
     /// Constants in the form its kernel reads; row-major as they are, unless a family says otherwise.
     fn pack(&self, _problem: &Problem, _variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
@@ -133,7 +145,16 @@ impl Block {
     }
 }
 
-/// Where an operand's images are, and the bytes of one: a slot may leave a gap after each.
+/// The variants of a family for a problem, whose rows may lie apart.
+fn offered(f: &dyn Family, p: &Problem, isa: Isa) -> Vec<&'static str> {
+    let reads = p.inputs.iter().any(|o| o.pitch.is_some());
+    match p.has_gaps() && (reads || !f.writes_rows_apart(p)) {
+        true => vec![],
+        false => f.variants(p, isa),
+    }
+}
+
+/// Where an operand's images are, and the bytes that one reaches over: a slot may leave a gap after each.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     slot: Slot,
@@ -229,13 +250,17 @@ impl Device for Cpu {
 
     fn tactics(&self, p: &Problem) -> Vec<Tactic> {
         let of = |f: &&dyn Family| -> Vec<Tactic> {
-            f.variants(p, self.isa).into_iter().map(|v| Tactic::new(f.name(), v)).collect()
+            offered(*f, p, self.isa).into_iter().map(|v| Tactic::new(f.name(), v)).collect()
         };
         FAMILIES.iter().flat_map(of).collect()
     }
 
     fn pack(&self, p: &Problem, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         family(t)?.pack(p, &t.variant, tensors)
+    }
+
+    fn least_time(&self, p: &Problem, t: &Tactic) -> Duration {
+        family(t).map_or(Duration::ZERO, |f| bound::least(f, p, &t.variant, self.threads))
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

@@ -3,10 +3,10 @@
 use super::affinity;
 use super::apart::{Apart, Parts};
 use super::pool::Pool;
-use super::{Cpu, Io, Kernel, Place, family};
+use super::{Cpu, Io, Kernel, Place, family, offered};
 use crate::base::codes::machine;
 use crate::base::{Aligned, Diagnostic, Result};
-use crate::device::{Device, Executor, Operand, Program, Slot, Tap};
+use crate::device::{Bound, Device, Executor, Operand, Program, Slot, Tactic, Tap, packed};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -27,32 +27,27 @@ pub struct Run {
 
 /// A step ready to run.
 pub(super) struct Step {
-    pub kernel: Box<dyn Kernel>,
+    /// `None` where the outputs lie where the inputs are.
+    pub kernel: Option<Box<dyn Kernel>>,
     pub inputs: Vec<Place>,
     pub outputs: Vec<Place>,
+    operands: Vec<Operand>,
 }
 
 impl Run {
     /// Loads a program: kernels, arena, threads.
     pub fn new(cpu: &Cpu, program: &Program) -> Result<Self> {
-        let load = |s: &crate::device::Bound| -> Result<Step> {
-            let family = family(&s.tactic)?;
-            // an engine file says which kernel; that this CPU can run it is ours to know
-            if !family.variants(&s.problem, cpu.isa).contains(&s.tactic.variant.as_str()) {
-                let what = format!("`{}` is no kernel of {} for {}", s.tactic, cpu.id(), s.problem);
-                return Err(
-                    Diagnostic::new(machine::NO_DEVICE, what).help("build the engine again on this machine")
-                );
-            }
-            let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.bytes() };
+        let load = |s: &Bound| -> Result<Step> {
+            let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.span() };
             Ok(Step {
-                kernel: family.load(s, cpu.isa)?,
+                kernel: if s.tactic == Tactic::view() { None } else { Some(kernel(cpu, s)?) },
                 inputs: s.inputs.iter().zip(s.problem.activations()).map(place).collect(),
                 outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
+                operands: s.problem.outputs.clone(),
             })
         };
         let steps = program.steps.par_iter().map(load).collect::<Result<Vec<_>>>()?;
-        let scratch = steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0);
+        let scratch = steps.iter().map(|s| s.kernel.as_ref().map_or(0, |k| k.scratch())).max().unwrap_or(0);
         let pool = Pool::new(cpu.threads, cpu.cpus);
         Ok(Run {
             arena: memory(program.arena)?,
@@ -71,23 +66,35 @@ impl Run {
         let len = self.arena.bytes().len();
         for (i, s) in self.steps.iter().enumerate() {
             let start = tap.is_some().then(Instant::now);
-            let arena = self.arena.bytes_mut().as_mut_ptr();
-            let io = Io { arena, len, inputs: &s.inputs, outputs: &s.outputs, life: PhantomData };
-            let scratch = self.scratch.shared();
-            let tasks = s.kernel.tasks().max(1);
-            self.pool.run(images * tasks, &|n, worker| {
-                // SAFETY: each worker runs one task at a time and has a part of its own.
-                let mine = unsafe { scratch.of(worker) };
-                s.kernel.run(&io, n / tasks, n % tasks, mine);
-            });
+            if let Some(kernel) = &s.kernel {
+                let arena = self.arena.bytes_mut().as_mut_ptr();
+                let io = Io { arena, len, inputs: &s.inputs, outputs: &s.outputs, life: PhantomData };
+                let scratch = self.scratch.shared();
+                let tasks = kernel.tasks().max(1);
+                self.pool.run(images * tasks, &|n, worker| {
+                    // SAFETY: each worker runs one task at a time and has a part of its own.
+                    let mine = unsafe { scratch.of(worker) };
+                    kernel.run(&io, n / tasks, n % tasks, mine);
+                });
+            }
             if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
                 tap.timed(i, start.elapsed());
-                for (o, place) in s.outputs.iter().enumerate() {
-                    tap.seen(i, o, &self.arena.bytes()[place.slot.range(images)]);
+                for (o, (place, operand)) in s.outputs.iter().zip(&s.operands).enumerate() {
+                    tap.seen(i, o, &packed(self.arena.bytes(), &place.slot, operand, images));
                 }
             }
         }
     }
+}
+
+/// The kernel of a step. An engine file says which; that this CPU can run it is ours to know.
+fn kernel(cpu: &Cpu, s: &Bound) -> Result<Box<dyn Kernel>> {
+    let family = family(&s.tactic)?;
+    if !offered(family, &s.problem, cpu.isa).contains(&s.tactic.variant.as_str()) {
+        let what = format!("`{}` is no kernel of {} for {}", s.tactic, cpu.id(), s.problem);
+        return Err(Diagnostic::new(machine::NO_DEVICE, what).help("build the engine again on this machine"));
+    }
+    family.load(s, cpu.isa)
 }
 
 /// So many zeros.
@@ -142,7 +149,7 @@ mod tests {
     use super::*;
     use crate::base::{DType, Shape};
     use crate::device::cpu::Isa;
-    use crate::device::{Bound, Device, Layout, Numerics, Problem, Tactic, Work};
+    use crate::device::{Bound, Layout, Numerics, Problem, Work};
 
     /// What a file asks for is no promise: kernels of other instruction sets, or for other problems, are not loaded.
     #[test]

@@ -4,7 +4,7 @@
 
 mod step;
 
-use super::{Bound, Device, DeviceId, Executor, Problem, Program, Tactic, Tap};
+use super::{Bound, Device, DeviceId, Executor, Operand, Problem, Program, Tactic, Tap, packed};
 use crate::base::{Result, Tensor};
 
 /// The oracle.
@@ -49,21 +49,23 @@ impl Executor for Run {
         for (i, s) in self.steps.iter().enumerate() {
             let start = std::time::Instant::now();
             for image in 0..images {
-                let read = |slot: &super::Slot| {
-                    let at = slot.offset + slot.stride * image;
-                    &self.arena[at..(at + slot.stride).min(self.arena.len())]
+                let read = |(slot, o): (&super::Slot, &Operand)| {
+                    &self.arena[slot.offset + slot.stride * image..][..o.span()]
                 };
-                let inputs: Vec<&[u8]> = s.inputs.iter().map(read).collect();
+                let inputs: Vec<&[u8]> = s.inputs.iter().zip(s.problem.activations()).map(read).collect();
                 let outputs = step::run(&s.problem, &s.numerics, &s.packed, &inputs)?;
-                for (slot, bytes) in s.outputs.iter().zip(outputs) {
-                    let at = slot.offset + slot.stride * image;
-                    self.arena[at..at + bytes.len()].copy_from_slice(&bytes);
+                for ((slot, o), bytes) in s.outputs.iter().zip(&s.problem.outputs).zip(outputs) {
+                    let first = slot.offset + slot.stride * image;
+                    let (pieces, len) = o.pieces();
+                    for (at, piece) in pieces.zip(bytes.chunks_exact(len.max(1))) {
+                        self.arena[first + at..][..len].copy_from_slice(piece);
+                    }
                 }
             }
             if let Some(tap) = tap.as_deref_mut() {
                 tap.timed(i, start.elapsed());
-                for (o, slot) in s.outputs.iter().enumerate() {
-                    tap.seen(i, o, &self.arena[slot.range(images)]);
+                for (o, (slot, operand)) in s.outputs.iter().zip(&s.problem.outputs).enumerate() {
+                    tap.seen(i, o, &packed(&self.arena, slot, operand, images));
                 }
             }
         }

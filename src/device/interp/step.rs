@@ -32,12 +32,13 @@ fn broken(p: &Problem, why: &str) -> Box<Diagnostic> {
 
 /// The numbers of an operand in the order of its shape.
 fn read(o: &Operand, bytes: &[u8]) -> Option<Array> {
-    // a slot may leave a gap after each image
-    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), bytes.get(..o.bytes())?)?);
+    let (pieces, len) = o.pieces();
+    let numbers = pieces.map(|at| bytes.get(at..at + len)).collect::<Option<Vec<_>>>()?.concat();
+    let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), &numbers)?);
     Some(stored.gather(o.shape.clone(), |i| Some(o.layout.place(&o.shape, i))))
 }
 
-/// The bytes of an operand from its numbers in the order of its shape.
+/// The bytes of an operand from its numbers in the order of its shape, without gaps between rows.
 fn write(o: &Operand, a: &Array) -> Vec<u8> {
     let mut from = vec![0; a.shape.numel()];
     (0..from.len()).for_each(|i| from[o.layout.place(&o.shape, i)] = i);
@@ -95,10 +96,12 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
             let acc = bare(op).eval(&[&x, &inputs[1]])?.remove(0);
             let (sums, channel) = (acc.ints(), channel_of(op, &acc));
             let residual = op.fused().residual.then(|| inputs[inputs.len() - 1].ints());
+            let function = op.fused().function;
             vec![store(&acc.shape, epilogue.out, |i| {
                 let r = residual.as_ref().map_or(0, |r| r[i] as i32);
-                let (sum, c) = (sums[i] as i32, channel(i));
-                (epilogue.real(sum, c, r), epilogue.quantized(sum, c, r))
+                let t = epilogue.sum(sums[i] as i32, channel(i), r);
+                let t = function.and_then(|f| f.formula(t)).unwrap_or(t);
+                (epilogue.real(t), epilogue.quantized(t))
             })]
         }
         Numerics::Average { zero_point, ratio, output } => {

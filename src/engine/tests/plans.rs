@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::DType;
 use crate::base::quant::Scale;
-use crate::plan::{Plan, check::check};
+use crate::plan::{Buffer, Plan, check::check};
 
 fn network() -> Graph {
     let text = IMAGE.to_string()
@@ -161,5 +161,90 @@ fn graphs_that_do_not_fit_together_are_refused() {
             assert_eq!(e.code.id, "Q0509", "{what}: {e}");
             assert!(!e.details.is_empty(), "{what}: {e}");
         }
+    }
+}
+
+/// A fire module: two convolutions side by side, joined along the channels, then cut along the lines of a plain image.
+fn fire() -> Graph {
+    let text = IMAGE.to_string()
+        + &constant("w1", &[16, 4, 1, 1], 0.4)
+        + &constant("w2", &[24, 4, 3, 3], 0.2)
+        + &constant("w3", &[8, 40, 1, 1], 0.1)
+        + &conv("a", "x", "w1", "act=Relu", "1,16,6,6")
+        + &conv("b", "x", "w2", "act=Relu, pads=[1,1,1,1]", "1,24,6,6")
+        + "%j: f32[1,40,6,6] = Concat(%a, %b) {axis=1}  # join\n"
+        + &conv("c", "j", "w3", "pads=[0,0,0,0]", "1,8,6,6")
+        + "%m: f32[1,40,3,3] = MaxPool(%j) {kernel_shape=[2,2], strides=[2,2]}  # pool\n"
+        + "%f: f32[1,360] = Flatten(%m)  # flat\noutput %c\noutput %f\n";
+    let mut g = Graph::parse(&text).unwrap();
+    with_scales(&mut g, &Settings::default());
+    g
+}
+
+#[test]
+fn parts_are_written_where_they_are_joined() {
+    let g = fire();
+    assert_eq!(["a", "b", "join", "c"].map(|n| precision(&g, n)), ["int8"; 4]);
+    compare(&g);
+    for device in [&Interp as &dyn Device, &cpu()] {
+        let plan = build(&g, device, 3).unwrap().plan;
+        let find = |value: &str| plan.buffers.iter().find(|b| b.value == value && b.quant.is_some()).unwrap();
+        let (a, b, j) = (find("a"), find("b"), find("j"));
+        assert_eq!((a.offset, b.offset), (j.offset, j.offset + 16));
+        assert_eq!((a.operand.pitch, b.operand.pitch, j.operand.pitch), (Some(40), Some(40), None));
+        let join = plan.steps.iter().find(|s| s.name == "join").unwrap();
+        assert_eq!(join.choice.tactic.to_string(), "view/in-place");
+        assert_eq!(check(&plan, &g), Ok(()));
+    }
+}
+
+#[test]
+fn planted_faults_of_views_are_found() {
+    let g = fire();
+    let good = build(&g, &cpu(), 2).unwrap().plan;
+    fn buffer<'p>(p: &'p mut Plan, value: &str) -> &'p mut Buffer {
+        p.buffers.iter_mut().find(|b| b.value == value && b.quant.is_some()).unwrap()
+    }
+    let step = |p: &Plan, name: &str| p.steps.iter().position(|s| s.name == name).unwrap();
+    type Fault<'a> = Box<dyn Fn(&mut Plan) + 'a>;
+    let shift = |p: &mut Plan, value: &str, by: isize| {
+        let b = buffer(p, value);
+        b.offset = b.offset.wrapping_add_signed(by);
+        let within = b.within.as_mut().unwrap();
+        within.at = within.at.wrapping_add_signed(by);
+    };
+    let faults: Vec<(&str, &str, Fault)> = vec![
+        ("a part in another place", "no view", Box::new(|p| shift(p, "b", -1))),
+        ("parts over one another", "not there", Box::new(|p| shift(p, "b", -16))),
+        ("a part that ends outside", "buffer", Box::new(|p| shift(p, "b", 8))),
+        ("a part that is not within", "buffer", Box::new(|p| buffer(p, "a").offset += 64)),
+        ("rows of the whole apart", "buffer", Box::new(|p| buffer(p, "j").operand.pitch = Some(48))),
+        (
+            "another scale",
+            "scales differ",
+            Box::new(|p| buffer(p, "j").quant.as_mut().unwrap().zero_point = 7),
+        ),
+        (
+            "a view of what computes",
+            "is no view",
+            Box::new(|p| {
+                let i = step(p, "pool");
+                p.steps[i].choice.tactic = crate::device::Tactic::view();
+            }),
+        ),
+        (
+            "a part that is not written",
+            "not there",
+            Box::new(|p| {
+                let (b, join) = (step(p, "b"), step(p, "join"));
+                p.steps.swap(b, join);
+            }),
+        ),
+    ];
+    for (what, sentence, fault) in faults {
+        let mut p = good.clone();
+        fault(&mut p);
+        let found = check(&p, &g).expect_err(what);
+        assert!(found.iter().any(|f| f.contains(sentence)), "{what}: {found:?}");
     }
 }

@@ -78,7 +78,7 @@ fn floor_mod(a: i64, b: i64) -> i64 {
 pub struct Binary {
     /// The function.
     pub f: BinaryFn,
-    /// What is fused into it; never a residual.
+    /// What is fused into it: an activation, never a residual or a function.
     pub fused: Fused,
 }
 
@@ -95,7 +95,11 @@ impl Operator for Binary {
     fn parse(kind: &str, attrs: &mut Attrs) -> Check<Self> {
         let fmod = kind == "Mod" && attrs.flag("fmod", false)?;
         let f = if fmod { BinaryFn::Fmod } else { BinaryFn::parse(kind)? };
-        Ok(Binary { f, fused: Fused::parse(attrs)? })
+        let fused = Fused::parse(attrs)?;
+        match fused.function {
+            Some(g) => Err(format!("{kind} fuses no function, not even {g:?}")),
+            None => Ok(Binary { f, fused }),
+        }
     }
 
     fn kind(&self) -> &'static str {

@@ -25,6 +25,7 @@ pub mod blocks;
 pub mod cast;
 pub mod concat;
 pub mod conv;
+pub mod formula;
 pub mod fused;
 pub mod gather;
 pub mod gemm;

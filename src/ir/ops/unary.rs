@@ -112,6 +112,31 @@ impl UnaryFn {
         }
     }
 
+    /// Does an error of the argument grow to twice its size at most? So it is where the slope is at most 2 everywhere
+    /// and there are no jumps.
+    pub fn is_gentle(&self) -> bool {
+        use UnaryFn::*;
+        match *self {
+            Elu { alpha } | HardSigmoid { alpha, .. } | LeakyRelu { alpha } => alpha.abs() <= 2.0,
+            Selu { alpha, gamma } => gamma.abs() <= 2.0 && (alpha * gamma).abs() <= 2.0,
+            Abs
+            | Clip { .. }
+            | Cos
+            | Erf
+            | Gelu
+            | HardSwish
+            | Neg
+            | Relu
+            | Sigmoid
+            | Silu
+            | Sin
+            | Softplus
+            | Softsign
+            | Tanh => true,
+            Ceil | Exp | Floor | Log | Not | Reciprocal | Round | Sign | Sqrt => false,
+        }
+    }
+
     /// Is the result never negative, whatever the input?
     pub fn is_non_negative(&self) -> bool {
         match self {
@@ -192,6 +217,26 @@ mod tests {
         assert!((at("Sigmoid", -1.0) - 0.268_941_421_369_995).abs() < 1e-12);
         assert!((at("Softplus", 50.0) - 50.0).abs() < 1e-12);
         assert!(at("Clip", f64::NAN).is_nan());
+    }
+
+    /// The steepest step between neighbouring points, of functions that claim to be gentle and others.
+    #[test]
+    fn gentle_functions_have_small_slopes() {
+        use UnaryFn::*;
+        let slope = |f: UnaryFn| {
+            let steps = (-8000..8000).map(|i| f64::from(i) * 1e-3);
+            steps.map(|x| (f.apply(x + 1e-3) - f.apply(x)).abs() * 1e3).fold(0.0, f64::max)
+        };
+        let elu = |alpha| Elu { alpha };
+        let selu = Selu { alpha: 1.673_263_2, gamma: 1.050_701 };
+        for f in
+            [Abs, Cos, elu(1.0), Erf, Gelu, HardSwish, Neg, selu, Sigmoid, Silu, Softplus, Softsign, Tanh]
+        {
+            assert!(f.is_gentle() && slope(f) <= 2.0, "{f:?} has slope {}", slope(f));
+        }
+        for f in [elu(3.0), Exp, Floor, Reciprocal, Round, Sign] {
+            assert!(!f.is_gentle() && slope(f) > 2.0, "{f:?} has slope {}", slope(f));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! A clamp (Relu, Clip) goes into the convolution, linear layer, sum or product before it, onto a clamp that is there
-//! already.
+//! already. Any other function that epilogues can compute goes into the convolution or linear layer before it.
 
 use crate::base::quant::Activation;
 use crate::ir::ops::{BinaryFn, Fused, Unary, UnaryFn};
@@ -7,7 +7,7 @@ use crate::ir::{NodeId, Op};
 use crate::rewrite::weighted::with_fused;
 use crate::rewrite::{Context, Decline, Outcome, Rule, blocked, require};
 
-/// `Relu(Conv(x)) -> Conv(x) with an activation`
+/// `Relu(Conv(x)), Gelu(Conv(x)) -> Conv(x) with an activation`
 pub struct ActivationFold;
 
 impl Rule for ActivationFold {
@@ -16,24 +16,31 @@ impl Rule for ActivationFold {
     }
 
     fn doc(&self) -> &'static str {
-        "Relu(Conv(x)) -> Conv(x) with an activation"
+        "Relu(Conv(x)), Gelu(Conv(x)) -> Conv(x) with an activation"
     }
 
     fn apply(&self, c: &Context, at: NodeId) -> Outcome {
         let node = c.node(at);
         let Op::Unary(u) = &node.op else { return Err(Decline::Nothing) };
-        let second = u.f.activation().ok_or(Decline::Nothing)?;
+        let clamp = u.f.activation();
+        require(clamp.is_some() || u.f.has_formula())?;
         let before = c.producer(node.inputs[0])?;
         let main = c.node(before);
         require(match &main.op {
             Op::Conv(_) | Op::Linear(_) => true,
-            Op::Binary(b) => matches!(b.f, BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Div),
+            Op::Binary(b) if clamp.is_some() => {
+                matches!(b.f, BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Div)
+            }
             _ => false,
         })?;
         require(c.value(node.outputs[0]).fact.dtype.is_float())?;
         c.may_vanish(node.inputs[0])?;
         let first = main.op.fused();
-        let fused = Fused { activation: compose(first.activation, second)?, ..first };
+        let fused = match clamp {
+            Some(second) => Fused { activation: compose(first.activation, second)?, ..first },
+            None if first.applies() => return blocked(format!("{} has an activation already", main.name)),
+            None => Fused { function: Some(u.f), ..first },
+        };
         let op = with_fused(&main.op, fused)?;
         Ok(c.fuse(before, &[before, at], op, main.inputs.clone()).into())
     }

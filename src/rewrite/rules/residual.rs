@@ -52,7 +52,7 @@ fn fused(
     if w.fused.residual {
         return blocked(format!("{} has a residual already", w.node.name));
     }
-    if w.fused.activation != Activation::None {
+    if w.fused.applies() {
         return blocked(format!("there is an activation between {} and the sum", w.node.name));
     }
     if c.value(main).fact != c.value(other).fact {
@@ -63,7 +63,7 @@ fn fused(
     if c.consumers(c.output(at)?).iter().any(|&n| matches!(c.node(n).op, Op::LayerNorm(_))) {
         return blocked("LayerNormalization reads the sum, whose operand would be rounded to 8 bits");
     }
-    let op = with_fused(&w.node.op, Fused { residual: true, activation })?;
+    let op = with_fused(&w.node.op, Fused { residual: true, function: None, activation })?;
     let mut inputs = w.node.inputs.clone();
     inputs.push(other);
     Ok(c.fuse(w.id, &[w.id, at], op, inputs))

@@ -5,7 +5,7 @@ use super::{Case, NHWC_F32, Rng};
 use crate::base::DType;
 use crate::base::quant::{Activation, Epilogue, QuantParams, Scale};
 use crate::device::{Layout, Numerics, Operand};
-use crate::ir::ops::{Conv, Fused, Pads, Window};
+use crate::ir::ops::{Conv, Fused, Pads, UnaryFn, Window};
 
 /// The shape of a convolution.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ fn case(rng: &mut Rng, s: &Spec, x: DType) -> Option<Case> {
         Window { dilations: s.dilations, pads: Pads::Explicit(s.pads), ..Window::new([0, 0], s.strides) };
     let clip = Activation::Clip { lo: -1.0, hi: 1.5 };
     let activation = rng.pick(&[Activation::None, Activation::Relu, clip]);
-    let fused = Fused { residual: rng.below(2) == 1, activation };
+    let fused = Fused { residual: rng.below(2) == 1, function: function(rng), activation };
     let g = window.on(s.size, s.kernel).ok()?;
     let int = x.is_int8();
     let w_type = if int { DType::I8 } else { DType::F32 };
@@ -124,6 +124,13 @@ fn case(rng: &mut Rng, s: &Spec, x: DType) -> Option<Case> {
     Some(case)
 }
 
+/// A function that an epilogue applies, for one node in three.
+pub fn function(rng: &mut Rng) -> Option<UnaryFn> {
+    use UnaryFn::*;
+    let known = [Gelu, HardSwish, LeakyRelu { alpha: 0.1 }, Sigmoid, Silu, Tanh, Elu { alpha: 1.0 }];
+    (rng.below(3) == 0).then(|| rng.pick(&known))
+}
+
 /// Scales of a multiplying node, such that its outputs cover their range and leave it now and then.
 pub fn multiply(
     rng: &mut Rng,
@@ -143,6 +150,6 @@ pub fn multiply(
         let q = rng.quant(residual);
         out.map_or(q, |o| QuantParams { scale: Scale::symmetric(o.scale.get() * 60.0), ..q })
     });
-    let epilogue = Epilogue::new(x.scale, &weights, bias, residual, fused.activation, out);
+    let epilogue = Epilogue::new(x.scale, &weights, bias, residual, fused.after(), out);
     Numerics::Multiply { zero_point: x.zero_point, epilogue }
 }

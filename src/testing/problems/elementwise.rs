@@ -78,7 +78,7 @@ fn pairs(rng: &mut Rng) -> Vec<Case> {
                         false => Operand::new(DType::F32, Shape::new(other), layout),
                     };
                     let activation = rng.pick(&[Activation::None, Activation::Relu]);
-                    let op = Binary { f, fused: Fused { residual: false, activation } };
+                    let op = Binary { f, fused: Fused { activation, ..Fused::default() } };
                     let inputs = if swap { vec![b, x] } else { vec![x, b] };
                     cases.extend(Case::new(rng, op, inputs, (DType::F32, layout), Numerics::Float));
                 }
@@ -159,7 +159,7 @@ fn combinations(rng: &mut Rng) -> Vec<Case> {
             for f in [BinaryFn::Add, BinaryFn::Mul] {
                 for n in [1, 33, 20_000] {
                     let activation = rng.pick(&[Activation::None, Activation::Relu]);
-                    let op = Binary { f, fused: Fused { residual: false, activation } };
+                    let op = Binary { f, fused: Fused { activation, ..Fused::default() } };
                     let inputs = [a, b].map(|t| Operand::new(t, [1, n].into(), Layout::Plain)).to_vec();
                     let (qa, qb, qy) = (rng.quant(a), rng.quant(b), rng.output(out));
                     let numerics = match f {

@@ -11,6 +11,7 @@ use crate::base::quant::{QuantParams, Range, Scale};
 use crate::base::random::SplitMix64;
 use crate::base::{DType, Tensor};
 use crate::device::{Layout, Numerics, Operand, Problem, Work};
+use crate::ir::ops::PoolFn;
 use crate::ir::{Array, Fact, Op};
 
 /// Images of a case.
@@ -33,7 +34,7 @@ pub struct Case {
 pub fn all() -> Vec<Case> {
     let mut rng = Rng(SplitMix64::new(2026));
     let rng = &mut rng;
-    [
+    let mut cases = [
         convolutions::cases(rng),
         products::cases(rng),
         windows::cases(rng),
@@ -41,7 +42,24 @@ pub fn all() -> Vec<Case> {
         moves::cases(rng),
         rows::cases(rng),
     ]
-    .concat()
+    .concat();
+    cases.extend(cases.iter().filter_map(spread).collect::<Vec<_>>());
+    cases
+}
+
+/// The case with the rows of its output apart, as a part of a wider tensor, where that makes a difference and rows that
+/// are read stay together.
+fn spread(case: &Case) -> Option<Case> {
+    let op = case.problem.op()?;
+    let fits = matches!(op, Op::Conv(_)) || matches!(op, Op::Pool(p) if p.f == PoolFn::Max);
+    let fits = fits && !op.fused().residual;
+    let mut case = case.clone();
+    let out = case.problem.outputs.first_mut()?;
+    if !fits || out.layout != Layout::ChannelsLast {
+        return None;
+    }
+    out.pitch = Some(out.row() + 1 + out.row() % 5);
+    Some(case)
 }
 
 impl Case {

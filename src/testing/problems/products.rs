@@ -40,7 +40,8 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
 fn linear(rng: &mut Rng, rows: &[usize], k: usize, n: usize, x: DType) -> Option<Case> {
     let shape = |last: usize| Shape::from([rows, &[last]].concat());
     let activation = rng.pick(&[Activation::None, Activation::Relu, Activation::Clip { lo: -0.5, hi: 2.0 }]);
-    let fused = Fused { residual: rng.below(2) == 1, activation };
+    let function = convolutions::function(rng);
+    let fused = Fused { residual: rng.below(2) == 1, function, activation };
     let int = x.is_int8();
     let mut inputs = vec![
         Operand::new(x, shape(k), Layout::Plain),

@@ -59,6 +59,8 @@ pub struct AmxGemm {
     steps: Vec<usize>,
     /// Bytes between the pixels of a run.
     stride: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     /// Rows of all tiles.
     rows: usize,
     /// Tiles of bands of so many lines: of a whole band, and of the last.
@@ -94,6 +96,7 @@ impl AmxGemm {
             steps: bands.taps().into_iter().flat_map(steps).collect(),
             rows: shape.rows,
             runs: [bands.band, last].map(runs),
+            pitch: step.problem.outputs[0].pitch.unwrap_or(bands.walk.outputs),
             stride: walk.g.strides[1] * walk.inputs,
             panels,
             finish,
@@ -192,7 +195,7 @@ impl AmxGemm {
         for (run, sums) in cell.runs.iter().zip(sums.chunks(ROWS * vectors)) {
             for &(row, count, pixel) in &run.parts {
                 let pixel = first * walk.g.output[1] + pixel;
-                let at = pixel * walk.outputs + group * walk.maps() + map;
+                let at = pixel * to.pitch + group * walk.maps() + map;
                 let block = Block { at, channel: cell.panels.start * NR, channels };
                 let sums = &sums[row * vectors..][..count * vectors];
                 // SAFETY: the caller's promise.
@@ -423,7 +426,7 @@ impl Kernel for AmxGemm {
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let (lines, panels) = self.bands.task(task);
         let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.bands.walk.outputs };
+        let to = Target { io, image, pitch: self.pitch };
         // SAFETY: `variants` offers AMX where the CPU has it; runs stay within what the lines read (in place) or the
         // copy and what follows it; tasks differ in lines or panels.
         unsafe {

@@ -71,6 +71,10 @@ impl Family for Depthwise {
         }
     }
 
+    fn writes_rows_apart(&self, p: &Problem) -> bool {
+        p.op().is_some_and(|op| !op.fused().residual) // residuals are read at the places that are written
+    }
+
     fn pack(&self, p: &Problem, variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let walk = Walk::of(p);
         if let Some(w) = tensors[0].as_slice::<i8>() {
@@ -87,12 +91,13 @@ impl Family for Depthwise {
     fn load(&self, step: &Bound, _: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
         let walk = Walk::of(p);
+        let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
         match p.inputs[0].dtype {
             DType::F32 => {
                 let finish = FloatFinish::of(step, 1, walk.outputs)?;
                 let w = constant(&step.packed, 0)?;
                 Ok(
-                    with_variant!(&step.tactic.variant, S => Box::new(float::InPlace::<S>::new(walk, w, finish))),
+                    with_variant!(&step.tactic.variant, S => Box::new(float::InPlace::<S>::new(walk, pitch, w, finish))),
                 )
             }
             dtype => {
@@ -101,7 +106,7 @@ impl Family for Depthwise {
                 let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
                 let w = constant(&step.packed, 0)?;
                 Ok(with_variant!(&step.tactic.variant, S => {
-                    Box::new(integer::Interleaved::<S>::new(walk, w, finish, fill))
+                    Box::new(integer::Interleaved::<S>::new(walk, pitch, w, finish, fill))
                 }))
             }
         }

@@ -5,7 +5,7 @@ use super::tile::{F32, Int8, NR, Product};
 use super::window::Walk;
 use crate::base::{DType, Result};
 use crate::device::cpu::simd::{Simd, with_simd};
-use crate::device::cpu::{Block, Constant, Family, Io, Isa, Kernel, constant};
+use crate::device::cpu::{Block, Constant, Family, Io, Isa, Kernel, bound, constant};
 use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use bytemuck::Pod;
@@ -32,14 +32,26 @@ impl Family for Direct {
         }
     }
 
+    fn writes_rows_apart(&self, p: &Problem) -> bool {
+        p.op().is_some_and(|op| !op.fused().residual) // residuals are read at the places that are written
+    }
+
+    /// Its loops are plain: sums of f32 are made one after the other, integers are multiplied as 16 bits at best.
+    fn products_per_cycle(&self, p: &Problem, isa: Isa) -> f64 {
+        bound::products(isa, p.is_int8()) / if p.is_int8() { 2.0 } else { 4.0 }
+    }
+
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
         let walk = Walk::of(p);
+        let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
         let dtype = p.inputs[0].dtype;
         if dtype == DType::F32 {
             let finish = FloatFinish::of(step, 1, walk.outputs)?;
             let w = constant(&step.packed, 0)?;
-            return Ok(with_simd!(isa, S => Box::new(Loops::<S, F32, f32, _>::new(walk, w, finish, 0.0))));
+            return Ok(
+                with_simd!(isa, S => Box::new(Loops::<S, F32, f32, _>::new(walk, pitch, w, finish, 0.0))),
+            );
         }
         let w = constant::<i8>(&step.packed, 0)?;
         let sums: Vec<i32> = w
@@ -48,8 +60,8 @@ impl Family for Direct {
             .collect();
         let (finish, zp) = (IntFinish::of(step, 1, &sums, 0)?, IntFinish::zero_point(step));
         Ok(with_simd!(isa, S => match dtype {
-            DType::U8 => Box::new(Loops::<S, Int8, u8, _>::new(walk, w, finish, zp as u8)),
-            _ => Box::new(Loops::<S, Int8, i8, _>::new(walk, w, finish, zp as i8)),
+            DType::U8 => Box::new(Loops::<S, Int8, u8, _>::new(walk, pitch, w, finish, zp as u8)),
+            _ => Box::new(Loops::<S, Int8, i8, _>::new(walk, pitch, w, finish, zp as i8)),
         }))
     }
 }
@@ -92,12 +104,14 @@ struct Loops<S, P: Product, T, F> {
     weights: Constant<P::Weight>,
     finish: F,
     fill: T,
+    /// Numbers between output pixels.
+    pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd, P: Product, T: Stored<P>, F: Finish<P>> Loops<S, P, T, F> {
-    fn new(walk: Walk, weights: Constant<P::Weight>, finish: F, fill: T) -> Self {
-        Loops { walk, weights, finish, fill, simd: PhantomData }
+    fn new(walk: Walk, pitch: usize, weights: Constant<P::Weight>, finish: F, fill: T) -> Self {
+        Loops { walk, weights, finish, fill, pitch, simd: PhantomData }
     }
 
     /// Adds the window of the output pixel `at` to `acc`, which holds the channels from `c`.
@@ -135,7 +149,7 @@ impl<S: Simd, P: Product, T: Stored<P>, F: Finish<P>> Loops<S, P, T, F> {
                 bytes[..S::BYTES].copy_from_slice(std::slice::from_raw_parts(self.finish.start(c), S::BYTES));
             }
             self.window(x, at, c, &mut acc[..channels]);
-            let block = Block { at: (at[0] * w.g.output[1] + at[1]) * w.outputs + c, channel: c, channels };
+            let block = Block { at: (at[0] * w.g.output[1] + at[1]) * to.pitch + c, channel: c, channels };
             // SAFETY: the caller's promise.
             unsafe { self.finish.store::<S, 1>(to, block, &[[S::load(acc.as_ptr().cast())]]) };
         }
@@ -148,7 +162,7 @@ impl<S: Simd, P: Product, T: Stored<P>, F: Finish<P>> Kernel for Loops<S, P, T, 
     }
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
-        let (x, to) = (io.input::<T>(0, image), Target { io, image, pitch: self.walk.outputs });
+        let (x, to) = (io.input::<T>(0, image), Target { io, image, pitch: self.pitch });
         // SAFETY: `load` chose `S` for a CPU that has it; tasks differ in lines.
         unsafe {
             S::within(

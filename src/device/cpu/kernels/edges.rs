@@ -79,12 +79,14 @@ pub struct Edged<S> {
     taps: Vec<usize>,
     /// Byte offsets of a tile's rows, side by side and one below the other.
     rows: [[usize; MR]; 2],
+    /// Numbers between output pixels.
+    pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd> Edged<S> {
     /// A kernel with the panels of `igemm`.
-    pub fn new(walk: Walk, panels: Constant<f32>, finish: FloatFinish) -> Self {
+    pub fn new(walk: Walk, pitch: usize, panels: Constant<f32>, finish: FloatFinish) -> Self {
         let bands = Bands::without_padding(walk, GROUP, panels.len() * GROUP);
         let g = &bands.walk.g;
         let steps = [g.strides[1] * bands.pixel, g.strides[0] * bands.line];
@@ -95,6 +97,7 @@ impl<S: Simd> Edged<S> {
             taps: bands.taps(),
             rows: steps.map(|step| std::array::from_fn(|r| r * step)),
             simd: PhantomData,
+            pitch,
             bands,
             panels,
             finish,
@@ -124,11 +127,8 @@ impl<S: Simd> Edged<S> {
         let first = (lines.start * kw + columns.start) * weights;
         let (_, map) = self.bands.channels(panel);
         let pixel = tile.first[0] * g.output[1] + tile.first[1];
-        let block = Block {
-            at: pixel * walk.outputs + map,
-            channel: panel * NR,
-            channels: NR.min(walk.outputs - map),
-        };
+        let block =
+            Block { at: pixel * to.pitch + map, channel: panel * NR, channels: NR.min(walk.outputs - map) };
         let pitch = if tile.down { g.output[1] * to.pitch } else { to.pitch };
         let panel = bytemuck::cast_slice(&self.panels[panel * panel_len..][..panel_len]);
         // SAFETY: the caller's promise; the last number that is read was looked for above.
@@ -154,8 +154,8 @@ impl<S: Simd> Kernel for Edged<S> {
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let (lines, panels) = self.bands.task(task);
         let (walk, x) = (&self.bands.walk, io.input::<u8>(0, image));
-        let panel_bytes = walk.g.kernel[0] * walk.g.kernel[1] * walk.inputs * NR * GROUP;
-        let to = Target { io, image, pitch: walk.outputs };
+        let bytes = panels.len() * walk.g.kernel[0] * walk.g.kernel[1] * walk.inputs * NR * GROUP;
+        let to = Target { io, image, pitch: self.pitch };
         let tiles = &self.tiles[lines.start / self.bands.band];
         // SAFETY: `load` chose `S` for a CPU that has it; tasks differ in lines or panels.
         unsafe {
@@ -163,7 +163,7 @@ impl<S: Simd> Kernel for Edged<S> {
                 #[inline(always)]
                 || {
                     let mut sums = Sums::<S>::new();
-                    for (panel, tile) in in_order(panels.clone(), tiles.iter(), panel_bytes) {
+                    for (panel, tile) in in_order(panels.clone(), tiles.iter(), bytes) {
                         self.tile(to, x, panel, tile, &mut sums);
                     }
                 },

@@ -49,7 +49,7 @@ impl Family for Map {
         match (&step.numerics, step.problem.op()) {
             (Numerics::Table(table), _) => Ok(Box::new(Lookup { table: table.clone(), n })),
             (_, Some(Op::Unary(u))) if step.problem.inputs[0].dtype == DType::F32 => {
-                if functions::is_known(&u.f) {
+                if u.f.has_formula() {
                     return Ok(with_simd!(isa, S => Box::new(Vectors::<S> { f: u.f, n, simd: PhantomData })));
                 }
                 Ok(Box::new(Apply { f: u.f, n, isa }))

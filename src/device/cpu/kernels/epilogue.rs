@@ -1,6 +1,8 @@
-//! What happens to accumulators: bias, residual, activation, and storing as f32, u8 or s8. Shared by every kernel
-//! that accumulates.
+//! What happens to accumulators: bias, residual, function, activation, and storing as f32, u8 or s8. Shared by every
+//! kernel that accumulates. Where there is a function, the epilogue is a function of its own, called for each block:
+//! it is long, and kernels without one keep theirs short.
 
+use super::functions;
 use super::tile::{self, F32, Int8, MR, NR, Product, Reach};
 use crate::base::codes::machine;
 use crate::base::quant::{Epilogue, QuantParams};
@@ -10,7 +12,7 @@ use crate::device::cpu::{Block, Constant, Io, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
 use crate::ir::Op;
-use crate::ir::ops::Fused;
+use crate::ir::ops::{Fused, UnaryFn};
 
 /// Rows after which a block's successor is expected: those of two tiles of AMX, the largest there are.
 const AHEAD: usize = 32;
@@ -30,16 +32,60 @@ pub struct Target<'a> {
 pub trait Finish<P: Product>: Send + Sync {
     /// What the accumulators of the channels from `c` start with, 4 bytes each.
     fn start(&self, c: usize) -> *const u8;
+    /// The function that is applied to the sums, if there is one.
+    fn function(&self) -> Option<UnaryFn>;
+    /// Stores rows of accumulators, with this function.
+    ///
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`]; no other task writes these elements.
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    );
+
     /// Stores rows of accumulators.
     ///
     /// # Safety
-    /// As for [`Simd`]; no other task writes these elements.
-    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]);
+    /// As for [`Finish::finish`].
+    #[inline(always)]
+    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.function() {
+                None => self.finish::<S, V>(to, block, rows, None),
+                Some(f) => self.finish_by::<S, V>(to, block, rows, f),
+            }
+        }
+    }
+
+    /// Stores rows of accumulators with a function, in code of its own.
+    ///
+    /// # Safety
+    /// As for [`Finish::finish`].
+    #[inline(never)]
+    unsafe fn finish_by<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        f: UnaryFn,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || self.finish::<S, V>(to, block, rows, Some(f)),
+            );
+        }
+    }
 
     /// The sums of [`tile`](tile::tile), stored. They may lie in `acc` on the way.
     ///
     /// # Safety
-    /// As for [`tile::rows`] and [`Finish::store`].
+    /// As for [`tile::rows`] and [`Finish::finish`].
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize>(
         &self,
@@ -69,7 +115,7 @@ fn padded<T: Copy + Default>(v: &[T], groups: usize) -> Vec<T> {
     out
 }
 
-/// f32: `activation(acc + bias + residual)`, where the accumulator starts at 0.
+/// f32: `activation(function(acc + bias + residual))`, where the accumulator starts at 0.
 pub struct FloatFinish {
     bias: Vec<f32>,
     zeros: Vec<f32>,
@@ -93,13 +139,23 @@ impl Finish<F32> for FloatFinish {
         self.zeros[c..].as_ptr().cast()
     }
 
+    fn function(&self) -> Option<UnaryFn> {
+        self.fused.function
+    }
+
     #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
             let place = self.place::<S>(to, block, rows.len());
             for (r, row) in rows.iter().enumerate() {
-                place.store(r, *row);
+                place.store(r, *row, function);
             }
         }
     }
@@ -112,16 +168,20 @@ impl Finish<F32> for FloatFinish {
         x: Reach,
         rows: &[usize],
         block: Block,
-        _: &mut [[S::I; V]; MR],
+        acc: &mut [[S::I; V]; MR],
     ) {
         // SAFETY: the caller's promise.
         unsafe {
+            if self.fused.function.is_some() {
+                tile::tile::<S, F32, V>(x, rows, acc);
+                return self.store::<S, V>(to, block, &acc[..rows.len()]);
+            }
             let place = self.place::<S>(to, block, rows.len());
             tile::rows::<S, F32, V>(
                 x,
                 rows,
                 #[inline(always)]
-                |r, sums| place.store(r, sums),
+                |r, sums| place.store(r, sums, None),
             );
         }
     }
@@ -161,7 +221,7 @@ impl<S: Simd> FloatPlace<S> {
     /// # Safety
     /// As for [`Finish::store`]; [`FloatFinish::place`] was told of so many rows.
     #[inline(always)]
-    unsafe fn store<const V: usize>(&self, r: usize, sums: [S::I; V]) {
+    unsafe fn store<const V: usize>(&self, r: usize, sums: [S::I; V], function: Option<UnaryFn>) {
         for (v, sum) in sums.iter().enumerate() {
             let first = v * S::LANES;
             if first >= self.channels {
@@ -173,6 +233,9 @@ impl<S: Simd> FloatPlace<S> {
                 let mut t = S::add_f(S::float(*sum), S::float(S::load(self.bias.add(first).cast())));
                 if let Some(residual) = self.residual {
                     t = S::add_f(t, S::float(S::load_n(residual.add(at).cast(), n)));
+                }
+                if let Some(f) = &function {
+                    t = functions::apply::<S>(f, t);
                 }
                 t = S::min_f(self.hi, S::max_f(self.lo, t)); // NaN passes on to whoever looks for it
                 S::store_n(self.y.add(at).cast(), S::bits(t), n);
@@ -187,6 +250,7 @@ pub struct IntFinish {
     /// `-zero_point * sum(w)`, and `-128 * sum(w)` more for s8 inputs, per channel.
     start: Vec<i32>,
     residual: Option<DType>,
+    function: Option<UnaryFn>,
 }
 
 impl IntFinish {
@@ -204,7 +268,7 @@ impl IntFinish {
         // the bounds of the type and those of the activation in one
         (epilogue.lo, epilogue.hi) =
             Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
-        Ok(IntFinish { start: padded(&start, groups), epilogue, residual })
+        Ok(IntFinish { start: padded(&start, groups), epilogue, residual, function: fused.function })
     }
 
     /// The input's zero point, which fills the padding.
@@ -221,8 +285,18 @@ impl Finish<Int8> for IntFinish {
         self.start[c..].as_ptr().cast()
     }
 
+    fn function(&self) -> Option<UnaryFn> {
+        self.function
+    }
+
     #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, to: Target, block: Block, rows: &[[S::I; V]]) {
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    ) {
         let (e, n) = (&self.epilogue, rows.len());
         assert!(block.channel + block.channels.next_multiple_of(S::LANES) <= e.m.len());
         let residual = self.residual.map(|_| to.io.rows::<u8>(1, to.image, to.pitch, block, n));
@@ -231,7 +305,7 @@ impl Finish<Int8> for IntFinish {
             match e.out {
                 Some(q) => {
                     let y = to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n);
-                    if block.channels == V * S::LANES {
+                    if block.channels == V * S::LANES && function.is_none() {
                         return self.packed::<S, V>(q, to.pitch, block.channel, rows, residual, y);
                     }
                     let zp = S::splat(q.zero_point);
@@ -240,6 +314,7 @@ impl Finish<Int8> for IntFinish {
                         block,
                         rows,
                         residual,
+                        function,
                         #[inline(always)]
                         |at, t, n| {
                             S::narrow(y.add(at), S::add(S::round(t), zp), n);
@@ -253,6 +328,7 @@ impl Finish<Int8> for IntFinish {
                         block,
                         rows,
                         residual,
+                        function,
                         #[inline(always)]
                         |at, t, n| {
                             S::store_n(y.add(at).cast(), S::bits(t), n);
@@ -307,6 +383,7 @@ impl IntFinish {
         k: &Scales<S>,
         acc: S::I,
         residual: Option<*const u8>,
+        function: Option<UnaryFn>,
         n: usize,
     ) -> S::F {
         // SAFETY: the caller's promise.
@@ -316,6 +393,9 @@ impl IntFinish {
                 let signed = self.residual == Some(DType::I8);
                 let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
                 t = S::fma(S::to_float(S::add(r, k.shift)), k.scale, t);
+            }
+            if let Some(f) = &function {
+                t = S::mul_f(functions::apply::<S>(f, t), S::splat_f(self.epilogue.unit.unwrap_or(1.0)));
             }
             S::min_f(k.hi, t)
         }
@@ -360,7 +440,7 @@ impl IntFinish {
                 for (i, t) in t.iter_mut().enumerate() {
                     let (r, v) = (row(i), i % V);
                     let residual = residual.map(|x| x.add((first + r) * pitch + v * S::LANES));
-                    let number = self.number::<S>(&k[v], rows[r][v], residual, S::LANES);
+                    let number = self.number::<S>(&k[v], rows[r][v], residual, None, S::LANES);
                     *t = S::round(if bounded { S::max_f(k[v].lo, number) } else { number });
                 }
                 let bytes = S::pack(t, zero, signed);
@@ -385,6 +465,7 @@ impl IntFinish {
         block: Block,
         rows: &[[S::I; V]],
         residual: Option<*const u8>,
+        function: Option<UnaryFn>,
         store: impl Fn(usize, S::F, usize),
     ) {
         for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
@@ -395,7 +476,7 @@ impl IntFinish {
                 let k = self.scales::<S>(block.channel + first);
                 for (r, row) in rows.iter().enumerate() {
                     let at = r * pitch + first;
-                    let t = self.number::<S>(&k, row[v], residual.map(|x| x.add(at)), n);
+                    let t = self.number::<S>(&k, row[v], residual.map(|x| x.add(at)), function, n);
                     store(at, S::max_f(k.lo, t), n);
                 }
             }

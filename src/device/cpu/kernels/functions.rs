@@ -1,116 +1,95 @@
-//! Functions of f32 in vectors: polynomials in fused steps, a few units of the last place off.
+//! Functions of f32 in vectors: the formulas of [`crate::ir::ops::formula`] over registers.
 
 use crate::device::cpu::simd::Simd;
 use crate::ir::ops::UnaryFn;
+use crate::ir::ops::formula::{self, Lanes};
+use std::ops::{Add, Div, Mul, Sub};
 
-/// Is there a vector form of this function?
-pub fn is_known(f: &UnaryFn) -> bool {
-    use UnaryFn::*;
-    matches!(f, Erf | Exp | Gelu | HardSigmoid { .. } | HardSwish | Sigmoid | Silu | Tanh)
-}
-
-/// `f(x)` in every lane; `x` itself if [`is_known`] does not know the function.
+/// `f(x)` in every lane; `x` itself if the function has no formula.
 ///
 /// # Safety
 /// As for [`Simd`], inside of [`Simd::within`].
 #[inline(always)]
 pub unsafe fn apply<S: Simd>(f: &UnaryFn, x: S::F) -> S::F {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match *f {
-            UnaryFn::Erf => erf::<S>(x),
-            UnaryFn::Exp => exp::<S>(x),
-            UnaryFn::Gelu => {
-                let half = S::mul_f(S::splat_f(0.5), x);
-                S::mul_add(half, erf::<S>(S::mul_f(x, S::splat_f(std::f32::consts::FRAC_1_SQRT_2))), half)
-            }
-            UnaryFn::HardSigmoid { alpha, beta } => hard::<S>(x, alpha, beta),
-            UnaryFn::HardSwish => S::mul_f(x, hard::<S>(x, 1.0 / 6.0, 0.5)),
-            UnaryFn::Sigmoid => sigmoid::<S>(x),
-            UnaryFn::Silu => S::mul_f(x, sigmoid::<S>(x)),
-            UnaryFn::Tanh => {
-                let two = S::splat_f(2.0);
-                S::mul_add(two, sigmoid::<S>(S::mul_f(two, x)), S::splat_f(-1.0))
-            }
-            _ => x,
-        }
-    }
+    // SAFETY: the caller's promise is that of a register.
+    let x = unsafe { Register::<S>::new(x) };
+    f.formula(x).unwrap_or(x).0
 }
 
-/// `e^x`, by the polynomial of the Cephes library (Moshier) on a range of half a binary logarithm. Computed as the
-/// square of `e^(x/2)`, so that large results overflow and small ones underflow as they should.
+/// `e^x` in every lane.
 ///
 /// # Safety
 /// As for [`apply`].
 #[inline(always)]
 pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
-    const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4]; // exact in few bits, and the rest
-    const P: [f32; 6] = [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5];
-    // SAFETY: the caller's promise.
-    unsafe {
-        let half = S::mul_f(x, S::splat_f(0.5));
-        let half = S::min_f(S::splat_f(87.0), S::max_f(S::splat_f(-87.0), half));
-        let n = S::round(S::mul_f(half, S::splat_f(std::f32::consts::LOG2_E)));
-        let whole = S::to_float(n);
-        let r = S::fma(whole, S::splat_f(-LN2[0]), half);
-        let r = S::fma(whole, S::splat_f(-LN2[1]), r);
-        let mut p = S::splat_f(P[0]);
-        for c in &P[1..] {
-            p = S::mul_add(p, r, S::splat_f(*c));
-        }
-        let one = S::splat_f(1.0);
-        let e = S::add_f(S::mul_add(p, S::mul_f(r, r), r), one);
-        let e = S::scale_by_power(e, n);
-        S::mul_f(e, e)
+    // SAFETY: the caller's promise is that of a register.
+    formula::exp(unsafe { Register::<S>::new(x) }).0
+}
+
+/// A register of an instruction set that the CPU has.
+#[derive(Clone, Copy)]
+struct Register<S: Simd>(S::F);
+
+impl<S: Simd> Register<S> {
+    /// # Safety
+    /// As for [`Simd`], inside of [`Simd::within`], as long as there are registers made of this one.
+    #[inline(always)]
+    unsafe fn new(x: S::F) -> Self {
+        Register(x)
     }
 }
 
-/// # Safety
-/// As for [`apply`].
-#[inline(always)]
-unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (zero, one) = (S::splat_f(0.0), S::splat_f(1.0));
-        S::div_f(one, S::add_f(one, exp::<S>(S::sub_f(zero, x))))
-    }
+/// An operator of registers.
+macro_rules! operator {
+    ($($trait:ident $name:ident $simd:ident;)*) => {
+        $(impl<S: Simd> $trait for Register<S> {
+            type Output = Self;
+            #[inline(always)]
+            fn $name(self, other: Self) -> Self {
+                // SAFETY: the promise of `new`.
+                Register(unsafe { S::$simd(self.0, other.0) })
+            }
+        })*
+    };
 }
 
-/// `clamp(alpha x + beta, 0, 1)`
-///
-/// # Safety
-/// As for [`apply`].
-#[inline(always)]
-unsafe fn hard<S: Simd>(x: S::F, alpha: f32, beta: f32) -> S::F {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let t = S::mul_add(x, S::splat_f(alpha), S::splat_f(beta));
-        S::min_f(S::splat_f(1.0), S::max_f(S::splat_f(0.0), t))
-    }
+operator! {
+    Add add add_f;
+    Sub sub sub_f;
+    Mul mul mul_f;
+    Div div div_f;
 }
 
-/// The error function: 7.1.26 of Abramowitz and Stegun, which is within 1.5e-7 but for rounding.
-///
-/// # Safety
-/// As for [`apply`].
-#[inline(always)]
-unsafe fn erf<S: Simd>(x: S::F) -> S::F {
-    const A: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (zero, one) = (S::splat_f(0.0), S::splat_f(1.0));
-        let negative = S::sub_f(zero, x);
-        let size = S::max_f(negative, x);
-        let t = S::div_f(one, S::mul_add(size, S::splat_f(0.327_591_1), one));
-        let mut p = S::splat_f(A[0]);
-        for a in &A[1..] {
-            p = S::mul_add(p, t, S::splat_f(*a));
-        }
-        let tail = S::mul_f(S::mul_f(p, t), exp::<S>(S::mul_f(negative, x)));
-        let positive = S::sub_f(one, tail);
-        // odd: the sign of x on the result
-        let sign = S::xor(S::bits(x), S::bits(size));
-        S::float(S::xor(S::bits(positive), sign))
+impl<S: Simd> Lanes for Register<S> {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        // SAFETY: formulas make numbers for registers that there are already.
+        Register(unsafe { S::splat_f(x) })
+    }
+    #[inline(always)]
+    fn fma(self, m: Self, b: Self) -> Self {
+        // SAFETY: the promise of `new`, here and below.
+        Register(unsafe { S::fma(self.0, m.0, b.0) })
+    }
+    #[inline(always)]
+    fn at_least(self, bound: Self) -> Self {
+        // SAFETY: as above.
+        Register(unsafe { S::max_f(bound.0, self.0) })
+    }
+    #[inline(always)]
+    fn at_most(self, bound: Self) -> Self {
+        // SAFETY: as above.
+        Register(unsafe { S::min_f(bound.0, self.0) })
+    }
+    #[inline(always)]
+    fn rint(self) -> Self {
+        // SAFETY: as above.
+        Register(unsafe { S::to_float(S::round(self.0)) })
+    }
+    #[inline(always)]
+    fn times_power_of_two(self, n: Self) -> Self {
+        // SAFETY: as above.
+        Register(unsafe { S::scale_by_power(self.0, S::round(n.0)) })
     }
 }
 
@@ -120,15 +99,28 @@ mod tests {
     use crate::device::cpu::Isa;
     use crate::device::cpu::simd::{MOST_LANES, with_simd};
 
-    /// Against the definition in f64, over what a network computes and far beyond.
+    /// Registers of every instruction set give the bits of one f32.
     #[test]
-    fn near_the_definition() {
+    fn every_lane_has_the_bits_of_the_definition() {
         use UnaryFn::*;
+        let functions = [
+            Elu { alpha: 0.7 },
+            Erf,
+            Exp,
+            Gelu,
+            HardSigmoid { alpha: 0.2, beta: 0.5 },
+            HardSwish,
+            LeakyRelu { alpha: 0.1 },
+            Selu { alpha: 1.673_263_2, gamma: 1.050_701 },
+            Sigmoid,
+            Silu,
+            Softsign,
+            Tanh,
+        ];
+        let ends = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -3e38];
         for isa in Isa::ALL.into_iter().filter(|i| i.available()) {
-            for f in [Erf, Exp, Gelu, HardSigmoid { alpha: 0.2, beta: 0.5 }, HardSwish, Sigmoid, Silu, Tanh] {
-                assert!(is_known(&f));
-                for i in -40_000..40_000 {
-                    let x = i as f32 * 2.5e-3;
+            for f in functions {
+                for x in (-4_000..4_000).map(|i| i as f32 * 2.5e-2 + 1e-3).chain(ends) {
                     let mut y = [0f32; MOST_LANES];
                     // SAFETY: the machine has it.
                     with_simd!(isa, S => unsafe {
@@ -137,31 +129,10 @@ mod tests {
                             S::store(y.as_mut_ptr().cast(), v);
                         });
                     });
-                    let want = f.apply(x.into());
-                    let bound = match f {
-                        Exp => 4e-7 * want + 1e-37, // relative
-                        // 1.5e-7 of the error function's formula; the roundings of its `t` (6e-8 and 3e-8) count
-                        // 3.4 fold near 0, where the formula is steepest in `t`
-                        Erf | Gelu => 5e-7 * (1.0 + f64::from(x.abs())),
-                        _ => 3e-7 * (1.0 + f64::from(x.abs())),
-                    };
-                    let right =
-                        (f64::from(y[0]) - want).abs() <= bound || f64::from(y[0]) == f64::from(want as f32);
-                    assert!(right, "{f:?}({x}) is {} on {isa}, not {want}", y[0]);
+                    let want = f.formula(x).unwrap();
+                    let same = y[0].to_bits() == want.to_bits() || y[0].is_nan() && want.is_nan();
+                    assert!(same, "{f:?}({x}) is {} on {isa}, not {want}", y[0]);
                 }
-                // NaN stays, infinities have their limits
-                with_simd!(isa, S => {
-                    for (x, want) in [(f32::NAN, f.apply(f64::NAN)), (f32::INFINITY, f.apply(f64::INFINITY))] {
-                        let mut y = [0f32; MOST_LANES];
-                        // SAFETY: the machine has it.
-                        unsafe {
-                            S::within(#[inline(always)] || {
-                                S::store(y.as_mut_ptr().cast(), S::bits(apply::<S>(&f, S::splat_f(x))));
-                            });
-                        }
-                        assert!(y[0].is_nan() == want.is_nan(), "{f:?}({x}) is {}", y[0]);
-                    }
-                });
             }
         }
     }

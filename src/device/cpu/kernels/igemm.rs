@@ -60,6 +60,10 @@ impl Family for Igemm {
         }
     }
 
+    fn writes_rows_apart(&self, p: &Problem) -> bool {
+        p.op().is_some_and(|op| !op.fused().residual) // residuals are read at the places that are written
+    }
+
     fn pack(&self, p: &Problem, variant: &str, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let walk = Walk::of(p);
         if p.is_int8() {
@@ -82,16 +86,19 @@ impl Family for Igemm {
             return amx::AmxGemm::load(step);
         }
         let walk = Walk::of(p);
+        let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
         match p.inputs[0].dtype {
             DType::F32 if edges::fits(&walk) => {
                 let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
                 let panels = constant(&step.packed, 0)?;
-                Ok(with_simd!(isa, S => Box::new(edges::Edged::<S>::new(walk, panels, finish))))
+                Ok(with_simd!(isa, S => Box::new(edges::Edged::<S>::new(walk, pitch, panels, finish))))
             }
             DType::F32 => {
                 let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
                 let (panels, fill) = (constant(&step.packed, 0)?, Fill { number: vec![0; 4], flip: 0 });
-                Ok(with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(walk, panels, finish, fill))))
+                Ok(
+                    with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(walk, pitch, panels, finish, fill))),
+                )
             }
             dtype => {
                 // s8 is read as u8 with the sign bit flipped: x + 128
@@ -100,7 +107,9 @@ impl Family for Igemm {
                 let finish = IntFinish::of(step, walk.groups, &sums, i32::from(flip))?;
                 let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
                 let panels = constant(&step.packed, 0)?;
-                Ok(with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::new(walk, panels, finish, fill))))
+                Ok(
+                    with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::new(walk, pitch, panels, finish, fill))),
+                )
             }
         }
     }
@@ -158,11 +167,13 @@ struct Implicit<S, P: Product, F> {
     groups: usize,
     /// Where the output pixels of a band start, in bytes from where the band does.
     rows: Vec<usize>,
+    /// Numbers between output pixels.
+    pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
-    fn new(walk: Walk, panels: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
+    fn new(walk: Walk, pitch: usize, panels: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
         let groups = Taps::of(&walk).len.div_ceil(P::PER_GROUP);
         let weights = panels.len() * size_of::<P::Weight>();
         // groups of four bytes may end past the last line
@@ -172,6 +183,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         Implicit {
             taps: bands.taps(),
             rows: (0..bands.band * g.output[1]).map(row).collect(),
+            pitch,
             simd: PhantomData,
             bands,
             panels,
@@ -222,7 +234,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         let (walk, (group, map)) = (&self.bands.walk, self.bands.channels(panel));
         let weights = &self.panels[panel * self.panel_len()..][..self.panel_len()];
         let maps = NR.min(walk.maps() - map);
-        let at = (first * walk.g.output[1] + pixels.start) * walk.outputs + group * walk.maps() + map;
+        let at = (first * walk.g.output[1] + pixels.start) * to.pitch + group * walk.maps() + map;
         let block = Block { at, channel: panel * NR, channels: maps };
         // SAFETY: the caller's promise.
         unsafe {
@@ -278,7 +290,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Kernel for Implicit<S, P, F> {
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let (lines, panels) = self.bands.task(task);
         let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.bands.walk.outputs };
+        let to = Target { io, image, pitch: self.pitch };
         // SAFETY: `load` chose `S` for a CPU that has it; tiles read what the band has; tasks differ in lines or panels.
         unsafe {
             S::within(

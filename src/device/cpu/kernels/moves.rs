@@ -1,14 +1,14 @@
-//! Operators that only move numbers, of any type: where each output element comes from is found once, by evaluating
-//! the operator on the numbers of the elements themselves.
+//! Operators that only move numbers, of any type: where each output element comes from is found once ([`origins`]).
 
 use super::elementwise::{BLOCK, chunk};
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Tensor};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
+use crate::device::moved::{MAX_INPUTS, NOWHERE, SHIFT, origins, padding};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics, Operand, Problem};
-use crate::ir::ops::{Pad, PadMode, Role};
-use crate::ir::{Array, Op};
+use crate::ir::Op;
+use crate::ir::ops::Role;
 use bytemuck::Pod;
 
 /// The family.
@@ -31,8 +31,8 @@ impl Family for Move {
         let fits = match role {
             _ if moved.is_empty() => false,
             Some(Role::Move) => moves(p) && moved.iter().all(|o| types(o)) && p.outputs.iter().all(types),
-            // between scales: from 8 bits to 8 bits or F32
-            Some(Role::Concat) => {
+            // a constant's elements have no index; between scales: from 8 bits to 8 bits or F32
+            Some(Role::Concat) if moved.len() == p.inputs.len() => {
                 let int8 = moved.iter().all(|o| o.dtype.is_int8());
                 moved.iter().all(|o| types(o)) && types(&p.outputs[0])
                     || int8 && (p.outputs[0].dtype.is_int8() || p.outputs[0].dtype == DType::F32)
@@ -71,23 +71,8 @@ impl Family for Move {
     }
 }
 
-/// Most inputs a Concat may have: an index keeps them in its upper bits.
-const MAX_INPUTS: usize = 32;
-/// Bits of an index within an input.
-const SHIFT: u32 = 26;
-/// The index of an element that comes from no input: padding.
-const NOWHERE: u32 = u32::MAX;
-
 fn moves(p: &Problem) -> bool {
     !matches!(p.op(), Some(Op::Pool(_) | Op::Reduce(_)))
-}
-
-/// The constant other than 0 that the operator pads with, if it does.
-fn padding(p: &Problem) -> Option<f32> {
-    match p.op() {
-        Some(Op::Pad(Pad { mode: PadMode::Constant(value), .. })) if *value != 0.0 => Some(*value),
-        _ => None,
-    }
 }
 
 /// The bytes of an element that comes from no input; elements of smaller types have the first of them.
@@ -97,35 +82,11 @@ fn fill(p: &Problem) -> [u8; 8] {
     fill
 }
 
-/// For each output, for each place in memory: input and place in it. `None` where the operator refuses.
+/// [`origins`] of a step.
 fn indices(step: &Bound) -> Option<Vec<Vec<u32>>> {
-    let p = &step.problem;
-    let (mut number, mut packed) = (0, step.packed.iter());
-    let numbered = |o: &Operand| {
-        if o.constant {
-            return Tensor::from_bytes(o.dtype, o.shape.clone(), packed.next()?).map(|t| Array::of(&t));
-        }
-        // counted from 1: 0 is padding
-        let place = |i: usize| (number << SHIFT | o.layout.place(&o.shape, i) as i64) + 1;
-        let a = Array::int(o.shape.clone(), (0..o.shape.numel()).map(place).collect());
-        number += 1;
-        Some(a)
-    };
-    let inputs = p.inputs.iter().map(numbered).collect::<Option<Vec<_>>>()?;
-    let op = match p.op()? {
-        // a constant is no number of an element
-        Op::Pad(pad) if padding(p).is_some() => Pad { mode: PadMode::Constant(0.0), ..pad.clone() }.into(),
-        op => op.clone(),
-    };
-    let moved = op.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
-    let output = |(o, a): (&Operand, Array)| {
-        let mut indices = vec![NOWHERE; o.shape.numel()];
-        for (i, from) in a.ints().into_iter().enumerate() {
-            indices[o.layout.place(&o.shape, i)] = u32::try_from(from - 1).unwrap_or(NOWHERE);
-        }
-        indices
-    };
-    Some(p.outputs.iter().zip(moved).map(output).collect())
+    let constants = step.problem.inputs.iter().filter(|o| o.constant).zip(&step.packed);
+    let tensors = constants.map(|(o, bytes)| Tensor::from_bytes(o.dtype, o.shape.clone(), bytes));
+    origins(&step.problem, &tensors.collect::<Option<Vec<_>>>()?)
 }
 
 /// The first task of each output, and the end.

@@ -32,20 +32,25 @@ impl Family for MaxPool {
         }
     }
 
+    fn writes_rows_apart(&self, _: &Problem) -> bool {
+        true
+    }
+
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let (channels, g) = dims(&step.problem);
+        let pitch = step.problem.outputs[0].pitch.unwrap_or(channels);
         let dtype = step.problem.inputs[0].dtype;
         if let Some(taps) = (dtype.size() == 1 && channels.is_multiple_of(4)).then(|| Taps::of(&g)).flatten()
         {
             let flip = if dtype == DType::I8 { i32::from_ne_bytes([0x80; 4]) } else { 0 };
             return Ok(
-                with_simd!(isa, S => Box::new(Bytes::<S> { channels, g, taps, flip, simd: PhantomData })),
+                with_simd!(isa, S => Box::new(Bytes::<S> { channels, pitch, g, taps, flip, simd: PhantomData })),
             );
         }
         Ok(match dtype {
-            DType::F32 => Box::new(Max { channels, g, isa, lowest: f32::NEG_INFINITY }),
-            DType::U8 => Box::new(Max { channels, g, isa, lowest: u8::MIN }),
-            _ => Box::new(Max { channels, g, isa, lowest: i8::MIN }),
+            DType::F32 => Box::new(Max { channels, pitch, g, isa, lowest: f32::NEG_INFINITY }),
+            DType::U8 => Box::new(Max { channels, pitch, g, isa, lowest: u8::MIN }),
+            _ => Box::new(Max { channels, pitch, g, isa, lowest: i8::MIN }),
         })
     }
 }
@@ -108,6 +113,8 @@ impl Taps {
 /// The maximum of bytes, whose channels are whole lanes.
 struct Bytes<S> {
     channels: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     g: Geometry,
     taps: Taps,
     /// What makes u8 of s8 in the same order, in every lane.
@@ -143,16 +150,17 @@ impl<S: Simd> Kernel for Bytes<S> {
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
         let (channels, [kh, kw]) = (self.channels, self.g.kernel);
-        let (x, row) = (io.input::<u8>(0, image), self.g.output[1] * channels);
+        let (x, pitch) = (io.input::<u8>(0, image), self.pitch);
+        let (first, row) = (oh * self.g.output[1] * pitch, (self.g.output[1] - 1) * pitch + channels);
         assert!(x.len() >= self.g.input[0] * self.g.input[1] * channels);
         let lines = &self.taps.lines[oh * kh..][..kh];
         // SAFETY: tasks differ in their output row; `load` chose `S` for a CPU that has it; taps lie in the image.
         unsafe {
-            let y = io.output::<u8>(0, image, oh * row..(oh + 1) * row);
+            let y = io.output::<u8>(0, image, first..first + row);
             S::within(
                 #[inline(always)]
                 || {
-                    for (columns, y) in self.taps.columns.chunks_exact(kw).zip(y.chunks_exact_mut(channels)) {
+                    for (columns, y) in self.taps.columns.chunks_exact(kw).zip(y.chunks_mut(pitch)) {
                         let whole = channels - channels % S::BYTES;
                         for c in (0..whole).step_by(S::BYTES) {
                             let best = self.window(x.as_ptr(), lines, columns, c, S::LANES);
@@ -161,7 +169,7 @@ impl<S: Simd> Kernel for Bytes<S> {
                         if whole < channels {
                             let n = (channels - whole) / 4;
                             let best = self.window(x.as_ptr(), lines, columns, whole, n);
-                            S::store_n(y[whole..].as_mut_ptr(), best, n);
+                            S::store_n(y[whole..channels].as_mut_ptr(), best, n);
                         }
                     }
                 },
@@ -172,6 +180,8 @@ impl<S: Simd> Kernel for Bytes<S> {
 
 struct Max<T> {
     channels: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     g: Geometry,
     isa: Isa,
     lowest: T,
@@ -215,15 +225,16 @@ impl<T: Pod + PartialOrd + Send + Sync> Kernel for Max<T> {
 
     fn run(&self, io: &Io, image: usize, oh: usize, _: &mut [u8]) {
         let (channels, x) = (self.channels, io.input::<T>(0, image));
-        let row = self.g.output[1] * channels;
+        let (width, pitch) = (self.g.output[1], self.pitch);
+        let first = oh * width * pitch;
         // SAFETY: tasks differ in their output row.
-        let y = unsafe { io.output::<T>(0, image, oh * row..(oh + 1) * row) };
+        let y = unsafe { io.output::<T>(0, image, first..first + (width - 1) * pitch + channels) };
         with_isa(
             self.isa,
             #[inline(always)]
             || {
                 let lines = Covered::of(&self.g, 0, oh);
-                for (ow, y) in y.chunks_exact_mut(channels).enumerate() {
+                for (ow, y) in y.chunks_mut(pitch).map(|y| &mut y[..channels]).enumerate() {
                     let at = [lines, Covered::of(&self.g, 1, ow)];
                     let c = self.block::<64>(x, at, 0, y);
                     let c = self.block::<16>(x, at, c, y);

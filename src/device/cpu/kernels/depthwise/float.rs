@@ -44,14 +44,16 @@ pub struct InPlace<S> {
     finish: FloatFinish,
     /// Output lines of a task.
     band: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd> InPlace<S> {
     /// A kernel with weights as [`side_by_side`] leaves them.
-    pub fn new(walk: Walk, weights: Constant<f32>, finish: FloatFinish) -> Self {
+    pub fn new(walk: Walk, pitch: usize, weights: Constant<f32>, finish: FloatFinish) -> Self {
         let band = walk.g.output[0].div_ceil(TASKS).max(1);
-        InPlace { walk, weights, finish, band, simd: PhantomData }
+        InPlace { walk, weights, finish, band, pitch, simd: PhantomData }
     }
 
     /// One output line.
@@ -107,7 +109,7 @@ impl<S: Simd> InPlace<S> {
         // the first tap in the image; there is none where a window lies in the padding altogether
         let source = |axis: usize| g.source(axis, first[axis], run.taps[axis].start).unwrap_or(0);
         let x = &x[(source(0) * g.input[1] + source(1)) * channels..];
-        let at = (run.line * g.output[1] + run.first) * channels;
+        let at = (run.line * g.output[1] + run.first) * to.pitch;
         for c in (0..channels).step_by(S::LANES) {
             // the last register overlaps the one before it, where there is one
             let c = c.min(channels.saturating_sub(S::LANES));
@@ -179,7 +181,7 @@ impl<S: Simd> Kernel for InPlace<S> {
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let lines = task * self.band..((task + 1) * self.band).min(self.walk.g.output[0]);
         let x = io.input::<f32>(0, image);
-        let to = Target { io, image, pitch: self.walk.outputs };
+        let to = Target { io, image, pitch: self.pitch };
         // SAFETY: `variants` offers `S` where the CPU has it; tasks differ in lines.
         unsafe {
             S::within(

@@ -135,15 +135,17 @@ pub struct Interleaved<S> {
     line: usize,
     /// Output lines of a task.
     band: usize,
+    /// Numbers between output pixels.
+    pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd> Interleaved<S> {
     /// A kernel with weights as [`interleaved`] leaves them.
-    pub fn new(walk: Walk, weights: Constant<i8>, finish: IntFinish, fill: Fill) -> Self {
+    pub fn new(walk: Walk, pitch: usize, weights: Constant<i8>, finish: IntFinish, fill: Fill) -> Self {
         let line = walk.columns() * walk.inputs;
         let band = (BAND_BYTES / (line * walk.g.strides[0]).max(1)).clamp(1, walk.g.output[0].max(1));
-        Interleaved { walk, weights, finish, fill, line, band, simd: PhantomData }
+        Interleaved { walk, weights, finish, fill, line, band, pitch, simd: PhantomData }
     }
 
     fn bytes(&self, lines: usize) -> usize {
@@ -168,7 +170,7 @@ impl<S: Simd> Interleaved<S> {
                     let x = x.add(ow * stride + c);
                     let windows = Windows { walk: w, x, line: self.line, weights: &self.weights, c, start };
                     sums::<S>(&windows, &mut acc);
-                    let block = Block { at: (oh * width + ow) * w.outputs + c, channel: c, channels };
+                    let block = Block { at: (oh * width + ow) * to.pitch + c, channel: c, channels };
                     self.finish.store::<S, 4>(to, block, &acc[..MOST.min(width - ow)]);
                 }
             }
@@ -188,7 +190,7 @@ impl<S: Simd> Kernel for Interleaved<S> {
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let lines = task * self.band..((task + 1) * self.band).min(self.walk.g.output[0]);
         let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.walk.outputs };
+        let to = Target { io, image, pitch: self.pitch };
         // SAFETY: `variants` offers `S` where the CPU has it; the copy holds what the lines read; tasks differ in
         // lines.
         unsafe {
