@@ -1,5 +1,5 @@
-//! f32 convolutions with padding as an implicit GEMM that reads the image where it lies: at its edges, windows leave out
-//! the taps that are in the padding. Nothing is copied, and no zeros are multiplied.
+//! f32 convolutions with padding as an implicit GEMM that reads the image where it lies: at its edges, windows leave
+//! out the taps that are in the padding. Nothing is copied, and no zeros are multiplied.
 //!
 //! A tile has outputs whose windows have the same taps in the image: neighbours in a line where windows are whole, and
 //! outputs one below the other in the columns at the edges.

@@ -1,6 +1,6 @@
 //! Convolutions and products with constant matrices as an implicit GEMM: tiles read the image where it lies, or a copy
-//! of a few lines with padding; weights are packed in panels at build time, and the epilogue is applied to each tile
-//! while it is in registers or in the nearest cache.
+//! of a few lines with padding (padded f32 images are read in place, by [`edges`]); weights are packed in panels at
+//! build time, and the epilogue is applied to each tile while it is in registers or in the nearest cache.
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;

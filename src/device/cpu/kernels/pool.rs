@@ -8,7 +8,6 @@ use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, PoolFn};
 use bytemuck::Pod;
-use std::hint::select_unpredictable;
 use std::marker::PhantomData;
 
 /// The family.
@@ -196,10 +195,9 @@ impl<T: Pod + PartialOrd + Send + Sync> Max<T> {
         for h in lines.iter() {
             for w in columns.iter() {
                 let x = &x[(h * self.g.input[1] + w) * self.channels + c..][..y.len()];
-                // NaN wins and stays: whoever looks for it must find it. Chosen, not branched over: a vector of branches
-                // is a masked store for each
+                // NaN wins and stays: whoever looks for it must find it
                 #[allow(clippy::eq_op)]
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = select_unpredictable((x > *y) | (x != x), x, *y));
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x != x { x } else { *y });
             }
         }
     }

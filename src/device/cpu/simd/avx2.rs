@@ -67,10 +67,6 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
         unsafe { _mm256_storeu_si256(p.cast(), v) }
     }
     #[inline(always)]
-    unsafe fn prefetch(p: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
     fn float(v: __m256i) -> __m256 {
         unsafe { std::mem::transmute(v) }
     }

@@ -53,9 +53,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load(p: *const u8) -> Self::I;
     /// `4 * LANES` bytes.
     unsafe fn store(p: *mut u8, v: Self::I);
-    /// Asks for the memory at `p`, which may be any address, to be brought near. Changes nothing else.
-    #[inline(always)]
-    unsafe fn prefetch(_p: *const u8) {}
     /// The same bits.
     fn float(v: Self::I) -> Self::F;
     /// The same bits.

@@ -148,13 +148,6 @@ impl<S: Simd> InPlace<S> {
         // SAFETY: the caller's promise; the last number that is read was looked for above.
         unsafe {
             let mut sums = [[S::splat(0)]; N];
-            if g.strides[0] == 1 {
-                // the line that the next outputs read and these do not comes from further away than all others
-                let next = x.as_ptr().wrapping_add(lines.len() * line + c);
-                for o in 0..N {
-                    S::prefetch(next.wrapping_add(o * stride).cast());
-                }
-            }
             for i in lines.clone() {
                 let mut x = x.as_ptr().add((i - lines.start) * line + c);
                 let mut w = weights.as_ptr().add((i * g.kernel[1] + columns.start) * padded(&self.walk) + c);
