@@ -37,7 +37,7 @@ fn as_text(bytes: &[u8], read: impl Fn(&str)) {
 /// An engine file: what is accepted can be bound to a device's program and written again.
 pub fn engine_read(bytes: &[u8]) {
     let mut repaired = bytes.to_vec();
-    repair::sections(&mut repaired, b"QNTZENG\n");
+    repair::sections(&mut repaired, repair::ENGINE);
     for bytes in [bytes, &repaired] {
         if let Some(engine) = accepted(file::read(Bytes::copy_from_slice(bytes))) {
             accepted(engine.program());
@@ -50,7 +50,7 @@ pub fn engine_read(bytes: &[u8]) {
 /// A file of answers: what is accepted can be asked and written again.
 pub fn answers_read(bytes: &[u8]) {
     let mut repaired = bytes.to_vec();
-    repair::sections(&mut repaired, b"QNTZANS\n");
+    repair::sections(&mut repaired, repair::ANSWERS);
     for bytes in [bytes, &repaired] {
         if let Some(answers) = accepted(Answers::read(Bytes::copy_from_slice(bytes))) {
             for sample in 0..4 {

@@ -15,14 +15,18 @@ fn put(bytes: &mut [u8], at: usize, value: u64, n: usize) {
     bytes[at..at + n].copy_from_slice(&value.to_le_bytes()[..n]);
 }
 
-/// A file of sections: its magic and version 1, its length and the CRC-32 of its sections, table and header. The padding
+/// What engine files begin with: magic and version.
+pub const ENGINE: &[u8; 12] = b"QNTZENG\n\x02\0\0\0";
+/// What files of answers begin with.
+pub const ANSWERS: &[u8; 12] = b"QNTZANS\n\x01\0\0\0";
+
+/// A file of sections: what it begins with, its length and the CRC-32 of its sections, table and header. The padding
 /// stays as it is.
-pub fn sections(b: &mut [u8], magic: &[u8; 8]) {
+pub fn sections(b: &mut [u8], begin: &[u8; 12]) {
     if b.len() < HEADER {
         return;
     }
-    b[..8].copy_from_slice(magic);
-    b[8..12].copy_from_slice(b"\x01\0\0\0");
+    b[..12].copy_from_slice(begin);
     let end = HEADER + number(b, 12, 4).min(8) * ROW;
     if b.len() < end + 4 {
         return;

@@ -76,7 +76,7 @@ fn timing_cache() {
 fn seeds_are_good_and_repair_keeps_them() {
     for bytes in seeds::engines() {
         let mut repaired = bytes.clone();
-        repair::sections(&mut repaired, b"QNTZENG\n");
+        repair::sections(&mut repaired, repair::ENGINE);
         assert_eq!(repaired, bytes);
     }
     let engine = crate::engine::file::read(seeds::engines().remove(0).into()).unwrap();
@@ -98,7 +98,7 @@ fn repair_reaches_what_checksums_protect() {
     bytes[256] ^= 0x40; // the manifest
     let refusal = |b: &[u8]| crate::engine::file::read(b.to_vec().into()).err().map(|e| e.to_string());
     assert!(refusal(&bytes).unwrap().contains("checksum"));
-    repair::sections(&mut bytes, b"QNTZENG\n");
+    repair::sections(&mut bytes, repair::ENGINE);
     assert!(refusal(&bytes).is_none_or(|e| !e.contains("checksum")));
 }
 
