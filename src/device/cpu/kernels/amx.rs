@@ -109,10 +109,7 @@ impl AmxGemm {
     fn pairs(&self, panels: Range<usize>) -> impl Iterator<Item = Range<usize>> + Clone {
         let each = Bands::panels_each(&self.bands.walk);
         let pair = move |first: usize| first..(first + 2).min((first / each + 1) * each).min(panels.end);
-        let pairs = std::iter::successors(Some(pair(panels.start)), {
-            let pair = pair.clone();
-            move |last| Some(pair(last.end))
-        });
+        let pairs = std::iter::successors(Some(pair(panels.start)), move |last| Some(pair(last.end)));
         pairs.take_while(|pair| !pair.is_empty())
     }
 
