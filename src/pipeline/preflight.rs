@@ -44,6 +44,15 @@ pub fn check_shapes(job: &Job, graph: &Graph, evaluates: bool) -> Result<()> {
     Ok(())
 }
 
+impl Drop for Held {
+    /// Lets go now: a process that is being started by another thread has a copy of the open folder for a moment.
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            let _ = folder.unlock(); // a system that cannot do so does when it is closed
+        }
+    }
+}
+
 /// A lock on the folder itself leaves no file behind. Where a system has no such locks, there is none.
 fn hold(dir: &Path) -> Result<Held> {
     let Ok(folder) = File::open(dir) else { return Ok(Held(None)) };
