@@ -9,7 +9,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// The output folder, made and held against other runs while this lives.
-pub struct Held(#[allow(dead_code)] Option<File>);
+pub struct Held(Option<File>);
 
 /// Opens the data sets that the run will read (every file of a list must be there), and takes the output folder.
 pub fn check(job: &Job, evaluates: bool) -> Result<Held> {
