@@ -44,6 +44,7 @@ mod reader;
 pub use provenance::{Activations, Provenance, differences};
 
 use super::shards::TensorStats;
+use super::stats::Stats;
 use crate::base::codes::calibration::UNLIKE_STATISTICS;
 use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
@@ -134,6 +135,12 @@ impl Cache {
     /// Are all samples in the statistics? Else this is a checkpoint.
     pub fn is_complete(&self) -> bool {
         self.done == self.provenance.samples
+    }
+
+    /// Was it made by a version that kept no means of channels?
+    pub fn lacks_means(&self) -> bool {
+        let lacks = |s: &Stats| s.count > 0 && s.channels() > 1 && s.means.samples == 0;
+        self.tensors.values().any(|e| e.stats.parts.iter().any(lacks))
     }
 
     /// The cache in a file.

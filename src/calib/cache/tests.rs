@@ -235,3 +235,18 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn statistics_without_means_are_told_from_others() {
+    let mut c = Cache::new(provenance(1));
+    let mut stats = TensorStats::new(2);
+    stats.update(0, &[1.0, 2.0], 1);
+    c.tensors.insert("a".into(), Entry::new(stats));
+    assert!(c.lacks_means());
+    let mut named = TensorStats::new(2);
+    named.update_from(0, &"sample".into(), &[1.0, 2.0], 1);
+    c.tensors.insert("a".into(), Entry::new(named));
+    assert!(!c.lacks_means());
+    c.tensors.insert("b".into(), Entry::new(TensorStats::new(1)));
+    assert!(!c.lacks_means());
+}
