@@ -21,8 +21,9 @@ from pathlib import Path
 
 import accuracy_page
 import numpy as np
+import pages
 from ours import PROGRAM, ROOT, Ours
-from pages import facts, versions
+from pages import versions
 from scores import scores
 from zoo import models
 
@@ -183,13 +184,9 @@ def main():
         sys.exit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
     arguments.work = arguments.work.resolve()
     ours = Ours(arguments.quantize)
-    about = {**facts(ours), "calibration_images": CALIBRATION, "evaluation_images": arguments.samples or "all"}
+    about = {**pages.facts(ours), "calibration_images": CALIBRATION, "evaluation_images": arguments.samples or "all"}
     rows = run(plan(arguments), arguments, ours)
-    text = accuracy_page.page(about, rows)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
-    arguments.out.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    print(text)
+    pages.write(arguments.out, {**about, "rows": rows}, accuracy_page.page(about, rows))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 import chain_page
+import pages
 from ours import PROGRAM, ROOT, Ours, configured
-from pages import facts
 from speed import CONVERTED_WITH, MODELS, our_engines, peer
 from zoo import models
 
@@ -120,7 +120,7 @@ def main():
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
     ours = Ours(arguments.quantize)
-    about = facts(ours)
+    about = pages.facts(ours)
     result = {**about, "rounds": arguments.rounds, "images": CALIBRATED_WITH, "start": {}}
     for model in models(arguments.models.split(",")):
         folder = arguments.work / model.name
@@ -138,10 +138,7 @@ def main():
         result["build"] = building(model, ours, folder, arguments.rounds)
         print(result["build"], flush=True)
         result["calibration"] = calibration(model, ours, folder, arguments.rounds)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    arguments.out.write_text(chain_page.page(result))
-    print(arguments.out.read_text())
+    pages.write(arguments.out, result, chain_page.page(result))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What every page begins with (date, CPU, versions), and tables."""
+"""What every page begins with (date, CPU, versions), tables, and how a page is written."""
 import datetime
+import json
 import os
 from importlib import metadata
 
@@ -33,6 +34,14 @@ def in_words(about):
     """The facts as a sentence."""
     used = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return f"{about['date']}, {about['processor']} ({about['isa']}), {about['cores']} cores; {used}."
+
+
+def write(out, result, text):
+    """The page, its numbers as JSON beside it; the page is printed too."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    out.write_text(text)
+    print(text)
 
 
 def table(head, rows):

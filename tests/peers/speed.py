@@ -17,9 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import speed_page
 from ours import PROGRAM, ROOT, Ours
-from pages import facts
 from zoo import models
 
 MODELS = ["resnet50_eurosat", "mobilenet_v2_eurosat", "efficientnet_lite0", "squeezenet1_1"]
@@ -123,15 +123,12 @@ def main():
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
     ours = Ours(arguments.quantize)
-    about = facts(ours)
+    about = pages.facts(ours)
     result = {**about, "rounds": arguments.rounds, "seconds": arguments.seconds}
     result["throughput"] = [row for model in models(arguments.models.split(","))
                             for row in throughput(model, ours, arguments, about["isa"])]
     result["ratios"] = speed_page.ratios(result)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    arguments.out.write_text(speed_page.page(result))
-    print(arguments.out.read_text())
+    pages.write(arguments.out, result, speed_page.page(result))
 
 
 if __name__ == "__main__":

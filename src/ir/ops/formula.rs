@@ -157,6 +157,23 @@ fn odd<L: Lanes>(x: L, p: &[f32], q: &[f32]) -> L {
     x * polynomial(square, p) / polynomial(square, q)
 }
 
+/// Each function that has a formula, once.
+#[cfg(test)]
+pub const EXAMPLES: [UnaryFn; 12] = [
+    UnaryFn::Elu { alpha: 0.7 },
+    UnaryFn::Erf,
+    UnaryFn::Exp,
+    UnaryFn::Gelu,
+    UnaryFn::HardSigmoid { alpha: 0.2, beta: 0.5 },
+    UnaryFn::HardSwish,
+    UnaryFn::LeakyRelu { alpha: 0.1 },
+    UnaryFn::Selu { alpha: 1.673_263_2, gamma: 1.050_701 },
+    UnaryFn::Sigmoid,
+    UnaryFn::Silu,
+    UnaryFn::Softsign,
+    UnaryFn::Tanh,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,20 +182,7 @@ mod tests {
     #[test]
     fn near_the_definition() {
         use UnaryFn::*;
-        for f in [
-            Elu { alpha: 0.7 },
-            Erf,
-            Exp,
-            Gelu,
-            HardSigmoid { alpha: 0.2, beta: 0.5 },
-            HardSwish,
-            LeakyRelu { alpha: 0.1 },
-            Selu { alpha: 1.673_263_2, gamma: 1.050_701 },
-            Sigmoid,
-            Silu,
-            Softsign,
-            Tanh,
-        ] {
+        for f in EXAMPLES {
             for i in -40_000..40_000 {
                 let x = i as f32 * 2.5e-3;
                 let (got, want) = (f.formula(x).unwrap(), f.apply(x.into()));

@@ -98,28 +98,14 @@ mod tests {
     use super::*;
     use crate::device::cpu::Isa;
     use crate::device::cpu::simd::{MOST_LANES, with_simd};
+    use crate::ir::ops::formula::EXAMPLES;
 
     /// Registers of every instruction set give the bits of one f32.
     #[test]
     fn every_lane_has_the_bits_of_the_definition() {
-        use UnaryFn::*;
-        let functions = [
-            Elu { alpha: 0.7 },
-            Erf,
-            Exp,
-            Gelu,
-            HardSigmoid { alpha: 0.2, beta: 0.5 },
-            HardSwish,
-            LeakyRelu { alpha: 0.1 },
-            Selu { alpha: 1.673_263_2, gamma: 1.050_701 },
-            Sigmoid,
-            Silu,
-            Softsign,
-            Tanh,
-        ];
         let ends = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -3e38];
         for isa in Isa::ALL.into_iter().filter(|i| i.available()) {
-            for f in functions {
+            for f in EXAMPLES {
                 for x in (-4_000..4_000).map(|i| i as f32 * 2.5e-2 + 1e-3).chain(ends) {
                     let mut y = [0f32; MOST_LANES];
                     // SAFETY: the machine has it.
