@@ -4,6 +4,7 @@
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
 use libloading::Library;
+use libloading::os::unix;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -32,6 +33,7 @@ pub struct Nvrtc {
     cubin: unsafe extern "C" fn(Program, *mut c_char) -> c_int,
     destroy: unsafe extern "C" fn(*mut Program) -> c_int,
     _library: Library,
+    _builtins: Vec<unix::Library>,
 }
 
 /// The compiler of this process.
@@ -105,6 +107,7 @@ fn python_folders() -> Vec<PathBuf> {
 
 fn load(path: &Path) -> std::result::Result<Nvrtc, String> {
     let shown = path.display();
+    let builtins = path.parent().map(open_builtins).unwrap_or_default();
     // SAFETY: NVIDIA's library runs nothing of note when it is opened.
     let library = unsafe { Library::new(path) }.map_err(|e| format!("{shown}: {e}"))?;
     macro_rules! symbol {
@@ -128,7 +131,18 @@ fn load(path: &Path) -> std::result::Result<Nvrtc, String> {
         cubin: symbol!(b"nvrtcGetCUBIN"),
         destroy: symbol!(b"nvrtcDestroyProgram"),
         _library: library,
+        _builtins: builtins,
     })
+}
+
+/// Opens the compiler's builtins, which some versions find only among the libraries that are open already.
+fn open_builtins(folder: &Path) -> Vec<unix::Library> {
+    let name = |p: &PathBuf| p.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_string();
+    let found = entries(folder).into_iter().filter(|p| name(p).starts_with("libnvrtc-builtins.so."));
+    // SAFETY: a library of data, which runs nothing when it is opened.
+    found
+        .filter_map(|p| unsafe { unix::Library::open(Some(p), unix::RTLD_NOW | unix::RTLD_GLOBAL) }.ok())
+        .collect()
 }
 
 impl Nvrtc {
