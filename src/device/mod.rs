@@ -19,6 +19,7 @@ use crate::base::{Result, Tensor};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Something that computes.
@@ -39,12 +40,27 @@ pub trait Device: Send + Sync {
     fn reaches(&self, _part: &Operand, _at: usize) -> bool {
         true
     }
+    /// How steps of so many bytes an image are tried for an engine of this largest batch.
+    fn trial(&self, _bytes: usize, _max_batch: usize) -> Trial {
+        Trial { images: 1, copies: 1 }
+    }
+    /// What will be asked for soon: the device may compile it, all beside one another.
+    fn warm(&self, _wanted: &[(&Problem, &Numerics)]) {}
     /// No run of this tactic on one image is shorter: a bound that holds whatever else the machine does.
     fn least_time(&self, _problem: &Problem, _tactic: &Tactic) -> Duration {
         Duration::ZERO
     }
     /// A program made ready to run, with an arena.
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>>;
+}
+
+/// How a step is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trial {
+    /// Images of a run.
+    pub images: usize,
+    /// Places for its operands, taken in turns, so that no run finds in a cache what a network would not.
+    pub copies: usize,
 }
 
 /// A device's name: `cpu/avx512-vnni x2`.
@@ -133,14 +149,23 @@ pub trait Executor: Send {
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()>;
     /// The bytes of output `i` of the last run.
     fn output(&self, i: usize, images: usize) -> &[u8];
-    /// Overwrites the first image of every output, so that a check sees what a run really wrote.
-    fn poison(&mut self, byte: u8);
     /// The time of one run, as the device itself measures it.
     fn time(&mut self, images: usize) -> Result<Duration> {
         let start = std::time::Instant::now();
         self.run(images, None)?;
         Ok(start.elapsed())
     }
+    /// Takes in more steps over the same arena, to be tried: no run takes them. Their numbers.
+    fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>>;
+    /// The time of some steps, one after the other, as the device itself measures it.
+    fn try_steps(&mut self, steps: Range<usize>, images: usize) -> Result<Duration>;
+    /// Copies bytes into the arena.
+    ///
+    /// # Panics
+    /// Where they do not fit; so for the next.
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()>;
+    /// Copies bytes out of the arena.
+    fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()>;
 }
 
 /// Sees what a run computes: the taps of calibration, of drift analysis, of profiles.

@@ -40,6 +40,9 @@ pub fn build(
     views::share(&mut lowered, device);
     let arena = memory::place(&mut lowered, settings.max_batch);
     monitor.stage(settings.stage, "steps", lowered.drafts.len());
+    tuner.set_batch(settings.max_batch);
+    let computed = lowered.drafts.iter().filter(|d| !d.view);
+    tuner.warm(&computed.map(|d| (&d.problem, &d.numerics)).collect::<Vec<_>>());
     let mut weights = Weights::default();
     let mut steps = Vec::with_capacity(lowered.drafts.len());
     for d in lowered.drafts {

@@ -3,89 +3,188 @@
 use crate::base::random::SplitMix64;
 use crate::base::{Aligned, DType, Result, Tensor};
 use crate::device::interp::Interp;
-use crate::device::{Bound, Device, Executor, Numerics, Operand, Problem, Program, Slot, Tactic};
+use crate::device::{Bound, Device, Executor, Numerics, Operand, Problem, Program, Slot, Tactic, Trial};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// A problem with inputs and what the oracle makes of them.
+/// A problem with inputs and what the oracle makes of them, on a device that tries tactics.
 pub struct Bench {
     problem: Problem,
     numerics: Numerics,
     tensors: Vec<Tensor>,
-    inputs: Vec<Vec<u8>>,
-    expected: Vec<Vec<u8>>,
+    /// For each of a few different images, the bytes of each output.
+    expected: Vec<Vec<Vec<u8>>>,
+    trial: Trial,
+    /// The operands' places, once for each copy.
+    places: Vec<Places>,
+    stage: Box<dyn Executor>,
 }
 
-/// A tactic ready to run.
-pub struct Running(Box<dyn Executor>);
+/// Where inputs and outputs lie.
+struct Places {
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+}
+
+/// A tactic ready to run: its steps, one for each copy of the operands.
+pub struct Running(Range<usize>);
 
 /// Outputs are overwritten with this before a check, so that a kernel that writes nothing is found out.
 const POISON: u8 = 0xA5;
+/// Images that differ. A larger batch repeats them.
+const DIFFERENT: usize = 2;
+/// Of a batch, so many images are looked at in a check, evenly spaced, the first and the last among them.
+const LOOKS: usize = 16;
 
 impl Bench {
     /// Makes inputs and asks the oracle.
-    pub fn new(p: &Problem, numerics: &Numerics, tensors: &[Tensor]) -> Result<Self> {
-        let mut random = SplitMix64::new(0x5eed);
-        let inputs = p.activations().map(|o| numbers(o, &mut random)).collect();
+    pub fn new(
+        device: &dyn Device,
+        p: &Problem,
+        numerics: &Numerics,
+        tensors: &[Tensor],
+        max_batch: usize,
+    ) -> Result<Self> {
+        let bytes = p.activations().chain(&p.outputs).map(Operand::extent).sum();
+        let trial = device.trial(bytes, max_batch);
+        let mut end = 0;
+        let places: Vec<Places> = (0..trial.copies).map(|_| Places::of(p, trial.images, &mut end)).collect();
+        let empty =
+            Program { steps: vec![], arena: end, max_batch: trial.images, inputs: vec![], outputs: vec![] };
         let mut bench = Bench {
             problem: p.clone(),
             numerics: numerics.clone(),
             tensors: tensors.to_vec(),
-            inputs,
             expected: Vec::new(),
+            trial,
+            places,
+            stage: device.load(&empty)?,
         };
-        let mut oracle = bench.prepare(&Interp, &Tactic::new("reference", "plain"))?;
-        oracle.0.poison(POISON); // what lies between rows stays as it is
-        oracle.0.run(1, None)?;
-        bench.expected = (0..p.outputs.len()).map(|i| oracle.0.output(i, 1).to_vec()).collect();
+        let mut random = SplitMix64::new(0x5eed);
+        let mut image = || p.activations().map(|o| numbers(o, &mut random)).collect::<Vec<_>>();
+        let images: Vec<Vec<Vec<u8>>> = (0..trial.images.min(DIFFERENT)).map(|_| image()).collect();
+        bench.expected = images.iter().map(|i| bench.oracle(i)).collect::<Result<_>>()?;
+        bench.fill(&images)?;
         Ok(bench)
     }
 
-    /// A one-step program with this tactic, its inputs in place.
-    pub fn prepare(&self, device: &dyn Device, tactic: &Tactic) -> Result<Running> {
+    /// What the oracle makes of one image.
+    fn oracle(&self, image: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let mut end = 0;
-        let mut slot = |o: &Operand| {
-            let slot = Slot { offset: end, stride: o.span() };
-            end = (end + o.span()).next_multiple_of(64);
-            slot
+        let places = Places::of(&self.problem, 1, &mut end);
+        let step = self.bound(&Interp, &Tactic::new("reference", "plain"), &places)?;
+        let program =
+            Program { steps: vec![step], arena: end, max_batch: 1, inputs: vec![], outputs: vec![] };
+        let mut run = Interp.load(&program)?;
+        places.inputs.iter().zip(image).try_for_each(|(slot, bytes)| run.write(slot.offset, bytes))?;
+        for slot in &places.outputs {
+            run.write(slot.offset, &vec![POISON; slot.stride])?; // what lies between rows stays as it is
+        }
+        run.run(1, None)?;
+        let output = |slot: &Slot| {
+            let mut bytes = vec![0; slot.stride];
+            run.read(slot.offset, &mut bytes).map(|()| bytes)
         };
-        let inputs: Vec<Slot> = self.problem.activations().map(&mut slot).collect();
-        let outputs: Vec<Slot> = self.problem.outputs.iter().map(&mut slot).collect();
+        places.outputs.iter().map(output).collect()
+    }
+
+    /// Writes the images into all copies of the inputs, again and again.
+    fn fill(&mut self, images: &[Vec<Vec<u8>>]) -> Result<()> {
+        for i in 0..self.places[0].inputs.len() {
+            let stride = self.places[0].inputs[i].stride;
+            let mut all = Vec::with_capacity(stride * self.trial.images);
+            for image in images.iter().cycle().take(self.trial.images) {
+                all.extend(&image[i]);
+                all.resize(all.len().next_multiple_of(stride.max(1)), 0);
+            }
+            for places in &self.places {
+                self.stage.write(places.inputs[i].offset, &all)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bound(&self, device: &dyn Device, tactic: &Tactic, places: &Places) -> Result<Bound> {
         let packed = device.pack(&self.problem, &self.numerics, tactic, &self.tensors)?;
-        let step = Bound {
+        Ok(Bound {
             problem: self.problem.clone(),
             tactic: tactic.clone(),
             numerics: self.numerics.clone(),
             packed: packed.iter().map(|b| Aligned::copy(b).into()).collect(),
-            inputs: inputs.clone(),
-            outputs: outputs.clone(),
-        };
-        let program = Program { steps: vec![step], arena: end, max_batch: 1, inputs, outputs };
-        let mut run = device.load(&program)?;
-        for (i, bytes) in self.inputs.iter().enumerate() {
-            run.input(i, 1).copy_from_slice(bytes);
-        }
-        Ok(Running(run))
+            inputs: places.inputs.clone(),
+            outputs: places.outputs.clone(),
+        })
+    }
+
+    /// Loads a tactic beside those that are there.
+    pub fn prepare(&mut self, device: &dyn Device, tactic: &Tactic) -> Result<Running> {
+        let first = self.bound(device, tactic, &self.places[0])?;
+        let at = |p: &Places| Bound { inputs: p.inputs.clone(), outputs: p.outputs.clone(), ..first.clone() };
+        let steps: Vec<Bound> = self.places.iter().map(at).collect();
+        self.stage.add(&steps).map(Running)
     }
 
     /// Compares a run with the oracle: 8-bit problems to the last bit, floats within rounding. Says what differs.
-    pub fn check(&self, run: &mut Running) -> std::result::Result<(), String> {
-        run.0.poison(POISON);
-        run.0.run(1, None).map_err(|e| e.what.clone())?;
-        for (i, (o, want)) in self.problem.outputs.iter().zip(&self.expected).enumerate() {
-            let got = run.0.output(i, 1);
-            if self.problem.is_int8() || o.dtype != DType::F32 {
-                if got != &want[..] {
-                    let at = got.iter().zip(want).position(|(a, b)| a != b).unwrap_or(0);
-                    return Err(format!(
-                        "byte {at} of output {i} is {}, the oracle has {}",
-                        got[at], want[at]
-                    ));
-                }
-                continue;
+    pub fn check(&mut self, run: &Running) -> std::result::Result<(), String> {
+        let looks = LOOKS.min(self.trial.images);
+        let looks: Vec<usize> =
+            (0..looks).map(|l| l * (self.trial.images - 1) / (looks - 1).max(1)).collect();
+        let what = |e: Box<crate::base::Diagnostic>| e.what.clone();
+        for slot in &self.places[0].outputs {
+            let poison = vec![POISON; slot.stride];
+            for image in &looks {
+                self.stage.write(slot.offset + slot.stride * image, &poison).map_err(what)?;
             }
-            close(got, want, self.reduction()).map_err(|e| format!("output {i}: {e}"))?;
+        }
+        self.stage.try_steps(run.0.start..run.0.start + 1, self.trial.images).map_err(what)?;
+        for image in looks {
+            for (i, slot) in self.places[0].outputs.iter().enumerate() {
+                let mut got = vec![0; slot.stride];
+                self.stage.read(slot.offset + slot.stride * image, &mut got).map_err(what)?;
+                self.compare(i, &got, &self.expected[image % self.expected.len()][i])
+                    .map_err(|e| format!("image {image}, output {i}: {e}"))?;
+            }
         }
         Ok(())
+    }
+
+    fn compare(&self, output: usize, got: &[u8], want: &[u8]) -> std::result::Result<(), String> {
+        if !self.problem.is_int8() && self.problem.outputs[output].dtype == DType::F32 {
+            return close(got, want, self.reduction());
+        }
+        match got.iter().zip(want).position(|(a, b)| a != b) {
+            None => Ok(()),
+            Some(at) => Err(format!("byte {at} is {}, the oracle has {}", got[at], want[at])),
+        }
+    }
+
+    /// The time of a run: the shortest of three, so that a fast tactic is not lost where another program comes between;
+    /// of one where it is long, as that is then a small part of it.
+    pub fn once(&mut self, run: &Running) -> Result<Duration> {
+        const LONG: Duration = Duration::from_millis(20);
+        let mut best = self.time(run)?;
+        for _ in 0..2 {
+            if best < LONG {
+                best = best.min(self.time(run)?);
+            }
+        }
+        Ok(best)
+    }
+
+    /// The time of one run, as the mean over a window of at least this length.
+    pub fn window(&mut self, run: &Running, least: Duration) -> Result<Duration> {
+        let start = Instant::now();
+        let (mut runs, mut sum) = (0, Duration::ZERO);
+        while runs < 2 || start.elapsed() < least {
+            sum += self.time(run)?;
+            runs += 1;
+        }
+        Ok(sum / runs)
+    }
+
+    /// The time of one run, as the mean over the copies of the operands.
+    fn time(&mut self, run: &Running) -> Result<Duration> {
+        Ok(self.stage.try_steps(run.0.clone(), self.trial.images)? / run.0.len().max(1) as u32)
     }
 
     /// Numbers that go into one output number, about.
@@ -115,35 +214,22 @@ fn close(got: &[u8], want: &[u8], n: usize) -> std::result::Result<(), String> {
     }
 }
 
-impl Running {
-    /// The time of a run: the shortest of three, so that a fast tactic is not lost where another program comes between;
-    /// of one where it is long, as that is then a small part of it.
-    pub fn once(&mut self) -> Result<Duration> {
-        const LONG: Duration = Duration::from_millis(20);
-        let mut best = self.0.time(1)?;
-        for _ in 0..2 {
-            if best < LONG {
-                best = best.min(self.0.time(1)?);
-            }
-        }
-        Ok(best)
-    }
-
-    /// The time of one run, as the mean over a window of at least this length.
-    pub fn window(&mut self, least: Duration) -> Result<Duration> {
-        let start = Instant::now();
-        let (mut runs, mut sum) = (0, Duration::ZERO);
-        while runs < 2 || start.elapsed() < least {
-            sum += self.0.time(1)?;
-            runs += 1;
-        }
-        Ok(sum / runs)
+impl Places {
+    /// Places after byte `end`, for so many images.
+    fn of(p: &Problem, images: usize, end: &mut usize) -> Places {
+        let mut slot = |o: &Operand| {
+            let slot = Slot { offset: *end, stride: o.extent() };
+            *end = slot.range(images).end.next_multiple_of(64);
+            slot
+        };
+        let inputs = p.activations().map(&mut slot).collect();
+        Places { inputs, outputs: p.outputs.iter().map(&mut slot).collect() }
     }
 }
 
 /// Random numbers for an operand: any bytes for 8 bits, about [-1, 1) for floats, small integers otherwise.
 fn numbers(o: &Operand, random: &mut SplitMix64) -> Vec<u8> {
-    let n = o.shape.numel();
+    let n = o.extent() / o.dtype.size();
     match o.dtype {
         DType::F32 => {
             let v: Vec<f32> = (0..n).map(|_| random.signed_unit()).collect();

@@ -76,6 +76,8 @@ pub struct Tuner<'d> {
     /// No candidate is timed after this moment; the first right one is taken.
     deadline: Option<Instant>,
     how: How,
+    /// The largest batch of the engine that tactics are for.
+    max_batch: usize,
 }
 
 /// How a tactic is chosen.
@@ -101,7 +103,7 @@ const WINDOW: Duration = Duration::from_micros(300);
 impl<'d> Tuner<'d> {
     /// A tuner with what earlier builds learned and, where given, so long to time candidates.
     pub fn new(device: &'d dyn Device, cache: TimingCache, budget: Option<Duration>) -> Self {
-        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), how: How::Fastest }
+        Tuner { device, cache, deadline: budget.map(|b| Instant::now() + b), how: How::Fastest, max_batch: 1 }
     }
 
     /// Takes the device's first tactic for every problem without a look: for engines that compute a node or two to be
@@ -119,6 +121,32 @@ impl<'d> Tuner<'d> {
         self
     }
 
+    /// Tactics are now for an engine with this largest batch.
+    pub fn set_batch(&mut self, max_batch: usize) {
+        self.max_batch = max_batch;
+    }
+
+    /// Lets the device get ready for what it will be asked, where the answer is not known.
+    pub fn warm(&self, wanted: &[(&Problem, &Numerics)]) {
+        let unknown = |&&(p, n): &&(&Problem, &Numerics)| {
+            self.cache.find(&self.key(p, n), &self.device.tactics(p, n)).is_none()
+        };
+        match self.how {
+            How::Fastest => self.device.warm(&wanted.iter().filter(unknown).copied().collect::<Vec<_>>()),
+            How::FirstRight | How::First => {}
+        }
+    }
+
+    /// What the choice for a problem is kept under.
+    fn key(&self, p: &Problem, numerics: &Numerics) -> String {
+        let key = cache::key(&self.device.id(), p, numerics);
+        match (self.how, self.device.trial(1, self.max_batch).images) {
+            (How::FirstRight, _) => key + IN_ORDER, // another question than what is fastest
+            (_, 1) => key,
+            (_, images) => format!("{key}, {images} images"),
+        }
+    }
+
     /// What was learned and was known before, to be kept for the next build.
     pub fn into_cache(self) -> TimingCache {
         self.cache
@@ -127,10 +155,7 @@ impl<'d> Tuner<'d> {
     /// The fastest right tactic of a problem. `tensors` are its constants, `numerics` its scales.
     pub fn best(&mut self, p: &Problem, numerics: &Numerics, tensors: &[Tensor]) -> Result<Choice> {
         let tactics = self.device.tactics(p, numerics);
-        let mut key = cache::key(&self.device.id(), p, numerics);
-        if self.how == How::FirstRight {
-            key.push_str(IN_ORDER); // what is fastest is another question
-        }
+        let key = self.key(p, numerics);
         if let Some(choice) = self.cache.find(&key, &tactics).filter(|_| self.how != How::First) {
             return Ok(choice);
         }
@@ -164,11 +189,11 @@ impl<'d> Tuner<'d> {
         tensors: &[Tensor],
         tactics: &[Tactic],
     ) -> Result<Choice> {
-        let bench = Bench::new(p, numerics, tensors)?;
+        let mut bench = Bench::new(self.device, p, numerics, tensors, 1)?;
         let mut candidates = Vec::new();
         for t in tactics {
             let checked = bench.prepare(self.device, t).map_err(|e| Verdict::Failed(e.what.clone()));
-            let verdict = match checked.and_then(|mut run| bench.check(&mut run).map_err(Verdict::Wrong)) {
+            let verdict = match checked.and_then(|run| bench.check(&run).map_err(Verdict::Wrong)) {
                 Ok(()) => Verdict::Only,
                 Err(verdict) => verdict,
             };
@@ -188,7 +213,7 @@ impl<'d> Tuner<'d> {
         tensors: &[Tensor],
         tactics: Vec<Tactic>,
     ) -> Result<Choice> {
-        let bench = Bench::new(p, numerics, tensors)?;
+        let mut bench = Bench::new(self.device, p, numerics, tensors, self.max_batch)?;
         let alone = tactics.len() == 1;
         let mut verdicts: Vec<Verdict> = Vec::new();
         let mut running = Vec::new();
@@ -201,11 +226,11 @@ impl<'d> Tuner<'d> {
             }
             verdicts.push(match bench.prepare(self.device, t) {
                 Err(e) => Verdict::Failed(e.what.clone()),
-                Ok(mut run) => match bench.check(&mut run) {
+                Ok(run) => match bench.check(&run) {
                     Err(what) => Verdict::Wrong(what),
                     Ok(()) if alone => Verdict::Only,
                     Ok(()) => {
-                        let once = run.once()?.as_nanos() as u64;
+                        let once = bench.once(&run)?.as_nanos() as u64;
                         best = best.min(once);
                         running.push((i, run));
                         Verdict::Time(once)
@@ -217,11 +242,11 @@ impl<'d> Tuner<'d> {
         running.retain(|(i, _)| nanos(&verdicts[*i]).is_some_and(|t| t <= best.saturating_mul(HOPELESS)));
         let rounds = if running.len() > 1 { ROUNDS } else { 0 };
         for _ in 0..rounds {
-            for (i, run) in &mut running {
+            for (i, run) in &running {
                 if self.deadline.is_some_and(|d| Instant::now() > d) {
                     break;
                 }
-                let time = run.window(WINDOW)?.as_nanos() as u64;
+                let time = bench.window(run, WINDOW)?.as_nanos() as u64;
                 verdicts[*i] = match &verdicts[*i] {
                     Verdict::Time(best) => Verdict::Time(time.min(*best)),
                     other => other.clone(),

@@ -63,10 +63,10 @@ fn no_kernel_is_faster_than_its_bound() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         let cpu = Cpu { isa, threads: 1, ..Cpu::host() };
         for case in cases.iter().step_by(7) {
-            let bench = Bench::new(&case.problem, &case.numerics, &case.constants).unwrap();
+            let mut bench = Bench::new(&cpu, &case.problem, &case.numerics, &case.constants, 1).unwrap();
             for t in cpu.tactics(&case.problem, &case.numerics) {
-                let mut run = bench.prepare(&cpu, &t).unwrap();
-                let best = (0..3).map(|_| run.once().unwrap()).min().unwrap();
+                let run = bench.prepare(&cpu, &t).unwrap();
+                let best = (0..3).map(|_| bench.once(&run).unwrap()).min().unwrap();
                 let least = cpu.least_time(&case.problem, &t);
                 assert!(best >= least, "{} by {t} took {best:?}, not {least:?}", case.problem);
             }

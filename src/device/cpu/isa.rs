@@ -60,12 +60,12 @@ impl FromStr for Isa {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 fn has_avx512_vnni() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -75,7 +75,7 @@ fn has_avx512_vnni() -> bool {
 }
 
 /// Does the CPU have AMX with 8-bit integers, and does the operating system permit it? The reason if not.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", feature = "simd", target_os = "linux"))]
 pub fn amx() -> Result<(), &'static str> {
     const TILE: u32 = 1 << 24;
     const INT8: u32 = 1 << 25;
@@ -92,17 +92,17 @@ pub fn amx() -> Result<(), &'static str> {
 }
 
 /// Elsewhere there is none.
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(target_arch = "x86_64", feature = "simd", target_os = "linux")))]
 pub fn amx() -> Result<(), &'static str> {
     Err("AMX is used on x86-64 Linux only")
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", feature = "simd")))]
 fn has_avx2() -> bool {
     false
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", feature = "simd")))]
 fn has_avx512_vnni() -> bool {
     false
 }

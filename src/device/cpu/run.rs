@@ -9,13 +9,17 @@ use crate::base::{Aligned, Diagnostic, Result};
 use crate::device::{Bound, Device, Executor, Operand, Program, Slot, Tactic, Tap, packed};
 use rayon::prelude::*;
 use std::marker::PhantomData;
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// A loaded program.
 pub struct Run {
     arena: Aligned,
     pool: Pool,
+    cpu: Cpu,
     steps: Vec<Step>,
+    /// Steps of the program; those after them were added.
+    ours: usize,
     scratch: Parts,
     /// Where images may run apart from one another.
     apart: Option<Apart>,
@@ -37,17 +41,8 @@ pub(super) struct Step {
 impl Run {
     /// Loads a program: kernels, arena, threads.
     pub fn new(cpu: &Cpu, program: &Program) -> Result<Self> {
-        let load = |s: &Bound| -> Result<Step> {
-            let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.span() };
-            Ok(Step {
-                kernel: if s.tactic == Tactic::view() { None } else { Some(kernel(cpu, s)?) },
-                inputs: s.inputs.iter().zip(s.problem.activations()).map(place).collect(),
-                outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
-                operands: s.problem.outputs.clone(),
-            })
-        };
-        let steps = program.steps.par_iter().map(load).collect::<Result<Vec<_>>>()?;
-        let scratch = steps.iter().map(|s| s.kernel.as_ref().map_or(0, |k| k.scratch())).max().unwrap_or(0);
+        let steps = program.steps.par_iter().map(|s| Step::load(cpu, s)).collect::<Result<Vec<_>>>()?;
+        let scratch = scratch(&steps);
         let pool = Pool::new(cpu.threads, cpu.cpus);
         Ok(Run {
             arena: memory(program.arena)?,
@@ -55,16 +50,19 @@ impl Run {
             apart: Apart::new(cpu.mode, pool.workers(), program)?,
             home: cpu.cpus.and_then(|c| c.of_worker(0)),
             pool,
+            cpu: *cpu,
+            ours: steps.len(),
             steps,
             inputs: program.inputs.clone(),
             outputs: program.outputs.clone(),
         })
     }
 
-    /// All images through one step after the other, each step by all threads.
-    fn together(&mut self, images: usize, mut tap: Option<&mut dyn Tap>) {
+    /// All images through one of these steps after the other, each step by all threads.
+    fn together(&mut self, steps: Range<usize>, images: usize, mut tap: Option<&mut dyn Tap>) {
         let len = self.arena.bytes().len();
-        for (i, s) in self.steps.iter().enumerate() {
+        for i in steps {
+            let s = &self.steps[i];
             let start = tap.is_some().then(Instant::now);
             if let Some(kernel) = &s.kernel {
                 let arena = self.arena.bytes_mut().as_mut_ptr();
@@ -85,6 +83,23 @@ impl Run {
             }
         }
     }
+}
+
+impl Step {
+    fn load(cpu: &Cpu, s: &Bound) -> Result<Step> {
+        let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.span() };
+        Ok(Step {
+            kernel: if s.tactic == Tactic::view() { None } else { Some(kernel(cpu, s)?) },
+            inputs: s.inputs.iter().zip(s.problem.activations()).map(place).collect(),
+            outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
+            operands: s.problem.outputs.clone(),
+        })
+    }
+}
+
+/// Bytes of scratch memory that a task of any of these steps needs.
+fn scratch(steps: &[Step]) -> usize {
+    steps.iter().map(|s| s.kernel.as_ref().map_or(0, |k| k.scratch())).max().unwrap_or(0)
 }
 
 /// The kernel of a step. An engine file says which; that this CPU can run it is ours to know.
@@ -121,11 +136,11 @@ impl Executor for Run {
         let apart = match &mut self.apart {
             Some(apart) if tap.is_none() && apart.wanted(images, workers) => {
                 let arena = (self.arena.bytes_mut(), &self.inputs[..], &self.outputs[..]);
-                apart.run((&mut self.pool, &mut self.scratch), &self.steps, arena, images);
+                apart.run((&mut self.pool, &mut self.scratch), &self.steps[..self.ours], arena, images);
                 true
             }
             _ => {
-                self.together(images, tap);
+                self.together(0..self.ours, images, tap);
                 false
             }
         };
@@ -135,12 +150,35 @@ impl Executor for Run {
         Ok(())
     }
 
-    fn poison(&mut self, byte: u8) {
-        self.outputs.iter().for_each(|o| self.arena.bytes_mut()[o.range(1)].fill(byte));
-    }
-
     fn output(&self, i: usize, images: usize) -> &[u8] {
         &self.arena.bytes()[self.outputs[i].range(images)]
+    }
+
+    fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>> {
+        let more = steps.iter().map(|s| Step::load(&self.cpu, s)).collect::<Result<Vec<_>>>()?;
+        if scratch(&more) > scratch(&self.steps) {
+            self.scratch = Parts::new(self.pool.workers(), scratch(&more))?;
+        }
+        let first = self.steps.len();
+        self.steps.extend(more);
+        Ok(first..self.steps.len())
+    }
+
+    fn try_steps(&mut self, steps: Range<usize>, images: usize) -> Result<Duration> {
+        let _pinned = self.home.map(affinity::pin);
+        let start = Instant::now();
+        self.together(steps, images, None);
+        Ok(start.elapsed())
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        self.arena.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()> {
+        bytes.copy_from_slice(&self.arena.bytes()[at..at + bytes.len()]);
+        Ok(())
     }
 }
 

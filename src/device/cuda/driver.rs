@@ -137,17 +137,6 @@ impl Memory {
         // SAFETY: in bounds by the assertion.
         check("copy from the GPU", unsafe { result::memcpy_dtoh_sync(data, self.address + at as u64) })
     }
-
-    /// Fills `len` bytes from `at` with `byte` and waits.
-    ///
-    /// # Panics
-    /// Where they do not lie within.
-    pub fn fill(&self, at: usize, len: usize, byte: u8) -> Result<()> {
-        assert!(at + len <= self.bytes, "a fill ends outside the memory");
-        self.context.bind()?;
-        // SAFETY: in bounds by the assertion.
-        check("fill memory", unsafe { result::memset_d8_sync(self.address + at as u64, byte, len) })
-    }
 }
 
 impl Drop for Memory {

@@ -16,13 +16,16 @@ pub use driver::Context;
 pub use probe::{Arch, Gpu};
 pub use tactics::{FAMILIES, Family, Spec};
 
-use super::{Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic};
+use super::{Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic, Trial};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result, Tensor};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Rows of 8-bit images begin at multiples of so many bytes.
 const ROW: usize = 16;
+/// Places among which a step is tried, at most.
+const MOST_COPIES: usize = 32;
 
 /// A GPU, or one that is not here to compile for.
 #[derive(Clone)]
@@ -49,6 +52,11 @@ impl Cuda {
     /// What it is.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    fn code(&self, problem: &Problem, numerics: &Numerics, t: &Tactic) -> Result<Arc<Vec<u8>>> {
+        let spec = Spec { problem, numerics, variant: &t.variant, gpu: &self.gpu };
+        compiler::cubin(&family(t)?.source(&spec)?, self.gpu.arch)
     }
 
     fn context(&self) -> Result<&Arc<Context>> {
@@ -84,13 +92,27 @@ impl Device for Cuda {
         at.is_multiple_of(ROW) && pitch.is_multiple_of(ROW)
     }
 
+    /// At the engine's batch, over places that together are larger than the second-level cache.
+    fn trial(&self, bytes: usize, max_batch: usize) -> Trial {
+        let once = (bytes * max_batch).max(1);
+        Trial { images: max_batch, copies: (2 * self.gpu.l2).div_ceil(once).clamp(1, MOST_COPIES) }
+    }
+
+    fn warm(&self, wanted: &[(&Problem, &Numerics)]) {
+        let tactics =
+            wanted.iter().flat_map(|&(p, n)| self.tactics(p, n).into_iter().map(move |t| (p, n, t)));
+        let all: Vec<_> = tactics.collect();
+        all.par_iter().for_each(|(p, n, t)| {
+            // what does not compile says so when it is tried
+            let _ = self.code(p, n, t);
+        });
+    }
+
     /// Machine code, then constants.
     fn pack(&self, p: &Problem, n: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
-        let family = family(t)?;
         let spec = Spec { problem: p, numerics: n, variant: &t.variant, gpu: &self.gpu };
-        let code = compiler::cubin(&family.source(&spec)?, self.gpu.arch)?;
-        let mut packed = vec![code.to_vec()];
-        packed.extend(family.pack(&spec, tensors)?);
+        let mut packed = vec![self.code(p, n, t)?.to_vec()];
+        packed.extend(family(t)?.pack(&spec, tensors)?);
         Ok(packed)
     }
 

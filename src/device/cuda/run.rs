@@ -8,19 +8,22 @@ use crate::base::{Diagnostic, Result};
 use crate::device::{Bound, Executor, Program, Slot, Tactic, Tap, packed};
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A loaded program.
 pub struct Run {
     // graphs and the stream go first: what they use must outlive them
-    graphs: HashMap<usize, Graph>,
+    graphs: HashMap<(Range<usize>, usize), Graph>,
     stream: Stream,
     clock: [Event; 2],
     steps: Vec<Step>,
+    /// Steps of the program; those after them were added.
+    ours: usize,
     /// Machine code and constants, which the steps point into.
-    modules: Vec<Module>,
-    _constants: Memory,
+    code: Code,
+    constants: Vec<Memory>,
     arena: Memory,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
@@ -61,31 +64,24 @@ impl Run {
     /// `NO_MEMORY` with the sizes; whatever the driver refuses.
     pub fn new(device: &Cuda, program: &Program) -> Result<Self> {
         let context = device.context()?.clone();
-        let mut code = Code::default();
-        let mut store = Constants::default();
-        let mut steps = Vec::with_capacity(program.steps.len());
-        for bound in &program.steps {
-            steps.push(Step::new(&context, bound, &mut code, &mut store)?);
-        }
-        let constants = Memory::of(&context, &store.bytes)?;
-        for step in &mut steps {
-            step.constants.iter_mut().for_each(|at| *at += constants.address());
-        }
         let ports = |slots: &[Slot]| -> Result<Vec<Port>> {
             slots.iter().map(|&slot| Port::new(&context, slot, program)).collect()
         };
-        Ok(Run {
+        let mut run = Run {
             graphs: HashMap::new(),
             stream: Stream::new(&context)?,
             clock: [Event::new(&context)?, Event::new(&context)?],
-            steps,
-            modules: code.modules,
-            _constants: constants,
+            steps: Vec::new(),
+            ours: program.steps.len(),
+            code: Code::default(),
+            constants: Vec::new(),
             arena: Memory::zeroed(&context, program.arena)?,
             inputs: ports(&program.inputs)?,
             outputs: ports(&program.outputs)?,
             context,
-        })
+        };
+        run.add(&program.steps)?;
+        Ok(run)
     }
 
     /// Queues the kernels of a step.
@@ -102,28 +98,28 @@ impl Run {
         Ok(())
     }
 
-    /// Queues all steps as one graph, recorded when a number of images first comes.
-    fn compute(&mut self, images: usize) -> Result<()> {
-        self.context.bind()?;
-        if !self.graphs.contains_key(&images) {
-            self.load_functions(images)?;
-            let all = || self.steps.iter().try_for_each(|s| self.queue(s, images));
+    /// Queues steps as one graph, recorded when they are first run with a number of images.
+    fn compute(&mut self, steps: Range<usize>, images: usize) -> Result<()> {
+        let key = (steps, images);
+        if !self.graphs.contains_key(&key) {
+            self.load_functions(key.0.clone(), images)?;
+            let all = || self.steps[key.0.clone()].iter().try_for_each(|s| self.queue(s, images));
             let graph = self.stream.capture(all)?;
-            self.graphs.insert(images, graph);
+            self.graphs.insert(key.clone(), graph);
         }
-        match self.graphs.get(&images) {
+        match self.graphs.get(&key) {
             Some(graph) => self.stream.run(graph),
             None => Ok(()),
         }
     }
 
-    /// Finds the kernels that so many images need.
-    fn load_functions(&mut self, images: usize) -> Result<()> {
-        for step in &mut self.steps {
+    /// Finds the kernels that steps need for so many images.
+    fn load_functions(&mut self, steps: Range<usize>, images: usize) -> Result<()> {
+        for step in &mut self.steps[steps] {
             for launch in step.launches(&self.context, &self.arena, images)? {
                 let key = (launch.kernel, launch.shape.shared);
                 if !step.functions.contains_key(&key) {
-                    let f = self.modules[step.module].function(key.0, key.1)?;
+                    let f = self.code.modules[step.module].function(key.0, key.1)?;
                     step.functions.insert(key, f);
                 }
             }
@@ -152,8 +148,8 @@ impl Run {
 
     /// One step after the other, each seen by the tap before the next.
     fn watched(&mut self, images: usize, tap: &mut dyn Tap) -> Result<()> {
-        self.load_functions(images)?;
-        for (i, step) in self.steps.iter().enumerate() {
+        self.load_functions(0..self.ours, images)?;
+        for (i, step) in self.steps[..self.ours].iter().enumerate() {
             self.stream.mark(&self.clock[0])?;
             self.queue(step, images)?;
             self.stream.mark(&self.clock[1])?;
@@ -256,7 +252,7 @@ impl Executor for Run {
         self.upload(images)?;
         match tap {
             Some(tap) => self.watched(images, tap)?,
-            None => self.compute(images)?,
+            None => self.compute(0..self.ours, images)?,
         }
         self.download(images)
     }
@@ -265,21 +261,44 @@ impl Executor for Run {
         &self.outputs[i].host[..self.outputs[i].bytes(images)]
     }
 
-    fn poison(&mut self, byte: u8) {
-        for port in &self.outputs {
-            // a failure shows in the check that this is for
-            let _ = self.arena.fill(port.slot.offset, port.bytes(1), byte);
-        }
-    }
-
     /// On the GPU: without the copies from and to the host.
     fn time(&mut self, images: usize) -> Result<Duration> {
         self.context.bind()?;
         self.upload(images)?;
         self.stream.mark(&self.clock[0])?;
-        self.compute(images)?;
+        self.compute(0..self.ours, images)?;
         self.stream.mark(&self.clock[1])?;
         self.download(images)?;
         self.clock[1].since(&self.clock[0])
+    }
+
+    fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>> {
+        let mut store = Constants::default();
+        let load = |s: &Bound| Step::new(&self.context, s, &mut self.code, &mut store);
+        let mut more = steps.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let constants = Memory::of(&self.context, &store.bytes)?;
+        let places = more.iter_mut().flat_map(|s| &mut s.constants);
+        places.for_each(|at| *at += constants.address());
+        self.constants.push(constants);
+        let first = self.steps.len();
+        self.steps.extend(more);
+        Ok(first..self.steps.len())
+    }
+
+    fn try_steps(&mut self, steps: Range<usize>, images: usize) -> Result<Duration> {
+        self.context.bind()?;
+        self.stream.mark(&self.clock[0])?;
+        self.compute(steps, images)?;
+        self.stream.mark(&self.clock[1])?;
+        self.stream.wait()?;
+        self.clock[1].since(&self.clock[0])
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        self.arena.write(at, bytes)
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()> {
+        self.arena.read(at, bytes)
     }
 }

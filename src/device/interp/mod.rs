@@ -6,6 +6,8 @@ mod step;
 
 use super::{Bound, Device, DeviceId, Executor, Numerics, Operand, Problem, Program, Tactic, Tap, packed};
 use crate::base::{Result, Tensor};
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// The oracle.
 pub struct Interp;
@@ -29,6 +31,7 @@ impl Device for Interp {
             inputs: program.inputs.clone(),
             outputs: program.outputs.clone(),
             steps: program.steps.clone(),
+            ours: program.steps.len(),
         }))
     }
 }
@@ -38,16 +41,15 @@ struct Run {
     inputs: Vec<super::Slot>,
     outputs: Vec<super::Slot>,
     steps: Vec<Bound>,
+    /// Steps of the program; those after them were added.
+    ours: usize,
 }
 
-impl Executor for Run {
-    fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
-        &mut self.arena[self.inputs[i].range(images)]
-    }
-
-    fn run(&mut self, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
-        for (i, s) in self.steps.iter().enumerate() {
-            let start = std::time::Instant::now();
+impl Run {
+    fn some(&mut self, steps: Range<usize>, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
+        for i in steps {
+            let s = &self.steps[i];
+            let start = Instant::now();
             for image in 0..images {
                 let read = |(slot, o): (&super::Slot, &Operand)| {
                     &self.arena[slot.offset + slot.stride * image..][..o.span()]
@@ -71,12 +73,40 @@ impl Executor for Run {
         }
         Ok(())
     }
+}
 
-    fn poison(&mut self, byte: u8) {
-        self.outputs.iter().for_each(|o| self.arena[o.range(1)].fill(byte));
+impl Executor for Run {
+    fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        &mut self.arena[self.inputs[i].range(images)]
+    }
+
+    fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
+        self.some(0..self.ours, images, tap)
     }
 
     fn output(&self, i: usize, images: usize) -> &[u8] {
         &self.arena[self.outputs[i].range(images)]
+    }
+
+    fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>> {
+        let first = self.steps.len();
+        self.steps.extend_from_slice(steps);
+        Ok(first..self.steps.len())
+    }
+
+    fn try_steps(&mut self, steps: Range<usize>, images: usize) -> Result<Duration> {
+        let start = Instant::now();
+        self.some(steps, images, None)?;
+        Ok(start.elapsed())
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        self.arena[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()> {
+        bytes.copy_from_slice(&self.arena[at..at + bytes.len()]);
+        Ok(())
     }
 }

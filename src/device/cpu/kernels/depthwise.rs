@@ -7,7 +7,7 @@ mod integer;
 use super::epilogue::{FloatFinish, IntFinish};
 use super::window::{Fill, Walk};
 use crate::base::{DType, Result, Tensor};
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 use crate::device::cpu::simd::{Avx2, Avx512, Vnni256};
 use crate::device::cpu::simd::{Scalar, Simd};
 use crate::device::cpu::{Family, Isa, Kernel, constant};
@@ -21,17 +21,17 @@ const HALF: &str = "avx512-vnni-256";
 macro_rules! with_variant {
     ($variant:expr, $S:ident => $body:expr) => {
         match &$variant[..] {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "simd"))]
             "avx512-vnni" => {
                 type $S = Avx512;
                 $body
             }
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "simd"))]
             HALF => {
                 type $S = Vnni256;
                 $body
             }
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "simd"))]
             "avx2" => {
                 type $S = Avx2;
                 $body

@@ -2,7 +2,7 @@
 //! of a few lines with padding (padded f32 images are read in place, by [`edges`]); weights are packed in panels at
 //! build time, and the epilogue is applied to each tile while it is in registers or in the nearest cache.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 use super::amx;
 use super::bands::{Bands, Taps, in_order};
 use super::edges;
@@ -81,7 +81,7 @@ impl Family for Igemm {
 
     fn load(&self, step: &Bound, isa: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", feature = "simd"))]
         if [IM2COL, Isa::Amx.name()].contains(&&*step.tactic.variant) {
             return amx::AmxGemm::load(step);
         }

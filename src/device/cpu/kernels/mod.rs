@@ -2,7 +2,7 @@
 
 use super::Family;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 mod amx;
 mod average;
 mod bands;

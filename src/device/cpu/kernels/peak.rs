@@ -1,6 +1,6 @@
 //! What an instruction set can do at most on this machine: the inner products alone, from the nearest cache.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 use super::amx;
 use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach, tile};
 use crate::device::cpu::Isa;
@@ -20,7 +20,7 @@ const WINDOWS: usize = 60;
 /// have the instruction set.
 pub fn peak(isa: Isa) -> [f64; 2] {
     let int8 = match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", feature = "simd"))]
         Isa::Amx => amx::peak(),
         _ => with_simd!(isa, S => of::<S, Int8>()),
     };

@@ -3,15 +3,15 @@
 //! A register holds `LANES` lanes of i32 or f32, or four times as many bytes. The operations are those that kernels
 //! need, each with one meaning on every instruction set; the tests hold them to plain arithmetic.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 mod avx2;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 mod avx512;
 mod scalar;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 pub use avx2::{Avx2, Vnni256};
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "simd"))]
 pub use avx512::Avx512;
 pub use scalar::Scalar;
 
@@ -145,24 +145,24 @@ pub const fn pair(x: i32) -> i32 {
 /// Asks for the line of the cache at `p`, to read it soon. Harmless wherever `p` points.
 #[inline(always)]
 pub fn fetch(p: *const u8) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "simd"))]
     // SAFETY: fetching never faults.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
     };
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", feature = "simd")))]
     let _ = p;
 }
 
 /// Likewise to write it.
 #[inline(always)]
 pub fn fetch_to_write(p: *const u8) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "simd"))]
     // SAFETY: as for `fetch`.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast())
     };
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", feature = "simd")))]
     let _ = p;
 }
 
@@ -170,12 +170,12 @@ pub fn fetch_to_write(p: *const u8) {
 macro_rules! with_simd {
     ($isa:expr, $S:ident => $body:expr) => {
         match $isa {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "simd"))]
             $crate::device::cpu::Isa::Avx512Vnni | $crate::device::cpu::Isa::Amx => {
                 type $S = $crate::device::cpu::simd::Avx512;
                 $body
             }
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "simd"))]
             $crate::device::cpu::Isa::Avx2 => {
                 type $S = $crate::device::cpu::simd::Avx2;
                 $body

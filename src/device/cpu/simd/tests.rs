@@ -133,7 +133,7 @@ fn every_instruction_set_of_this_machine() {
             // SAFETY: the machine has it.
             unsafe { S::within(#[inline(always)] || { integers::<S>(); floats::<S>() }) }
         });
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", feature = "simd"))]
         if isa == Isa::Avx512Vnni {
             // SAFETY: the machine has it.
             unsafe {

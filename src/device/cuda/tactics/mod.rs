@@ -14,11 +14,12 @@ use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
 mod direct;
+mod igemm;
 mod multiply;
 mod reformat;
 
 /// All families, in the order in which they are tried.
-pub const FAMILIES: &[&dyn Family] = &[&direct::Direct, &reformat::Reformat];
+pub const FAMILIES: &[&dyn Family] = &[&igemm::Igemm, &direct::Direct, &reformat::Reformat];
 
 /// What a kernel is made for.
 #[derive(Clone, Copy, Debug)]

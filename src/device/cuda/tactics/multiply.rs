@@ -172,3 +172,32 @@ pub fn channels_last(w: &Tensor) -> Vec<u8> {
     }
     out
 }
+
+/// Weights as rows `[M, taps, pitch]` of elements, with zeros where a pitch is wider than the channels, after the last tap
+/// and after the last row: `rows` of `row_bytes` in all.
+pub fn padded(
+    w: &Tensor,
+    taps: usize,
+    [channels, pitch]: [usize; 2],
+    [rows, row_bytes]: [usize; 2],
+) -> Vec<u8> {
+    let size = w.dtype().size();
+    let dense = channels_last(w);
+    let mut out = vec![0; rows * row_bytes];
+    for (i, run) in dense.chunks_exact((channels * size).max(1)).enumerate() {
+        let (m, tap) = (i / taps, i % taps);
+        out[m * row_bytes + tap * pitch * size..][..run.len()].copy_from_slice(run);
+    }
+    out
+}
+
+/// What is added to the exact sum of stored inputs by weights of each channel, as bytes of i32: `-zero_point * sum(w)`.
+pub fn offsets(spec: &Spec, w: &Tensor) -> Vec<u8> {
+    let Numerics::Multiply { zero_point, .. } = spec.numerics else { return vec![0; 4] };
+    let outputs = w.shape()[0].max(1);
+    let sums = w
+        .bytes()
+        .chunks(w.bytes().len() / outputs)
+        .map(|w| w.iter().map(|&w| i32::from(w as i8)).sum::<i32>());
+    sums.flat_map(|sum| (-zero_point * sum).to_le_bytes()).collect()
+}
