@@ -5,8 +5,8 @@ use super::compiler::Source;
 use crate::base::DType;
 use crate::device::numerics::Output;
 use crate::device::{Layout, Operand, Problem};
-use crate::ir::ops::{Geometry, UnaryFn};
 use crate::ir::ops::formula::Lanes;
+use crate::ir::ops::{Geometry, UnaryFn};
 use std::cell::RefCell;
 use std::fmt::{Display, Write};
 use std::ops::{Add, Div, Mul, Sub};
@@ -95,7 +95,8 @@ impl Text {
                 continue;
             }
             list.push(format!("{access}{ty}* {name}, u64 {name}_stride"));
-            let _ = write!(moves, "{name} = ({access}{ty}*)(({access}u8*){name} + blockIdx.y * {name}_stride); ");
+            let _ =
+                write!(moves, "{name} = ({access}{ty}*)(({access}u8*){name} + blockIdx.y * {name}_stride); ");
         }
         list.append(&mut constants);
         self.define("PARAMETERS", list.join(", ")).define("TO_IMAGE", moves)
@@ -111,8 +112,10 @@ impl Text {
                 _ => write!(body, "at += i % {count}u * {stride}u; i /= {count}u; "),
             };
         }
-        let _ =
-            writeln!(self.0, "__device__ __forceinline__ u32 {name}(u32 i) {{ u32 at = 0; {body}return at; }}");
+        let _ = writeln!(
+            self.0,
+            "__device__ __forceinline__ u32 {name}(u32 i) {{ u32 at = 0; {body}return at; }}"
+        );
         self
     }
 

@@ -16,19 +16,20 @@ extern "C" __global__ void elements(PARAMETERS MORE) {
 }
 
 #ifdef LANES
-// A thread takes LANES neighbours: LOAD(i) reads them, LANE(j) is `value` of lane j.
+// A thread takes LANES neighbours: LOAD(i) reads them, LANE(j) is `value` of lane j. Where rows lie apart, they are
+// multiples of LANES.
 extern "C" __global__ void vectors(PARAMETERS MORE) {
   const u32 i = thread_number() * LANES;
   if (i >= COUNT) return;
   TO_IMAGE
   if (i + LANES > COUNT) {
-    for (u32 j = i; j < COUNT; j++) y0[j] = ELEMENT(j);
+    for (u32 j = i; j < COUNT; j++) y0[y0_at(j)] = ELEMENT(j);
     return;
   }
   LOAD(i)
   Lanes<Y0_T, LANES> y;
 #pragma unroll
   for (int j = 0; j < LANES; j++) y.v[j] = LANE(j);
-  put(y0 + i, y);
+  put(y0 + y0_at(i), y);
 }
 #endif

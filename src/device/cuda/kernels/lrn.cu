@@ -6,10 +6,10 @@ extern "C" __global__ void lrn(PARAMETERS) {
   TO_IMAGE
   const int c = channel(i), from = max(c - BEFORE, 0), end = min(c + AFTER, CHANNELS - 1);
   const X0_T* x = x0 + x0_at(i);
-  float sum = 0;
+  N sum = 0;
   for (int k = from; k <= end; k++) {
-    const float v = x[(k - c) * CHANNEL_STRIDE];
-    sum = __fmaf_rn(v, v, sum);
+    const N v = READ(x[(k - c) * CHANNEL_STRIDE]);
+    sum = fma(v, v, sum);
   }
-  y0[y0_at(i)] = *x / powf(__fmaf_rn(ALPHA, sum, BIAS), BETA);
+  y0[y0_at(i)] = STORED(READ(*x) / pow(fma((N)ALPHA, sum, (N)BIAS), (N)BETA));
 }

@@ -1,5 +1,6 @@
 // Rows that are normalized: WIDTH threads share a row of MEMBERS elements. The host defines where rows begin, `x0_row`
-// and `y0_row`, and where their members are from there, `x0_member` and `y0_member`.
+// and `y0_row`, where their members are from there, X0(k),
+// the number of member k, and `y0_member`; N, in which numbers are computed.
 
 extern "C" __global__ void rows(PARAMETERS) {
   const u32 row = thread_number() / WIDTH, first = threadIdx.x % WIDTH;
@@ -7,37 +8,37 @@ extern "C" __global__ void rows(PARAMETERS) {
   TO_IMAGE
   x0 += x0_row(row);
   y0 += y0_row(row);
-  const auto sum = [](float a, float b) { return a + b; };
+  const auto sum = [](N a, N b) { return a + b; };
 #ifdef SOFTMAX
-  float most = __int_as_float(0xff800000);
-  for (u32 k = first; k < MEMBERS; k += WIDTH) most = fmaxf(most, x0[x0_member(k)]);
-  most = fold(most, [](float a, float b) { return fmaxf(a, b); });
-  float all = 0;
-  for (u32 k = first; k < MEMBERS; k += WIDTH) all += expf(x0[x0_member(k)] - most);
+  N most = LOWEST;
+  for (u32 k = first; k < MEMBERS; k += WIDTH) most = fmax(most, X0(k));
+  most = fold(most, [](N a, N b) { return fmax(a, b); });
+  N all = 0;
+  for (u32 k = first; k < MEMBERS; k += WIDTH) all += exp(X0(k) - most);
   all = fold(all, sum);
 #ifdef LOGARITHM
-  all = logf(all);
+  all = log(all);
 #endif
   for (u32 k = first; k < MEMBERS; k += WIDTH) {
-    const float x = x0[x0_member(k)] - most;
+    const N x = X0(k) - most;
 #ifdef LOGARITHM
-    y0[y0_member(k)] = x - all;
+    y0[y0_member(k)] = STORED(x - all);
 #else
-    y0[y0_member(k)] = expf(x) / all;
+    y0[y0_member(k)] = STORED(exp(x) / all);
 #endif
   }
 #else
-  float mean = 0;
-  for (u32 k = first; k < MEMBERS; k += WIDTH) mean += x0[x0_member(k)];
+  N mean = 0;
+  for (u32 k = first; k < MEMBERS; k += WIDTH) mean += X0(k);
   mean = fold(mean, sum) / MEMBERS;
-  float variance = 0;
+  N variance = 0;
   for (u32 k = first; k < MEMBERS; k += WIDTH) {
-    const float x = x0[x0_member(k)] - mean;
-    variance = __fmaf_rn(x, x, variance);
+    const N x = X0(k) - mean;
+    variance = fma(x, x, variance);
   }
   variance = fold(variance, sum) / MEMBERS;
-  const float factor = 1 / sqrtf(variance + EPSILON);
+  const N factor = 1 / sqrt(variance + EPSILON);
   for (u32 k = first; k < MEMBERS; k += WIDTH)
-    y0[y0_member(k)] = (x0[x0_member(k)] - mean) * factor * SCALE(row, k) + BIAS(row, k);
+    y0[y0_member(k)] = STORED((X0(k) - mean) * factor * SCALE(row, k) + BIAS(row, k));
 #endif
 }

@@ -52,11 +52,14 @@ impl Family for Elementwise {
         }
         text = text.define("ELEMENT(i)", call(&|i| format!("x{i}[x{i}_at(i)]")));
         if let Some(lanes) = lanes(p) {
-            let load = |i: usize| format!("const auto v{i} = load<LANES>(x{i} + (i)); ");
-            let whole = |i: &usize| p.inputs[*i].shape.numel() > 1;
-            let lane = |i: usize| if whole(&i) { format!("v{i}.v[j]") } else { format!("*x{i}") };
+            let row = |i: usize| is_row(&joined(&along(p, &p.inputs[i], i)));
+            let load = |i: usize| match row(i) {
+                true => format!("const auto v{i} = load<LANES>(x{i} + x{i}_at(i)); "),
+                false => format!("const X{i}_T v{i} = x{i}[x{i}_at(i)]; "),
+            };
+            let lane = |i: usize| if row(i) { format!("v{i}.v[j]") } else { format!("v{i}") };
             text = (text.define("LANES", lanes))
-                .define("LOAD(i)", (0..p.inputs.len()).filter(whole).map(load).collect::<String>())
+                .define("LOAD(i)", (0..p.inputs.len()).map(load).collect::<String>())
                 .define("LANE(j)", call(&lane));
         }
         let text = text.raw(include_str!("../kernels/lanes.cuh"));
@@ -85,27 +88,45 @@ fn along(p: &Problem, o: &Operand, input: usize) -> Vec<Axis> {
     // parameters of an axis have one number for each of its indices
     let axis = match p.op() {
         Some(Op::BatchNorm(_)) if input > 0 => Some(1),
-        Some(Op::Quantize(Quantize::To { axis, .. } | Quantize::From { axis })) if input > 0 => y.shape.axis(*axis),
+        Some(Op::Quantize(Quantize::To { axis, .. } | Quantize::From { axis })) if input > 0 => {
+            y.shape.axis(*axis)
+        }
         _ => None,
     };
     let stride = |a: usize| match (axis, (a + o.shape.rank()).checked_sub(rank)) {
-        (Some(axis), _) if o.shape.numel() > 1 => if a == axis { own[0] } else { 0 },
+        (Some(axis), _) if o.shape.numel() > 1 => {
+            if a == axis {
+                own[0]
+            } else {
+                0
+            }
+        }
         (None, Some(i)) if o.shape[i] > 1 => own[i],
         _ => 0,
     };
     y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: stride(a) }).collect()
 }
 
-/// How many elements a thread takes at once; `None` where operands lie in different orders or gaps are between rows.
+/// Do neighbours of the output meet neighbours, not one and the same element?
+fn is_row(walk: &[Axis]) -> bool {
+    walk.last().is_some_and(|a| a.stride == 1)
+}
+
+/// How many elements a thread takes at once: neighbours in every operand, or the same element of it. `None` where
+/// there is no such number but 1.
 fn lanes(p: &Problem) -> Option<usize> {
-    let whole = |o: &Operand| o.shape.numel() > 1;
-    let flat = |(i, o): (usize, &Operand)| match joined(&along(p, o, i))[..] {
+    let operands = || p.inputs.iter().enumerate().chain([(0, &p.outputs[0])]);
+    let walks: Vec<Vec<Axis>> = operands().map(|(i, o)| joined(&along(p, o, i))).collect();
+    let rows = operands().zip(&walks).filter(|(_, w)| is_row(w));
+    let size = rows.map(|((_, o), _)| o.dtype.size()).max()?;
+    let fits = |walk: &[Axis], lanes: usize| match walk {
+        // the last elements are taken one by one
         [] => true,
-        [axis] => axis.stride == 1 || !whole(o),
-        _ => false,
+        [all] => all.stride <= 1,
+        [outer @ .., row] => {
+            let apart = outer.iter().all(|a| a.stride.is_multiple_of(lanes));
+            row.count.is_multiple_of(lanes) && (row.stride == 0 || row.stride == 1 && apart)
+        }
     };
-    let all = || p.inputs.iter().chain(&p.outputs);
-    let flat = p.inputs.iter().enumerate().all(flat) && flat((0, &p.outputs[0]));
-    let size = all().filter(|o| whole(o)).map(|o| o.dtype.size()).max()?;
-    (flat && size < WIDE).then_some(WIDE / size)
+    [16, 8, 4, 2].into_iter().find(|&n| n * size <= WIDE && walks.iter().all(|w| fits(w, n)))
 }

@@ -55,7 +55,11 @@ impl Family for Grouped {
         let s = Sizes::of(spec.problem).ok_or_else(|| missing(spec.problem))?;
         let [m, b] = multiply::scales(spec, tensors);
         let group = if depthwise_lanes(spec.problem, &s).is_some() { 1 } else { 4 };
-        Ok(vec![by_outputs(&multiply::channels_last(&tensors[0]), &s, group, tensors[0].dtype().size()), m, b])
+        Ok(vec![
+            by_outputs(&multiply::channels_last(&tensors[0]), &s, group, tensors[0].dtype().size()),
+            m,
+            b,
+        ])
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {

@@ -1,7 +1,9 @@
-//! Local response normalization, f32.
+//! Local response normalization.
 
+use super::rows::floats;
+use super::values::{self, Kind};
 use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
-use crate::base::{DType, Result};
+use crate::base::Result;
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::text::{Axis, Text};
 use crate::device::{Operand, Problem};
@@ -17,13 +19,12 @@ impl Family for Neighbours {
     }
 
     fn doc(&self) -> &'static str {
-        "local response normalization, f32"
+        "local response normalization"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
         let p = spec.problem;
-        let float = p.inputs.iter().chain(&p.outputs).all(|o| o.dtype == DType::F32);
-        if lrn(p).is_ok() && float && countable(p) { vec!["element".into()] } else { vec![] }
+        if lrn(p).is_ok() && floats(p) && countable(p) { vec!["element".into()] } else { vec![] }
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {
@@ -34,7 +35,10 @@ impl Family for Neighbours {
             y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: strides[a] }).collect()
         };
         let channel: Vec<usize> = (0..y.shape.rank()).map(|a| usize::from(a == 1)).collect();
-        let text = (Text::default().parameters(p))
+        let kind = Kind::of(std::iter::once(x.dtype));
+        let text = values::numbers(Text::default().parameters(p), kind)
+            .define("READ(e)", values::read(x.dtype, "e"))
+            .define("STORED(t)", values::write(y.dtype, "t"))
             .walk("x0_at", &walk(&x.strides()))
             .walk("y0_at", &walk(&y.strides()))
             .walk("channel", &walk(&channel))

@@ -14,6 +14,7 @@ use crate::base::{Diagnostic, Result, Tensor};
 use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
+mod computed;
 mod direct;
 mod elementwise;
 mod gather;
@@ -33,6 +34,7 @@ mod values;
 pub const FAMILIES: &[&dyn Family] = &[
     &grouped::Grouped,
     &direct::Direct,
+    &computed::Computed,
     &pool::Pooling,
     &elementwise::Elementwise,
     &reformat::Reformat,

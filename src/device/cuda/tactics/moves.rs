@@ -36,7 +36,6 @@ impl Family for Moves {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
         let unit = unit(spec);
-        let size = p.outputs[0].dtype.size();
         let plain = |bytes: usize| match bytes {
             1 => "u8",
             2 => "u16",
@@ -46,9 +45,15 @@ impl Family for Moves {
         };
         // inputs as what is read of them; the output is a parameter of its own, as there may be several
         let inputs = Problem { outputs: vec![], inputs: p.activations().cloned().collect(), ..p.clone() };
-        let text = Text::default().parameters(&inputs).define("SHIFT", SHIFT).define("NOWHERE", format!("{NOWHERE}u"));
+        let text = Text::default()
+            .parameters(&inputs)
+            .define("SHIFT", SHIFT)
+            .define("NOWHERE", format!("{NOWHERE}u"));
         let each = |one: &dyn Fn(usize) -> String| {
-            (1..inputs.inputs.len()).rev().fold(String::new(), |s, k| format!("{s}(k) == {k} ? {} : ", one(k))) + &one(0)
+            (1..inputs.inputs.len())
+                .rev()
+                .fold(String::new(), |s, k| format!("{s}(k) == {k} ? {} : ", one(k)))
+                + &one(0)
         };
         let text = match spec.numerics {
             Numerics::Rescale { inputs, output } => {
@@ -60,13 +65,13 @@ impl Family for Moves {
             }
             _ => {
                 let unit_type = plain(unit);
-                let fill = padding(p).map_or(format!("{unit_type}{{}}"), |v| format!("__float_as_uint({})", literal(v)));
+                let fill = padding(p)
+                    .map_or(format!("{unit_type}{{}}"), |v| format!("__float_as_uint({})", literal(v)));
                 text.define("UNIT_T", unit_type)
                     .define("PADDING", fill)
                     .define("VALUE(k, p)", each(&|k| format!("load((const UNIT_T*)x{k} + (p))")))
             }
         };
-        debug_assert!(unit >= size || matches!(spec.numerics, Numerics::Rescale { .. }));
         Ok(text.raw(include_str!("../kernels/move.cu")).source())
     }
 
@@ -80,7 +85,8 @@ impl Family for Moves {
         let each = spec.problem.outputs.iter().enumerate().map(|(i, o)| {
             let elements = (unit(spec) / o.dtype.size()).max(1);
             let count = o.shape.numel() / elements;
-            let (row, pitch) = o.pitch.map_or((count.max(1), 0), |pitch| (o.row() / elements, pitch / elements));
+            let (row, pitch) =
+                o.pitch.map_or((count.max(1), 0), |pitch| (o.row() / elements, pitch / elements));
             let args = inputs.clone().operand(at.outputs[i]).with(at.constants[i]);
             let args = args.with(count as u32).with(row as u32).with(pitch as u32);
             Launch::images("move", count, BLOCK, at, args)

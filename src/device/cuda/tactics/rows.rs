@@ -1,7 +1,8 @@
-//! Softmax, LayerNormalization, GroupNormalization and InstanceNormalization, f32: some threads share a row.
+//! Softmax, LayerNormalization, GroupNormalization and InstanceNormalization: some threads share a row.
 
+use super::values::{self, Kind};
 use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
-use crate::base::{DType, Result, Shape};
+use crate::base::{Result, Shape};
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::text::{Axis, Text, joined};
 use crate::device::{Operand, Problem};
@@ -17,13 +18,12 @@ impl Family for Rows {
     }
 
     fn doc(&self) -> &'static str {
-        "Softmax, LogSoftmax, LayerNormalization, GroupNormalization and InstanceNormalization, f32"
+        "Softmax, LogSoftmax, LayerNormalization, GroupNormalization and InstanceNormalization"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
         let p = spec.problem;
-        let float = p.inputs.iter().chain(&p.outputs).all(|o| o.dtype == DType::F32);
-        match along(p).filter(|_| float && countable(p)) {
+        match along(p).filter(|_| floats(p) && countable(p)) {
             Some(_) if matches!(p.op(), Some(Op::Softmax(_))) => vec!["softmax".into()],
             Some(_) => vec!["normalize".into()],
             None => vec![],
@@ -33,7 +33,11 @@ impl Family for Rows {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
         let along = along(p).ok_or_else(|| missing(p))?;
-        let text = Text::default().parameters(p);
+        let kind = Kind::of(p.inputs.iter().map(|o| o.dtype));
+        let text = values::numbers(Text::default().parameters(p), kind)
+            .define("LOWEST", "-(N)__int_as_float(0x7f800000)")
+            .define("X0(k)", values::read(p.inputs[0].dtype, "x0[x0_member(k)]"))
+            .define("STORED(t)", values::write(p.outputs[0].dtype, "t"));
         let text = Split::of(&p.inputs[0], &along).text(text, "x0");
         let text = Split::of(&p.outputs[0], &along).text(text, "y0");
         let text = match p.op() {
@@ -54,6 +58,11 @@ impl Family for Rows {
         let threads = Split::of(&spec.problem.inputs[0], &along).threads();
         Ok(vec![Launch::images("rows", threads, BLOCK, at, Args::default().operands(at).constants(at))])
     }
+}
+
+/// Are all operands reals, and none of them in 8 bits?
+pub fn floats(p: &Problem) -> bool {
+    p.inputs.iter().chain(&p.outputs).all(|o| o.dtype.is_float())
 }
 
 /// An operand as rows: the axes from row to row, and those within one.
@@ -100,15 +109,12 @@ impl Split {
 
     /// `NAME_row(i)`, `NAME_member(k)`; of the input, `ROWS`, `MEMBERS` and `WIDTH` too.
     pub fn text(&self, text: Text, name: &str) -> Text {
-        let text = text
-            .walk(&format!("{name}_row"), &self.rows)
-            .walk(&format!("{name}_member"), &self.members);
+        let text =
+            text.walk(&format!("{name}_row"), &self.rows).walk(&format!("{name}_member"), &self.members);
         match name {
-            "x0" => text.defines(&[
-                ("ROWS", self.count()),
-                ("MEMBERS", self.members()),
-                ("WIDTH", self.width()),
-            ]),
+            "x0" => {
+                text.defines(&[("ROWS", self.count()), ("MEMBERS", self.members()), ("WIDTH", self.width())])
+            }
             _ => text,
         }
     }
@@ -163,12 +169,13 @@ fn layer(text: Text, p: &Problem, along: &Along) -> Text {
     let row = Shape(p.inputs[0].shape.iter().zip(within).filter(|a| *a.1).map(|a| *a.0).collect());
     let parameter = |text: Text, i: usize| {
         let strides = broadcast_strides(&p.inputs[i].shape, &row);
-        let axes: Vec<Axis> = row.iter().zip(strides).map(|(&count, stride)| Axis { count, stride }).collect();
+        let axes: Vec<Axis> =
+            row.iter().zip(strides).map(|(&count, stride)| Axis { count, stride }).collect();
         text.walk(&format!("x{i}_at"), &axes)
     };
-    let text = parameter(text, 1).define("SCALE(row, k)", "x1[x1_at(k)]");
+    let text = parameter(text, 1).define("SCALE(row, k)", values::read(p.inputs[1].dtype, "x1[x1_at(k)]"));
     match p.inputs.len() {
-        3 => parameter(text, 2).define("BIAS(row, k)", "x2[x2_at(k)]"),
+        3 => parameter(text, 2).define("BIAS(row, k)", values::read(p.inputs[2].dtype, "x2[x2_at(k)]")),
         _ => text.define("BIAS(row, k)", "0"),
     }
 }
@@ -179,7 +186,9 @@ fn groups(text: Text, p: &Problem, groups: Option<usize>) -> Text {
     let (channels, area) = (x[1], x[2..].iter().product::<usize>().max(1));
     let each = channels / groups.unwrap_or(channels).max(1);
     let at = |i: usize| {
-        format!("x{i}[(row % {}u * {each}u + k / {area}u) * {}u / {channels}u]", channels / each.max(1), p.inputs[i].shape.numel())
+        let (count, dtype) = (p.inputs[i].shape.numel(), p.inputs[i].dtype);
+        let channel = format!("(row % {}u * {each}u + k / {area}u)", channels / each.max(1));
+        values::read(dtype, &format!("x{i}[{channel} * {count}u / {channels}u]"))
     };
     text.define("SCALE(row, k)", at(1)).define("BIAS(row, k)", at(2))
 }

@@ -76,6 +76,8 @@ pub fn value(text: Text, spec: &Spec) -> Option<Text> {
     let (text, body) = match (spec.numerics, &p.work) {
         (Numerics::Float | Numerics::Integers, Work::Reformat) => (text, "return x0;".into()),
         (Numerics::Float | Numerics::Integers, Work::Op(op)) => by_definition(text, p, op)?,
+        // scales of what is moved
+        (Numerics::Rescale { .. }, Work::Op(_)) => return None,
         _ => scaled(text, spec.numerics)?,
     };
     let arguments: Vec<String> = (0..p.inputs.len()).map(|i| format!("const X{i}_T x{i}")).collect();
@@ -138,14 +140,8 @@ fn by_definition(text: Text, p: &Problem, op: &Op) -> Option<(Text, String)> {
         Op::Cast(Cast { to: DType::Bool }) => (text, format!("return {} != 0;", input(0)?)),
         Op::Cast(_) => (text, result(&input(0)?)),
         Op::Where(_) => (text, format!("return whole({}) != 0 ? x1 : x2;", input(0)?)),
-        Op::Unary(u) if kind == Kind::Float && u.f.has_formula() => {
-            (text.formula("function", &u.f)?, "return function(x0);".into())
-        }
         // of an integer the function's real, cut
-        Op::Unary(u) => {
-            let f = unary(&u.f);
-            (text, format!("const D x = {}; {}", input(0)?, result(&f)))
-        }
+        Op::Unary(u) => (function(text, kind, &u.f)?, result(&format!("function({})", input(0)?))),
         Op::Binary(b) => {
             let arguments = format!("const N a = {}, b = {};", input(0)?, input(1)?);
             let e = match kind {
@@ -180,12 +176,24 @@ fn quantization(q: &Quantize, p: &Problem) -> String {
     }
 }
 
-fn activated(a: Activation, e: &str) -> String {
+/// The number `e` with the activation applied.
+pub fn activated(a: Activation, e: &str) -> String {
     match a {
         Activation::None => e.into(),
         _ => {
             let (lo, hi) = a.bounds();
             clamp(e, lo, hi)
+        }
+    }
+}
+
+/// `function(x)` of a real: in f32 by the formula where there is one, else by the definition.
+pub fn function(text: Text, kind: Kind, f: &UnaryFn) -> Option<Text> {
+    match kind == Kind::Float && f.has_formula() {
+        true => text.formula("function", f),
+        false => {
+            let head = "__device__ __forceinline__ D function(const D x)";
+            Some(text.raw(&format!("{head} {{ return {}; }}", unary(f))))
         }
     }
 }
