@@ -99,6 +99,28 @@ impl Operand {
         }
     }
 
+    /// The axes of the shape in the order of memory: neighbours of the last lie side by side.
+    pub fn order(&self) -> Vec<usize> {
+        match (self.layout, self.shape.rank()) {
+            (Layout::ChannelsLast, 4) => vec![0, 2, 3, 1],
+            (_, rank) => (0..rank).collect(),
+        }
+    }
+
+    /// For each axis of the shape, how many elements apart its neighbours lie in memory.
+    pub fn strides(&self) -> Vec<usize> {
+        let mut strides = vec![0; self.shape.rank()];
+        let mut next = 1;
+        for (i, &axis) in self.order().iter().rev().enumerate() {
+            strides[axis] = next;
+            next *= self.shape[axis];
+            if i == 0 {
+                next = self.pitch.unwrap_or(next);
+            }
+        }
+        strides
+    }
+
     /// Where element `i` (row-major in the order of the shape) lies, in elements from the first.
     #[inline]
     pub fn place(&self, i: usize) -> usize {

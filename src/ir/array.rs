@@ -1,8 +1,8 @@
 //! Arrays of the oracle: f64 for floats, i64 for integers, so that an operator's plain loops mean the real thing:
 //! float graphs are evaluated in f64, quantized ones in exact integers, shape arithmetic in i64.
 
+use crate::base::dtype::{to_bf16, to_f16};
 use crate::base::{DType, Shape, Tensor};
-use half::{bf16, f16};
 
 /// The numbers of an [`Array`].
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +67,8 @@ impl Array {
         let s = self.shape.clone();
         match dtype {
             DType::F32 => Tensor::new(s, &self.map_real(|v| v as f32)),
-            DType::F16 => Tensor::new(s, &self.map_real(f16::from_f64)),
-            DType::BF16 => Tensor::new(s, &self.map_real(bf16::from_f64)),
+            DType::F16 => Tensor::new(s, &self.map_real(to_f16)),
+            DType::BF16 => Tensor::new(s, &self.map_real(to_bf16)),
             DType::F64 => Tensor::new(s, &self.map_real(|v| v)),
             DType::I8 => Tensor::new(s, &self.map_int(|v| v as i8)),
             DType::U8 => Tensor::new(s, &self.map_int(|v| v as u8)),

@@ -5,3 +5,5 @@ pub mod fuzz;
 pub mod kernels;
 pub mod problems;
 pub mod quantized;
+#[cfg(test)]
+mod times;

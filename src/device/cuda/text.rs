@@ -4,9 +4,9 @@
 use super::compiler::Source;
 use crate::base::DType;
 use crate::device::numerics::Output;
-use crate::device::{Layout, Operand};
-use crate::ir::ops::UnaryFn;
+use crate::device::{Layout, Operand, Problem};
 use crate::ir::ops::formula::Lanes;
+use crate::ir::ops::{Geometry, UnaryFn};
 use std::cell::RefCell;
 use std::fmt::{Display, Write};
 use std::ops::{Add, Div, Mul, Sub};
@@ -34,6 +34,19 @@ impl Text {
     /// `#define name value` for several.
     pub fn defines<V: Display>(self, all: &[(&str, V)]) -> Self {
         all.iter().fold(self, |t, (name, value)| t.define(name, value))
+    }
+
+    /// Sizes of a window: input `H`, `W`, output `P`, `Q`, kernel `R`, `S`, strides, dilations, padding.
+    pub fn geometry(self, g: &Geometry) -> Self {
+        let pairs = [
+            (["H", "W"], g.input),
+            (["P", "Q"], g.output),
+            (["R", "S"], g.kernel),
+            (["STRIDE_H", "STRIDE_W"], g.strides),
+            (["DILATION_H", "DILATION_W"], g.dilations),
+            (["PAD_H", "PAD_W"], g.begin),
+        ];
+        pairs.iter().fold(self, |t, (names, v)| t.define(names[0], v[0]).define(names[1], v[1]))
     }
 
     /// A number, to the bit.
@@ -64,6 +77,45 @@ impl Text {
             let _ = write!(body, "i = i / {row}u * {pitch}u + i % {row}u; ");
         }
         let _ = writeln!(self.0, "__device__ __forceinline__ u32 {name}_place(u32 i) {{ {body}return i; }}");
+        self
+    }
+
+    /// `PARAMETERS` of a kernel that takes every operand as [`super::tactics::Args`] passes them, inputs as `x0`, `x1`,
+    /// ..., outputs as `y0`, ..., constants last; their types, `X0_T`; and `TO_IMAGE`, which moves them to the image
+    /// `blockIdx.y`.
+    pub fn parameters(mut self, p: &Problem) -> Self {
+        let (mut list, mut constants, mut moves) = (Vec::new(), Vec::new(), String::new());
+        let inputs = p.inputs.iter().enumerate().map(|(i, o)| ("const ", 'x', i, o));
+        let outputs = p.outputs.iter().enumerate().map(|(i, o)| ("", 'y', i, o));
+        for (access, letter, i, o) in inputs.chain(outputs) {
+            let (name, ty) = (format!("{letter}{i}"), format!("{}{i}_T", letter.to_ascii_uppercase()));
+            let _ = writeln!(self.0, "typedef {} {ty};", ctype(o.dtype));
+            if o.constant {
+                constants.push(format!("const {ty}* __restrict__ {name}"));
+                continue;
+            }
+            list.push(format!("{access}{ty}* {name}, u64 {name}_stride"));
+            let _ =
+                write!(moves, "{name} = ({access}{ty}*)(({access}u8*){name} + blockIdx.y * {name}_stride); ");
+        }
+        list.append(&mut constants);
+        self.define("PARAMETERS", list.join(", ")).define("TO_IMAGE", moves)
+    }
+
+    /// `NAME(i)`: the place of element `i`, row-major, of these axes, each of so many elements so far apart.
+    pub fn walk(mut self, name: &str, axes: &[Axis]) -> Self {
+        let mut body = String::new();
+        let axes = joined(axes);
+        for (i, Axis { count, stride }) in axes.iter().enumerate().rev() {
+            let _ = match i {
+                0 => write!(body, "at += i * {stride}u; "),
+                _ => write!(body, "at += i % {count}u * {stride}u; i /= {count}u; "),
+            };
+        }
+        let _ = writeln!(
+            self.0,
+            "__device__ __forceinline__ u32 {name}(u32 i) {{ u32 at = 0; {body}return at; }}"
+        );
         self
     }
 
@@ -110,6 +162,29 @@ impl Text {
     pub fn source(self) -> Source {
         Source(self.0)
     }
+}
+
+/// An axis to walk along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Axis {
+    /// Its elements.
+    pub count: usize,
+    /// How far apart they are.
+    pub stride: usize,
+}
+
+/// The same walk in fewer axes: neighbours that are one are joined.
+pub fn joined(axes: &[Axis]) -> Vec<Axis> {
+    let mut all: Vec<Axis> = Vec::new();
+    for &axis in axes.iter().filter(|a| a.count != 1) {
+        match all.last_mut() {
+            Some(last) if last.stride == axis.count * axis.stride => {
+                *last = Axis { count: last.count * axis.count, stride: axis.stride };
+            }
+            _ => all.push(axis),
+        }
+    }
+    all
 }
 
 /// The C type of stored elements.

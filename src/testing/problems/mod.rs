@@ -4,6 +4,7 @@ mod convolutions;
 mod elementwise;
 mod moves;
 mod products;
+mod rare;
 mod rows;
 mod windows;
 
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         elementwise::cases(rng),
         moves::cases(rng),
         rows::cases(rng),
+        rare::cases(rng),
     ]
     .concat();
     cases.extend(cases.iter().filter_map(spread).collect::<Vec<_>>());

@@ -2,6 +2,7 @@
 //! is computed by the operator's own definition, in f64 or i64.
 
 use super::elementwise::{BLOCK, Order, chunk};
+use crate::base::dtype::{to_bf16, to_f16};
 use crate::base::{DType, Result};
 use crate::device::cpu::{Family, Io, Isa, Kernel};
 use crate::device::{Bound, Operand, Problem};
@@ -100,8 +101,8 @@ impl Number {
         match dtype {
             DType::F32 => put(bytes, i, self.real() as f32),
             DType::F64 => put(bytes, i, self.real()),
-            DType::F16 => put(bytes, i, f16::from_f64(self.real())),
-            DType::BF16 => put(bytes, i, bf16::from_f64(self.real())),
+            DType::F16 => put(bytes, i, to_f16(self.real())),
+            DType::BF16 => put(bytes, i, to_bf16(self.real())),
             DType::I64 => put(bytes, i, self.int()),
             DType::I32 => put(bytes, i, self.int() as i32),
             DType::I8 | DType::U8 => put(bytes, i, self.int() as u8),

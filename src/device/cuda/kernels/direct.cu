@@ -31,14 +31,9 @@ extern "C" __global__ void direct(const X_T* x, u64 x_stride,
       }
     }
   }
-  float t = __fmaf_rn((float)sum, m[k], b[k]);
 #ifdef RESIDUAL
-  residual = (const R_T*)((const u8*)residual + blockIdx.y * residual_stride);
-  t = __fmaf_rn((float)(residual[pixel * R_PITCH + k] - RESIDUAL_ZERO_POINT), RESIDUAL_SCALE, t);
-#endif
-#ifdef FUNCTION
-  t = __fmul_rn(FUNCTION(t), UNIT);
+  residual = (const R_T*)((const u8*)residual + blockIdx.y * residual_stride) + pixel * R_PITCH + k;
 #endif
   y = (store_T*)((u8*)y + blockIdx.y * y_stride);
-  y[pixel * Y_PITCH + k] = store(t);
+  y[pixel * Y_PITCH + k] = finish(sum, m[k], b[k] AT_RESIDUAL(residual));
 }

@@ -9,17 +9,45 @@ use super::driver::Shape;
 use super::probe::Gpu;
 #[cfg(doc)]
 use super::text::Text;
-use crate::base::{Result, Tensor};
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Result, Tensor};
 use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
+mod computed;
 mod direct;
+mod elementwise;
+mod gather;
+mod grouped;
 mod igemm;
+mod lrn;
+mod moves;
 mod multiply;
+mod pool;
+mod product;
+mod reduce;
 mod reformat;
+mod resize;
+mod rows;
+mod values;
 
 /// All families, in the order in which they are tried.
-pub const FAMILIES: &[&dyn Family] = &[&igemm::Igemm, &direct::Direct, &reformat::Reformat];
+pub const FAMILIES: &[&dyn Family] = &[
+    &igemm::Igemm,
+    &grouped::Grouped,
+    &direct::Direct,
+    &computed::Computed,
+    &pool::Pooling,
+    &elementwise::Elementwise,
+    &reformat::Reformat,
+    &moves::Moves,
+    &product::Product,
+    &rows::Rows,
+    &reduce::Reduction,
+    &lrn::Neighbours,
+    &gather::Chosen,
+    &resize::Interpolation,
+];
 
 /// What a kernel is made for.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +101,16 @@ pub struct Places {
     pub outputs: Vec<Place>,
     /// Addresses of what [`Family::pack`] made.
     pub constants: Vec<u64>,
+}
+
+impl Places {
+    /// Do all images of all operands begin at multiples of so many bytes?
+    pub fn aligned(&self, bytes: u64) -> bool {
+        let begins = |p: &Place| {
+            p.address.is_multiple_of(bytes) && (self.images == 1 || p.stride.is_multiple_of(bytes))
+        };
+        self.inputs.iter().chain(&self.outputs).all(begins)
+    }
 }
 
 /// The images of an operand.
@@ -159,6 +197,16 @@ impl Args {
         let start = bytes.as_mut_ptr();
         self.starts.iter().map(|&at| start.wrapping_add(at).cast()).collect()
     }
+}
+
+/// Can kernels count the elements of each operand, gaps included, in 32 bits?
+fn countable(p: &Problem) -> bool {
+    p.inputs.iter().chain(&p.outputs).all(|o| o.span() / o.dtype.size() <= i32::MAX as usize)
+}
+
+/// What a family answers that is asked for a problem it does not know.
+fn missing(p: &Problem) -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, format!("no kernel is made for {p}"))
 }
 
 /// So many threads in a block, where nothing speaks for another number.

@@ -1,7 +1,7 @@
 //! What the families of convolutions and products share: sizes of a problem as one kind of convolution, its constants, and
 //! the text of its epilogue.
 
-use super::{Spec, bytes_of};
+use super::{Spec, bytes_of, missing};
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Tensor};
 use crate::device::cuda::text::Text;
@@ -79,29 +79,17 @@ pub fn residual(p: &Problem) -> Option<&Operand> {
 /// Sizes, types, scales and `store` of a problem.
 pub fn text(spec: &Spec) -> Result<Text> {
     let p = spec.problem;
-    let missing = || Diagnostic::new(machine::INTERNAL, format!("no sizes for {p}"));
-    let s = Sizes::of(p).ok_or_else(missing)?;
+    let s = Sizes::of(p).ok_or_else(|| missing(p))?;
     let w = &s.window;
     let mut text = Text::default()
         .operand("x", &Operand { pitch: None, ..p.inputs[0].clone() })
         .operand("w", &p.inputs[1])
+        .geometry(w)
         .defines(&[
             ("CHANNELS", s.channels),
             ("OUTPUTS", s.outputs),
             ("GROUPS", s.groups),
             ("PIXELS", s.pixels()),
-            ("H", w.input[0]),
-            ("W", w.input[1]),
-            ("P", w.output[0]),
-            ("Q", w.output[1]),
-            ("R", w.kernel[0]),
-            ("S", w.kernel[1]),
-            ("STRIDE_H", w.strides[0]),
-            ("STRIDE_W", w.strides[1]),
-            ("DILATION_H", w.dilations[0]),
-            ("DILATION_W", w.dilations[1]),
-            ("PAD_H", w.begin[0]),
-            ("PAD_W", w.begin[1]),
             ("X_PITCH", pitch(&p.inputs[0], s.channels * s.groups)),
             ("Y_PITCH", pitch(&p.outputs[0], s.outputs)),
         ]);

@@ -1,0 +1,102 @@
+//! Convolutions and products with constant weights without tensor cores, f32 and 8 bits: depthwise ones, several
+//! channels of several pixels a thread, and those whose channels come in fours.
+
+use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing, multiply};
+use crate::base::{DType, Result, Tensor};
+use crate::device::Problem;
+use crate::device::cuda::compiler::Source;
+use multiply::Sizes;
+
+/// The family.
+pub struct Grouped;
+
+/// Neighbouring pixels that a thread takes.
+const PIXELS: usize = 4;
+/// Neighbouring channels that a thread takes.
+const LANES: usize = 4;
+
+impl Family for Grouped {
+    fn name(&self) -> &'static str {
+        "grouped"
+    }
+
+    fn doc(&self) -> &'static str {
+        "depthwise convolutions, and others whose channels come in fours, f32 and 8-bit, without tensor cores"
+    }
+
+    fn variants(&self, spec: &Spec) -> Vec<String> {
+        let p = spec.problem;
+        let Some(s) = Sizes::of(p).filter(|_| countable(p)) else { return vec![] };
+        let fours = s.channels.is_multiple_of(4) && pitches(p, &s)[0].is_multiple_of(4);
+        match (depthwise_lanes(p, &s), fours) {
+            (Some(_), _) => vec!["depthwise".into()],
+            (None, true) => vec!["fours".into()],
+            _ => vec![],
+        }
+    }
+
+    fn source(&self, spec: &Spec) -> Result<Source> {
+        let p = spec.problem;
+        let s = Sizes::of(p).ok_or_else(|| missing(p))?;
+        let text = multiply::text(spec)?.define("PIXELS_EACH", PIXELS);
+        let text = match depthwise_lanes(p, &s) {
+            Some(lanes) => text.define("DEPTHWISE", 1).define("LANES", lanes),
+            None => {
+                let first = if p.inputs[0].dtype == DType::U8 { "u32" } else { "s32" };
+                text.define("DP4A", format!("\"dp4a.{first}.s32\""))
+            }
+        };
+        let text = text.raw(include_str!("../kernels/epilogue.cuh"));
+        let text = text.raw(include_str!("../kernels/lanes.cuh"));
+        Ok(text.raw(include_str!("../kernels/grouped.cu")).source())
+    }
+
+    fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        let s = Sizes::of(spec.problem).ok_or_else(|| missing(spec.problem))?;
+        let [m, b] = multiply::scales(spec, tensors);
+        let group = if depthwise_lanes(spec.problem, &s).is_some() { 1 } else { 4 };
+        Ok(vec![
+            by_outputs(&multiply::channels_last(&tensors[0]), &s, group, tensors[0].dtype().size()),
+            m,
+            b,
+        ])
+    }
+
+    fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
+        let p = spec.problem;
+        let s = Sizes::of(p).ok_or_else(|| missing(p))?;
+        let args = Args::default().operands(at).constants(at);
+        let [rows, columns] = s.window.output;
+        let threads = match depthwise_lanes(p, &s) {
+            Some(lanes) => rows * columns.div_ceil(PIXELS) * (s.outputs / lanes),
+            None => s.pixels().div_ceil(PIXELS) * s.outputs,
+        };
+        let kernel = if at.aligned(16) { "grouped" } else { "grouped_anywhere" };
+        Ok(vec![Launch::images(kernel, threads, BLOCK, at, args)])
+    }
+}
+
+/// Elements from pixel to pixel of the input and the output.
+fn pitches(p: &Problem, s: &Sizes) -> [usize; 2] {
+    [multiply::pitch(&p.inputs[0], s.channels * s.groups), multiply::pitch(&p.outputs[0], s.outputs)]
+}
+
+/// The channels that a thread takes, if every channel sees itself alone.
+fn depthwise_lanes(p: &Problem, s: &Sizes) -> Option<usize> {
+    let [x, y] = pitches(p, s);
+    let whole = [s.outputs, x, y].iter().all(|n| n.is_multiple_of(LANES));
+    (s.channels == 1 && s.groups == s.outputs && s.groups > 1).then_some(if whole { LANES } else { 1 })
+}
+
+/// Weights `[M, kh, kw, C]` as `[kh, kw, C / group, M, group]`: what neighbouring threads read lies side by side.
+fn by_outputs(w: &[u8], s: &Sizes, group: usize, size: usize) -> Vec<u8> {
+    let blocks = w.len() / (s.outputs * group * size).max(1);
+    let mut out = Vec::with_capacity(w.len());
+    for block in 0..blocks {
+        for m in 0..s.outputs {
+            let at = (m * blocks + block) * group * size;
+            out.extend(&w[at..at + group * size]);
+        }
+    }
+    out
+}

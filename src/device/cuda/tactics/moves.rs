@@ -1,0 +1,163 @@
+//! Operators that only move numbers, of any type, and joins of different scales: where each unit of the output comes from
+//! is a table made on the host. Units are elements, or as many neighbours as always stay neighbours.
+
+use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing, values};
+use crate::base::{DType, Result, Tensor};
+use crate::device::cuda::compiler::Source;
+use crate::device::cuda::text::{Text, literal};
+use crate::device::moved::{MAX_INPUTS, NOWHERE, SHIFT, input_and_place, origins, padding};
+use crate::device::{Numerics, Operand, Problem};
+use crate::ir::Op;
+use crate::ir::ops::Role;
+
+/// The family.
+pub struct Moves;
+
+/// Bytes of the units that neighbours may be copied in, by the name of the variant.
+const UNITS: [(&str, usize); 3] = [("units-16", 16), ("units-8", 8), ("units-4", 4)];
+
+impl Family for Moves {
+    fn name(&self) -> &'static str {
+        "move"
+    }
+
+    fn doc(&self) -> &'static str {
+        "operators that only move numbers, of any type, and joins of different scales: an index for each unit"
+    }
+
+    fn variants(&self, spec: &Spec) -> Vec<String> {
+        if !moves(spec) {
+            return vec![];
+        }
+        let units = UNITS.iter().find(|(_, bytes)| tables(spec, *bytes, &[]).is_some());
+        units.map(|u| u.0).into_iter().chain(["element"]).map(String::from).collect()
+    }
+
+    fn source(&self, spec: &Spec) -> Result<Source> {
+        let p = spec.problem;
+        let unit = unit(spec);
+        let plain = |bytes: usize| match bytes {
+            1 => "u8",
+            2 => "u16",
+            4 => "u32",
+            8 => "u64",
+            _ => "uint4",
+        };
+        // inputs as what is read of them; the output is a parameter of its own, as there may be several
+        let inputs = Problem { outputs: vec![], inputs: p.activations().cloned().collect(), ..p.clone() };
+        let text = Text::default()
+            .parameters(&inputs)
+            .define("SHIFT", SHIFT)
+            .define("NOWHERE", format!("{NOWHERE}u"));
+        let each = |one: &dyn Fn(usize) -> String| {
+            (1..inputs.inputs.len())
+                .rev()
+                .fold(String::new(), |s, k| format!("{s}(k) == {k} ? {} : ", one(k)))
+                + &one(0)
+        };
+        let text = match spec.numerics {
+            Numerics::Rescale { inputs, output } => {
+                let zero = output.quant.map_or(0, |q| q.zero_point);
+                text.store("store", output)
+                    .define("UNIT_T", "store_T")
+                    .define("PADDING", format!("(store_T){zero}"))
+                    .define("VALUE(k, p)", each(&|k| values::rescaled(&format!("x{k}[p]"), inputs[k])))
+            }
+            _ => {
+                let unit_type = plain(unit);
+                let fill = padding(p)
+                    .map_or(format!("{unit_type}{{}}"), |v| format!("__float_as_uint({})", literal(v)));
+                text.define("UNIT_T", unit_type)
+                    .define("PADDING", fill)
+                    .define("VALUE(k, p)", each(&|k| format!("load((const UNIT_T*)x{k} + (p))")))
+            }
+        };
+        Ok(text.raw(include_str!("../kernels/move.cu")).source())
+    }
+
+    fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        let tables = tables(spec, unit(spec), tensors).ok_or_else(|| missing(spec.problem))?;
+        Ok(tables.iter().map(|t| bytemuck::cast_slice(t).to_vec()).collect())
+    }
+
+    fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
+        let inputs = at.inputs.iter().fold(Args::default(), |args, place| args.operand(*place));
+        let each = spec.problem.outputs.iter().enumerate().map(|(i, o)| {
+            let elements = (unit(spec) / o.dtype.size()).max(1);
+            let count = o.shape.numel() / elements;
+            let (row, pitch) =
+                o.pitch.map_or((count.max(1), 0), |pitch| (o.row() / elements, pitch / elements));
+            let args = inputs.clone().operand(at.outputs[i]).with(at.constants[i]);
+            let args = args.with(count as u32).with(row as u32).with(pitch as u32);
+            Launch::images("move", count, BLOCK, at, args)
+        });
+        Ok(each.collect())
+    }
+}
+
+/// Bytes of the units of this variant.
+fn unit(spec: &Spec) -> usize {
+    let known = UNITS.iter().find(|u| u.0 == spec.variant);
+    known.map_or(spec.problem.outputs[0].dtype.size(), |u| u.1)
+}
+
+/// Does the problem only move its activations?
+fn moves(spec: &Spec) -> bool {
+    let p = spec.problem;
+    let moved: Vec<&Operand> = p.activations().collect();
+    let small = moved.iter().all(|o| o.span() / o.dtype.size() < 1 << SHIFT) && moved.len() <= MAX_INPUTS;
+    let Some(op) = p.op().filter(|_| !moved.is_empty() && small && countable(p)) else { return false };
+    let alike = moved.iter().all(|o| o.dtype == p.outputs[0].dtype);
+    let alike = alike && p.outputs.iter().all(|o| o.dtype == p.outputs[0].dtype);
+    let scaled = match spec.numerics {
+        Numerics::Float | Numerics::Integers => alike,
+        Numerics::Rescale { inputs, .. } => {
+            inputs.len() == moved.len() && p.outputs.len() == 1 && moved.iter().all(|o| o.dtype.is_int8())
+        }
+        _ => false,
+    };
+    scaled
+        && match op.role() {
+            Role::Move => match op {
+                Op::Pool(_) => false,
+                Op::Reduce(r) => r.noop && r.axes.is_empty(),
+                // computed indices are no places
+                Op::Gather(_) => !p.inputs[0].constant && p.inputs[1].constant,
+                _ => true,
+            },
+            // a constant's elements have no index
+            Role::Concat => moved.len() == p.inputs.len(),
+            _ => padding(p).is_some() && moved[0].dtype == DType::F32,
+        }
+}
+
+/// For each output, where each of its units of so many bytes comes from, as an origin that counts units. `None` where
+/// neighbours within a unit do not stay neighbours.
+fn tables(spec: &Spec, unit: usize, constants: &[Tensor]) -> Option<Vec<Vec<u32>>> {
+    let p = spec.problem;
+    let elements = (unit / p.outputs[0].dtype.size()).max(1);
+    let plain = padding(p).is_none() && !matches!(spec.numerics, Numerics::Rescale { .. });
+    // where constants decide what moves, they are not known before packing
+    if elements > 1 && (!plain || p.inputs.iter().any(|o| o.constant)) {
+        return None;
+    }
+    let inputs: Vec<&Operand> = p.activations().collect();
+    let table = |(o, origins): (&Operand, Vec<u32>)| {
+        let whole = |n: usize| n.is_multiple_of(elements);
+        let rows = o.pitch.is_none_or(|pitch| whole(pitch) && whole(o.row()));
+        let units = origins.chunks(elements).map(|u| origin_of(u, elements, &inputs));
+        if rows && whole(origins.len()) { units.collect::<Option<Vec<u32>>>() } else { None }
+    };
+    p.outputs.iter().zip(origins(p, constants)?).map(table).collect()
+}
+
+/// The origin of a unit whose elements have these.
+fn origin_of(unit: &[u32], elements: usize, inputs: &[&Operand]) -> Option<u32> {
+    let place = |origin: u32| input_and_place(origin).map(|(k, at)| (k, inputs[k].spread(at)));
+    let Some((input, first)) = place(unit[0]) else {
+        return unit.iter().all(|&o| o == NOWHERE).then_some(NOWHERE);
+    };
+    let follows = |(i, &o): (usize, &u32)| place(o) == Some((input, first + i));
+    let whole = first.is_multiple_of(elements) && unit.iter().enumerate().all(follows);
+    whole.then_some((input << SHIFT | first / elements) as u32)
+}

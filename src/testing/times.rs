@@ -1,0 +1,158 @@
+//! How long the GPU's kernels take on layers of common sizes:
+//! `cargo test --lib kernels_take -- --ignored --nocapture`
+
+use crate::base::quant::{Activation, Epilogue, QuantParams};
+use crate::base::random::SplitMix64;
+use crate::base::{DType, Tensor};
+use crate::device::cuda::Cuda;
+use crate::device::{Bound, Device, Layout, Numerics, Operand, Problem, Program, Slot, Tactic, Work};
+use crate::ir::ops::{
+    Binary, BinaryFn, Conv, Fused, LayerNorm, MatMul, Pads, Pool, PoolFn, Reduce, ReduceFn, Softmax,
+    Transpose, Unary, UnaryFn, Window,
+};
+use crate::ir::{Fact, Op};
+use std::time::Duration;
+
+/// Images of a run: far more bytes than the second-level cache holds.
+const IMAGES: usize = 256;
+
+const NHWC: Layout = Layout::ChannelsLast;
+
+fn operand(dtype: DType, shape: &[usize], layout: Layout) -> Operand {
+    Operand::new(dtype, shape.to_vec().into(), layout)
+}
+
+fn problem(device: &Cuda, op: impl Into<Op>, inputs: Vec<Operand>, out: (DType, Layout)) -> Problem {
+    let op = op.into();
+    let facts: Vec<Fact> = inputs.iter().map(|o| Fact { dtype: o.dtype, shape: o.shape.clone() }).collect();
+    let outputs = op.infer(&facts).unwrap();
+    let outputs = outputs.into_iter().map(|f| device.stored(Operand::new(out.0, f.shape, out.1))).collect();
+    Problem { work: Work::Op(op), inputs, outputs }
+}
+
+/// Layers of classifiers of 224 x 224 pixels.
+fn layers(device: &Cuda) -> Vec<(Problem, Numerics)> {
+    let (f, u, plain) = (DType::F32, DType::U8, Layout::Plain);
+    let q = QuantParams::signed(3.0);
+    let q = QuantParams { dtype: u, zero_point: 7, ..q };
+    let pixels = [1, 3, 224, 224];
+    let input = Problem {
+        work: Work::Reformat,
+        inputs: vec![operand(f, &pixels, plain)],
+        outputs: vec![device.stored(operand(u, &pixels, NHWC))],
+    };
+    let back = Problem {
+        work: Work::Reformat,
+        inputs: vec![operand(u, &[1, 256, 56, 56], NHWC)],
+        outputs: vec![operand(f, &[1, 256, 56, 56], plain)],
+    };
+    let maximum = Pool { f: PoolFn::Max, window: Some(Window::new([3, 3], [2, 2])) };
+    let mean = Pool { f: PoolFn::Average { include_pad: false }, window: None };
+    let wide = |t| operand(t, &[1, 64, 112, 112], NHWC);
+    let last = |t| operand(t, &[1, 2048, 7, 7], NHWC);
+    let block = |t| operand(t, &[1, 256, 56, 56], NHWC);
+    let tokens = operand(f, &[1, 197, 768], plain);
+    let row = Operand::constant(f, [768].into());
+    let heads = [operand(f, &[1, 12, 197, 64], plain), operand(f, &[1, 12, 64, 197], plain)];
+    let op = |op: Op, inputs: Vec<Operand>, out| (problem(device, op, inputs, out), Numerics::Float);
+    let int = |op: Op, inputs: Vec<Operand>, n: Numerics| (problem(device, op, inputs, (u, NHWC)), n);
+    let none = Activation::None;
+    let softmax = Softmax { axis: -1, log: false, flatten: false };
+    let sum = Reduce { f: ReduceFn::Mean, axes: vec![1], keepdims: false, noop: false };
+    vec![
+        (input, Numerics::Quantize(q)),
+        (back, Numerics::rescale(&[q], None)),
+        int(maximum.clone().into(), vec![wide(u)], Numerics::Integers),
+        op(maximum.into(), vec![wide(f)], (f, NHWC)),
+        int(mean.clone().into(), vec![last(u)], Numerics::average(q, Some(q))),
+        op(mean.into(), vec![last(f)], (f, NHWC)),
+        int(Binary::new(BinaryFn::Add).into(), vec![block(u); 2], Numerics::add(q, q, Some(q), none)),
+        op(Binary::new(BinaryFn::Add).into(), vec![block(f); 2], (f, NHWC)),
+        int(Unary { f: UnaryFn::Silu }.into(), vec![block(u)], Numerics::table(&UnaryFn::Silu, q, q)),
+        op(Unary { f: UnaryFn::Gelu }.into(), vec![tokens.clone()], (f, plain)),
+        op(LayerNorm { axis: -1, epsilon: 1e-5 }.into(), vec![tokens.clone(), row.clone(), row], (f, plain)),
+        op(sum.into(), vec![tokens.clone()], (f, plain)),
+        op(softmax.into(), vec![operand(f, &[1, 12, 197, 197], plain)], (f, plain)),
+        op(MatMul.into(), heads.to_vec(), (f, plain)),
+        depthwise(device, f),
+        depthwise(device, DType::I8),
+        op(
+            Transpose { perm: vec![0, 2, 1, 3] }.into(),
+            vec![operand(f, &[1, 197, 12, 64], plain)],
+            (f, plain),
+        ),
+    ]
+}
+
+/// A depthwise convolution 3 x 3.
+fn depthwise(device: &Cuda, x: DType) -> (Problem, Numerics) {
+    let window = Window { pads: Pads::Explicit([1; 4]), ..Window::new([0, 0], [1, 1]) };
+    let op = Conv { window, groups: 96, fused: Fused::default() };
+    let w = if x.is_int8() { DType::I8 } else { x };
+    let inputs = vec![operand(x, &[1, 96, 112, 112], NHWC), Operand::constant(w, [96, 1, 3, 3].into())];
+    let q = QuantParams { dtype: x, ..QuantParams::signed(3.0) };
+    let numerics = match x.is_int8() {
+        true => {
+            let epilogue =
+                Epilogue::new(q.scale, &[q.scale; 96], &[0.0; 96], None, Fused::default().after(), Some(q));
+            Numerics::Multiply { zero_point: 0, epilogue }
+        }
+        false => Numerics::Float,
+    };
+    (problem(device, op, inputs, (x, NHWC)), numerics)
+}
+
+fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
+    let reals: Vec<f32> = (0..o.shape.numel()).map(|_| rng.signed_unit()).collect();
+    match o.dtype {
+        DType::I8 => {
+            Tensor::new(o.shape.clone(), &reals.iter().map(|v| (v * 127.0) as i8).collect::<Vec<_>>())
+        }
+        _ => Tensor::new(o.shape.clone(), &reals),
+    }
+}
+
+/// The shortest of several runs, on the GPU alone.
+fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[Tensor]) -> Duration {
+    let mut end = 0;
+    let mut place = |o: &Operand| {
+        let slot = Slot { offset: end, stride: o.extent().next_multiple_of(64) };
+        end = slot.range(IMAGES).end;
+        slot
+    };
+    let inputs: Vec<Slot> = p.activations().map(&mut place).collect();
+    let outputs: Vec<Slot> = p.outputs.iter().map(&mut place).collect();
+    let packed = device.pack(p, n, tactic, constants).unwrap();
+    let packed = packed.into_iter().map(Into::into).collect();
+    let step =
+        Bound { problem: p.clone(), tactic: tactic.clone(), numerics: n.clone(), packed, inputs, outputs };
+    let program =
+        Program { steps: vec![step], arena: end, max_batch: IMAGES, inputs: vec![], outputs: vec![] };
+    let mut run = device.load(&program).unwrap();
+    (0..12).map(|_| run.time(IMAGES).unwrap()).min().unwrap()
+}
+
+fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor]) {
+    let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes() * IMAGES).sum();
+    for tactic in device.tactics(p, n) {
+        let t = time(device, p, n, &tactic, constants);
+        let rate = bytes as f64 / t.as_secs_f64() / 1e9;
+        println!("{:9.1} us {rate:7.1} GB/s  {tactic:<22} {p}", t.as_secs_f64() * 1e6);
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn kernels_take() {
+    let device = match Cuda::open(0) {
+        Ok(gpu) => gpu,
+        Err(why) => return println!("cuda: absent ({})", why.what),
+    };
+    println!("{} images each, on {}", IMAGES, device.gpu().name);
+    let mut rng = SplitMix64::new(1);
+    for (p, n) in layers(&device) {
+        let constants =
+            p.inputs.iter().filter(|o| o.constant).map(|o| constant(&mut rng, o)).collect::<Vec<_>>();
+        print(&device, &p, &n, &constants);
+    }
+}
