@@ -148,9 +148,10 @@ fn a_program() {
         let constants: Vec<Tensor> =
             inputs.iter().filter(|o| o.constant).map(|o| Tensor::zeros(o.dtype, o.shape.clone())).collect();
         let problem = Problem { work, inputs, outputs: vec![vector()] };
-        let tactic = cpu.tactics(&problem).remove(0);
+        let tactic = cpu.tactics(&problem, &Numerics::Float).remove(0);
         assert_ne!(tactic.family, "plain", "{problem}");
-        let packed = cpu.pack(&problem, &tactic, &constants).unwrap().into_iter().map(Into::into).collect();
+        let packed = cpu.pack(&problem, &Numerics::Float, &tactic, &constants).unwrap();
+        let packed = packed.into_iter().map(Into::into).collect();
         let (inputs, outputs) = (vec![slot(i)], vec![slot(i + 1)]);
         Bound { problem, tactic, numerics: Numerics::Float, packed, inputs, outputs }
     });

@@ -26,9 +26,19 @@ pub trait Device: Send + Sync {
     /// Which one, and everything about it that the best tactic may depend on. Part of the timing cache's key.
     fn id(&self) -> DeviceId;
     /// The tactics it has for this problem, in the order in which they should be tried. None: it cannot.
-    fn tactics(&self, problem: &Problem) -> Vec<Tactic>;
-    /// Constants in the form that this tactic wants; `tensors` are the problem's constant inputs, in order.
-    fn pack(&self, problem: &Problem, tactic: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>>;
+    fn tactics(&self, problem: &Problem, numerics: &Numerics) -> Vec<Tactic>;
+    /// What a step with this tactic needs to run: constants in the form that it wants and, where kernels are made for
+    /// their problem, machine code. `tensors` are the problem's constant inputs, in order.
+    fn pack(&self, p: &Problem, n: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>>;
+    /// The form in which a tensor that a step writes is best stored here: with room between rows, where kernels want
+    /// rows to begin at certain multiples.
+    fn stored(&self, operand: Operand) -> Operand {
+        operand
+    }
+    /// Can a tensor of this form begin so many bytes from where the device would have it begin?
+    fn reaches(&self, _part: &Operand, _at: usize) -> bool {
+        true
+    }
     /// No run of this tactic on one image is shorter: a bound that holds whatever else the machine does.
     fn least_time(&self, _problem: &Problem, _tactic: &Tactic) -> Duration {
         Duration::ZERO

@@ -89,6 +89,16 @@ impl Operand {
         }
     }
 
+    /// Bytes from one image to the next where images follow one another: those of the last row's gap too.
+    pub fn extent(&self) -> usize {
+        match (self.pitch, self.row()) {
+            (Some(pitch), row) if row > 0 => {
+                (self.shape.numel() / row).saturating_mul(pitch).saturating_mul(self.dtype.size())
+            }
+            _ => self.bytes(),
+        }
+    }
+
     /// Where element `i` (row-major in the order of the shape) lies, in elements from the first.
     #[inline]
     pub fn place(&self, i: usize) -> usize {

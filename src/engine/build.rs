@@ -2,11 +2,13 @@
 
 use super::{Engine, Origin};
 use crate::base::codes::engine;
-use crate::base::{Aligned, Diagnostic, Monitor, Result, Silent};
+use crate::base::{Aligned, Diagnostic, Digest, Monitor, Result, Silent};
 use crate::device::Device;
 use crate::ir::Graph;
 use crate::plan::{Plan, Step, check, lower, memory, views};
 use crate::tune::{Choice, TimingCache, Tuner};
+use std::collections::HashMap;
+use std::ops::Range;
 
 /// How an engine is built.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +36,11 @@ pub fn build(
         all.into_iter().take(10).fold(e, |e, v| e.detail(v))
     })?;
     let mut lowered = lower(graph)?;
+    views::store(&mut lowered, device);
     views::share(&mut lowered, device);
     let arena = memory::place(&mut lowered, settings.max_batch);
     monitor.stage(settings.stage, "steps", lowered.drafts.len());
-    let mut weights: Vec<u8> = Vec::new();
+    let mut weights = Weights::default();
     let mut steps = Vec::with_capacity(lowered.drafts.len());
     for d in lowered.drafts {
         monitor.check()?;
@@ -45,16 +48,11 @@ pub fn build(
             true => (Choice::view(), Vec::new()),
             false => {
                 let choice = tuner.best(&d.problem, &d.numerics, &d.tensors)?;
-                let packed = device.pack(&d.problem, &choice.tactic, &d.tensors)?;
+                let packed = device.pack(&d.problem, &d.numerics, &choice.tactic, &d.tensors)?;
                 (choice, packed)
             }
         };
-        let mut constants = Vec::new();
-        for blob in packed {
-            weights.resize(weights.len().next_multiple_of(64), 0);
-            constants.push(weights.len()..weights.len() + blob.len());
-            weights.extend(blob);
-        }
+        let constants = packed.into_iter().map(|blob| weights.place(&blob)).collect();
         steps.push(Step {
             name: d.name,
             problem: d.problem,
@@ -82,7 +80,26 @@ pub fn build(
         let e = Diagnostic::new(engine::BAD_PLAN, "the plan does not compute its graph");
         all.into_iter().take(10).fold(e, |e, v| e.detail(v))
     })?;
-    Ok(Engine::new(origin, plan, Aligned::copy(&weights).into()))
+    Ok(Engine::new(origin, plan, Aligned::copy(&weights.bytes).into()))
+}
+
+/// Packed constants of all steps, equal ones once: kernels made for one problem serve every step that has it.
+#[derive(Default)]
+struct Weights {
+    bytes: Vec<u8>,
+    known: HashMap<Digest, Range<usize>>,
+}
+
+impl Weights {
+    fn place(&mut self, blob: &[u8]) -> Range<usize> {
+        let place = || {
+            self.bytes.resize(self.bytes.len().next_multiple_of(64), 0);
+            let start = self.bytes.len();
+            self.bytes.extend(blob);
+            start..self.bytes.len()
+        };
+        self.known.entry(Digest::of(blob)).or_insert_with(place).clone()
+    }
 }
 
 /// Builds an engine for one image with the device's first tactic for every problem, neither checked nor timed: what

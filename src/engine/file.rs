@@ -76,7 +76,7 @@ fn sound(plan: &Plan) -> Result<()> {
     }
     // the sizes do not overflow: each fits the arena
     let most =
-        plan.buffers.iter().map(|b| b.operand.bytes().saturating_mul(plan.max_batch).saturating_add(ALIGN));
+        plan.buffers.iter().map(|b| b.operand.extent().saturating_mul(plan.max_batch).saturating_add(ALIGN));
     if plan.arena > most.fold(0, usize::saturating_add).min(MAX_ARENA) {
         return Err(damaged(format!("its memory would be {} bytes", plan.arena)));
     }

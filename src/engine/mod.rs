@@ -16,9 +16,11 @@
 
 pub mod build;
 pub mod file;
+pub mod host;
 pub mod session;
 
 pub use build::{Settings, build, build_unchecked};
+pub use host::Wish;
 pub use session::Session;
 
 use crate::base::codes::engine;

@@ -1,9 +1,9 @@
 //! Running an engine.
 
 use super::Engine;
+use super::host::{self, Wish};
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Result, Shape};
-use crate::device::cpu::{Cpu, Isa};
 use crate::device::{Device, Executor, Tap};
 use ndarray::{ArrayViewD, IxDyn};
 use std::time::Duration;
@@ -37,9 +37,10 @@ impl Session {
         })
     }
 
-    /// A session on this machine's CPU, with the instruction set that the engine was built for and all threads.
+    /// A session on the device of this machine that the engine was built for: the first GPU, or the CPU with all
+    /// threads.
     pub fn on_host(engine: &Engine) -> Result<Self> {
-        Session::new(engine, &host(engine, None)?)
+        Session::new(engine, &*host::device(engine, &Wish::default())?)
     }
 
     /// Runs a batch: one f32 array `[n, ..]` per input, `n` the same for all and at most the engine's largest batch.
@@ -144,13 +145,4 @@ impl Session {
     pub fn max_batch(&self) -> usize {
         self.max_batch
     }
-}
-
-/// This machine's CPU as the engine wants it.
-pub fn host(engine: &Engine, threads: Option<usize>) -> Result<Cpu> {
-    let arch = &engine.plan.device.arch;
-    let isa: Isa = arch.parse().map_err(|_| {
-        Diagnostic::new(engine::WRONG_DEVICE, format!("the engine was built for {}", engine.plan.device))
-    })?;
-    Cpu::new(Some(isa), threads).map_err(|e| Diagnostic { code: engine::WRONG_DEVICE, ..*e }.into())
 }

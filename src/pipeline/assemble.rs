@@ -18,7 +18,6 @@ use crate::calib::methods;
 use crate::calib::noise::Noise;
 use crate::config::Job;
 use crate::device::Device;
-use crate::device::cpu::Cpu;
 use crate::engine::Engine;
 use crate::eval::latency::{noisy, summarize};
 use crate::ir::Graph;
@@ -97,7 +96,7 @@ impl Parts<'_> {
 }
 
 /// Fills a report. `files` are those written so far, with what they are.
-pub fn fill(r: &mut Report, mut p: Parts, device: &Cpu, files: &[(&str, PathBuf)]) -> Result<()> {
+pub fn fill(r: &mut Report, mut p: Parts, device: &dyn Device, files: &[(&str, PathBuf)]) -> Result<()> {
     let gate = Gate {
         max_drop_top1: p.job.gate.max_drop,
         min_top1: p.job.gate.min_top1,
@@ -330,7 +329,7 @@ fn tactic(s: &Step) -> Tactic {
     Tactic { name: s.choice.tactic.to_string(), alternatives: others.map(alternative).collect() }
 }
 
-fn provenance(p: &Parts, device: &Cpu) -> Result<Provenance> {
+fn provenance(p: &Parts, device: &dyn Device) -> Result<Provenance> {
     let id = device.id();
     let c = &p.calibrated.cache.provenance;
     let mut datasets = Vec::new();

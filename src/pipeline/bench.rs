@@ -4,8 +4,8 @@ use crate::base::codes::engine::BAD_INPUT;
 use crate::base::random::SplitMix64;
 use crate::base::{Diagnostic, Monitor, Result};
 use crate::device::Tap;
-use crate::device::cpu::{Cpu, Mode, Pin};
-use crate::engine::{Engine, Session, session};
+use crate::device::cpu::{Mode, Pin};
+use crate::engine::{Engine, Session, Wish, host};
 use crate::eval::latency;
 use crate::plan::Step;
 use crate::report::model::Percentiles;
@@ -108,7 +108,7 @@ pub fn start(path: &Path, threads: Option<usize>) -> Result<(Engine, Start)> {
     let now = || clock.elapsed().as_secs_f64() * 1e3;
     let engine = Engine::load(path)?;
     let loaded = now();
-    let mut session = Session::new(&engine, &session::host(&engine, threads)?)?;
+    let mut session = Session::new(&engine, &*host::device(&engine, &Wish { threads, ..Wish::default() })?)?;
     let made = now();
     session.step(1, None)?;
     let total = now();
@@ -129,8 +129,9 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         .expected(format!("1 to {max}, the largest batch it was built for"))
         .help("set the batch of `model.inputs` in the configuration and build the engine again"));
     }
-    let device = Cpu { mode: options.mode, ..session::host(engine, options.threads)?.pinned(&options.pin)? };
-    let mut session = Session::new(engine, &device)?;
+    let wish = Wish { threads: options.threads, pin: options.pin.clone(), mode: options.mode, gpu: 0 };
+    let device = host::device(engine, &wish)?;
+    let mut session = Session::new(engine, &*device)?;
     for i in 0..engine.plan.inputs.len() {
         fill(session.input_mut(i, options.batch), i as u64);
     }
@@ -147,8 +148,8 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         throughput_per_s: (times.len() * options.batch) as f64 / elapsed.as_secs_f64().max(1e-12),
         latency_ms: latency::summarize(&times).unwrap_or_default(),
         batch: options.batch,
-        threads: device.threads,
-        mode: device.mode,
+        threads: device.id().width,
+        mode: options.mode,
         streams: 1,
         device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
         precision: if int8 { "int8" } else { "fp32" }.into(),

@@ -3,19 +3,20 @@
 use super::assemble::{self, EngineFile, Parts};
 use super::calibrate::{self as calibration, Calibrated};
 use super::import;
-use super::{Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules};
-use crate::base::codes::machine::NO_DEVICE;
+use super::{
+    Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules, target,
+};
 use crate::base::digest::Digest;
-use crate::base::{Diagnostic, Monitor, Result, files};
+use crate::base::{Monitor, Result, files};
 use crate::calib::trt::TrtCache;
 use crate::config::Job;
-use crate::config::schema::{Isa as IsaKey, Target};
-use crate::device::cpu::{Cpu, Isa};
+use crate::device::Device;
 use crate::engine::{Engine, Session};
 use crate::report::model::OutputFile;
 use crate::report::{self, FORMATS, Format, Report};
 use crate::tune::cache::{Check, TimingCache};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The whole chain: caches, engine, reports.
@@ -45,7 +46,7 @@ struct Chain<'a> {
     job: &'a Job,
     options: &'a Options,
     monitor: &'a dyn Monitor,
-    device: Cpu,
+    device: Arc<dyn Device>,
     timings: TimingCache,
     report: Report,
     /// What was written, with what it is.
@@ -55,7 +56,7 @@ struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     fn new(job: &'a Job, options: &'a Options, monitor: &'a dyn Monitor) -> Result<Self> {
-        let device = device(job)?;
+        let device = target::device(job)?;
         let timings = building::timings(job, monitor)?;
         let report = Report::new(job.name.clone());
         Ok(Chain { job, options, monitor, device, timings, report, files: Vec::new(), notes: Vec::new() })
@@ -84,7 +85,7 @@ impl<'a> Chain<'a> {
         let ranges = format!("{}, ranges", job.name);
         let known = self.timings.checked(&ranges);
         let cache = std::mem::take(&mut self.timings);
-        let mut reference = fp32::Reference::new(self.device, batch, cache, self.monitor);
+        let mut reference = fp32::Reference::new(self.device.clone(), batch, cache, self.monitor);
         if until == Until::Report {
             reference.of(&net.graph)?;
             self.report.seconds.reference = Some(lap());
@@ -104,7 +105,7 @@ impl<'a> Chain<'a> {
 
         let graph = building::annotated(job, &net, &calibrated, self.monitor);
         let cache = std::mem::take(&mut self.timings);
-        let (mut engine, cache) = building::build(job, &net, &graph, &self.device, cache, self.monitor)?;
+        let (mut engine, cache) = building::build(job, &net, &graph, &*self.device, cache, self.monitor)?;
         self.timings = cache;
         engine.origin.calibration_digest = Some(Digest::of(calibrated.cache.to_string().as_bytes()));
         let file = EngineFile::of(&engine)?;
@@ -118,7 +119,7 @@ impl<'a> Chain<'a> {
             self.note_old_report(&file);
             return self.finish(parts);
         }
-        let mut int8 = Session::new(&engine, &self.device)?;
+        let mut int8 = Session::new(&engine, &*self.device)?;
         let (reference, fp32) = reference.of(&net.graph)?;
 
         if let Some(e) = &job.evaluation {
@@ -174,7 +175,7 @@ impl<'a> Chain<'a> {
             (Some((dataset, preprocess)), _) if !dataset.is_empty() => dataset.load(0, &preprocess)?.values,
             _ => vec![0.0; size],
         };
-        let found = building::self_check(engine, graph, &self.device, &sample)?;
+        let found = building::self_check(engine, graph, &*self.device, &sample)?;
         tracing::info!("{found}");
         self.timings.set_checked(&name, check);
         self.monitor.advance(1);
@@ -223,7 +224,7 @@ impl<'a> Chain<'a> {
     fn finish(mut self, parts: Parts) -> Result<Outcome> {
         let start = Instant::now();
         let whole = parts.timed.is_some();
-        assemble::fill(&mut self.report, parts, &self.device, &self.files)?;
+        assemble::fill(&mut self.report, parts, &*self.device, &self.files)?;
         self.report.not_checked.extend(std::mem::take(&mut self.notes));
         self.report.seconds.report = Some(start.elapsed().as_secs_f64());
         if whole {
@@ -269,27 +270,6 @@ pub fn shown(path: &Path) -> String {
         }
     }
     tidy.display().to_string()
-}
-
-/// The device that the configuration asks for.
-fn device(job: &Job) -> Result<Cpu> {
-    if job.target == Target::Cuda {
-        let found = match crate::device::cuda::probe::gpus() {
-            Ok(gpus) => format!("{} GPUs were found, but this version computes on the CPU only", gpus.len()),
-            Err(why) => why,
-        };
-        return Err(Diagnostic::new(NO_DEVICE, format!("`target: cuda` cannot be served: {found}"))
-            .help("set `target: auto` or `target: cpu`"));
-    }
-    let isa = match job.cpu.isa {
-        IsaKey::Auto => None,
-        IsaKey::Amx => Some(Isa::Amx),
-        IsaKey::Avx512Vnni => Some(Isa::Avx512Vnni),
-        IsaKey::Avx2 => Some(Isa::Avx2),
-        IsaKey::Scalar => Some(Isa::Scalar),
-    };
-    let threads = (job.cpu.threads > 0).then_some(job.cpu.threads);
-    Cpu::new(isa, threads)?.pinned(&job.cpu.pin)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use crate::base::{Monitor, Result};
 use crate::device::Device;
-use crate::device::cpu::Cpu;
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::Graph;
 use crate::quant::{self, Settings};
 use crate::tune::{TimingCache, Tuner};
+use std::sync::Arc;
 
 /// The graph with every node in float.
 fn float_graph(graph: &Graph) -> Graph {
@@ -33,7 +33,7 @@ pub fn engine(
 
 /// The reference of a run, built when it is first asked for: with a finished calibration a build needs none.
 pub struct Reference<'a> {
-    device: Cpu,
+    device: Arc<dyn Device>,
     max_batch: usize,
     timings: TimingCache,
     monitor: &'a dyn Monitor,
@@ -42,7 +42,12 @@ pub struct Reference<'a> {
 
 impl<'a> Reference<'a> {
     /// A reference for so many images at once, not yet built. What earlier builds learned is in `timings`.
-    pub fn new(device: Cpu, max_batch: usize, timings: TimingCache, monitor: &'a dyn Monitor) -> Self {
+    pub fn new(
+        device: Arc<dyn Device>,
+        max_batch: usize,
+        timings: TimingCache,
+        monitor: &'a dyn Monitor,
+    ) -> Self {
         Reference { device, max_batch, timings, monitor, built: None }
     }
 
@@ -52,9 +57,9 @@ impl<'a> Reference<'a> {
             Some(built) => self.built.insert(built),
             None => {
                 let timings = std::mem::take(&mut self.timings);
-                let (engine, timings) = engine(graph, &self.device, self.max_batch, timings, self.monitor)?;
+                let (engine, timings) = engine(graph, &*self.device, self.max_batch, timings, self.monitor)?;
                 self.timings = timings;
-                let session = Session::new(&engine, &self.device)?;
+                let session = Session::new(&engine, &*self.device)?;
                 self.built.insert((engine, session))
             }
         };

@@ -6,7 +6,7 @@ use crate::base::{DType, Diagnostic, Monitor, Place, Result, Shape};
 use crate::data::array::Array;
 use crate::data::{Dataset, Form, Preprocess, Source, layout_hint};
 use crate::device::cpu::Pin;
-use crate::engine::{Engine, Session, session};
+use crate::engine::{Engine, Session, Wish, host};
 use crate::eval::metrics::arg_max;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -53,8 +53,8 @@ pub fn infer(
     for path in inputs {
         samples.extend(list(path)?);
     }
-    let device = session::host(engine, options.threads)?.pinned(&options.pin)?;
-    let mut session = Session::new(engine, &device)?;
+    let wish = Wish { threads: options.threads, pin: options.pin.clone(), ..Wish::default() };
+    let mut session = Session::new(engine, &*host::device(engine, &wish)?)?;
     let per_image: Vec<usize> = engine.outputs().map(|(_, s)| s.numel()).collect();
     let mut answers = Vec::with_capacity(samples.len());
     monitor.stage("run", "inputs", samples.len());

@@ -25,6 +25,7 @@ pub mod ranges;
 pub mod rules;
 pub mod select;
 pub mod taps;
+pub mod target;
 
 pub use chain::{build, calibrate, run};
 

@@ -56,7 +56,7 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
     for (i, b) in plan.buffers.iter().enumerate() {
         let r = range(plan, BufferId::from(i));
         let placed = match b.within {
-            None => b.offset.is_multiple_of(64) && b.operand.pitch.is_none(),
+            None => b.offset.is_multiple_of(64),
             Some(w) => {
                 let inside = w.at + b.operand.span() <= plan.buffer(w.buffer).operand.span();
                 inside && b.offset == plan.buffer(w.buffer).offset + w.at

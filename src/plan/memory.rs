@@ -13,7 +13,7 @@ const ALIGN: usize = 64;
 /// Sets the life and the offset of every buffer, for batches of up to `max_batch`. Returns the size of the arena.
 pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
     lives(l);
-    let size = |b: &Buffer| (b.operand.bytes() * max_batch).next_multiple_of(ALIGN).max(ALIGN);
+    let size = |b: &Buffer| (b.operand.extent() * max_batch).next_multiple_of(ALIGN).max(ALIGN);
     let mut order: Vec<usize> = (0..l.buffers.len()).filter(|&i| l.buffers[i].within.is_none()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(size(&l.buffers[i])), i));
     let mut placed: Vec<usize> = Vec::new();

@@ -133,7 +133,7 @@ impl Plan {
 
     /// Bytes that all buffers would take if none shared memory: what the arena is to be compared with.
     pub fn buffers_sum(&self) -> usize {
-        self.buffers.iter().map(|b| b.operand.bytes() * self.max_batch).sum()
+        self.buffers.iter().map(|b| b.operand.extent() * self.max_batch).sum()
     }
 
     /// 8-bit nodes and multiplications, as shares of all nodes that multiply.
@@ -157,7 +157,7 @@ pub(crate) fn stride(buffers: &[Buffer], id: BufferId) -> usize {
             None => break,
         }
     }
-    b.operand.bytes()
+    b.operand.extent()
 }
 
 impl fmt::Display for Plan {

@@ -11,6 +11,19 @@ use crate::device::moved::{input_and_place, origins};
 use crate::device::{Device, Numerics, Operand};
 use crate::ir::Op;
 
+/// Gives every buffer that is no input or output of the engine the form in which the device stores it best.
+pub fn store(l: &mut Lowered, device: &dyn Device) {
+    for i in 0..l.buffers.len() {
+        let id = BufferId::from(i);
+        let port = l.inputs.iter().chain(&l.outputs).any(|p| p.buffer == id);
+        let operand = device.stored(l.buffers[i].operand.clone());
+        if !port && operand != l.buffers[i].operand {
+            l.buffers[i].operand = operand.clone();
+            l.drafts.iter_mut().for_each(|d| restate(d, id, &operand));
+        }
+    }
+}
+
 /// Makes views of what can be one; their drafts say so. Buffers have no places in the arena yet.
 pub fn share(l: &mut Lowered, device: &dyn Device) {
     for i in 0..l.drafts.len() {
@@ -52,17 +65,18 @@ fn inputs_in_output(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<P
     let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); d.inputs.len()];
     for (to, &origin) in origins.iter().enumerate() {
         let (input, from) = input_and_place(origin)?;
-        places[input].push((from, to));
+        places[input].push((from, whole.spread(to)));
     }
     let part = |(places, &buffer): (&Vec<(usize, usize)>, &BufferId)| {
         let operand = &l.buffers[buffer.index()].operand;
         let first = places.first()?.1;
         let lies = |o: &Operand| places.iter().all(|&(from, to)| to == first + o.spread(from));
-        let run = operand.clone();
-        let rows = Operand { pitch: Some(whole.row()), ..run.clone() };
+        let run = Operand { pitch: None, ..operand.clone() };
+        let rows = Operand { pitch: whole.pitch.or(Some(whole.row())), ..run.clone() };
         let part = [run, rows].into_iter().find(lies)?;
         let within = Within { buffer: out, at: first * whole.dtype.size() };
-        writable(l, d, buffer, &part, device).then_some(Part { buffer, within, pitch: part.pitch })
+        let reachable = device.reaches(&part, within.at) && writable(l, d, buffer, &part, device);
+        reachable.then_some(Part { buffer, within, pitch: part.pitch })
     };
     places.iter().zip(&d.inputs).map(part).collect()
 }
@@ -76,7 +90,7 @@ fn writable(l: &Lowered, reader: &Draft, b: BufferId, form: &Operand, device: &d
     let Some(writer) = writer.filter(|d| !port && once && !d.view) else { return false };
     let mut writer = writer.clone();
     restate(&mut writer, b, form);
-    form.pitch.is_none() || !device.tactics(&writer.problem).is_empty()
+    form.pitch.is_none() || !device.tactics(&writer.problem, &writer.numerics).is_empty()
 }
 
 /// The outputs of what only moves as parts of its input, if all of them are runs of its bytes.

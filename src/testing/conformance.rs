@@ -34,11 +34,11 @@ pub struct Summary {
 pub fn run(devices: &[&dyn Device], cases: &[Case]) -> Summary {
     let mut summary = Summary::default();
     for case in cases {
-        let tactics = devices[0].tactics(&case.problem);
+        let tactics = devices[0].tactics(&case.problem, &case.numerics);
         if tactics.is_empty() {
             summary.without_tactic.push(case.problem.to_string());
         }
-        let Some(oracle) = attempt(case, &Interp, &Interp.tactics(&case.problem)[0]) else {
+        let Some(oracle) = attempt(case, &Interp, &Interp.tactics(&case.problem, &case.numerics)[0]) else {
             summary.failures.push(format!("{}: the reference panicked", case.problem));
             continue;
         };
@@ -88,7 +88,8 @@ fn attempt(case: &Case, device: &dyn Device, tactic: &Tactic) -> Option<Result<I
 /// Runs the case in one batch, and each image alone. The bytes of the outputs, or what else was written.
 fn execute(case: &Case, device: &dyn Device, tactic: &Tactic) -> Result<Images, String> {
     let place = Placement::of(case);
-    let packed = device.pack(&case.problem, tactic, &case.constants).map_err(|e| e.to_string())?;
+    let packed =
+        device.pack(&case.problem, &case.numerics, tactic, &case.constants).map_err(|e| e.to_string())?;
     let whole = Slot { offset: 0, stride: place.arena };
     let program = Program {
         steps: vec![Bound {
@@ -207,7 +208,7 @@ fn tolerance(case: &Case) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let eps = f64::from(f32::EPSILON);
     let (sums, length) = sums(case);
     let reference = if sums { absolute(case) } else { case.clone() };
-    let tactic = &Interp.tactics(&case.problem)[0];
+    let tactic = &Interp.tactics(&case.problem, &case.numerics)[0];
     let images = execute(&reference, &Interp, tactic)?;
     let function = case.problem.op().is_some_and(|op| op.fused().function.is_some());
     let each = |y: f64| match sums {
@@ -294,7 +295,39 @@ fn compare(o: &Operand, got: &[u8], want: &[u8], bound: Option<&[f64]>) -> Resul
 mod tests {
     use super::*;
     use crate::device::cpu::{Cpu, Isa};
+    use crate::device::cuda::Cuda;
     use crate::testing::problems;
+
+    /// Prints what happened; the number of failures.
+    fn report(device: &str, problems: usize, s: &Summary) -> usize {
+        println!(
+            "{device}: {problems} problems, {} runs, {} failed, {} without a tactic",
+            s.cases,
+            s.failures.len(),
+            s.without_tactic.len()
+        );
+        s.without_tactic.iter().for_each(|p| println!("  no tactic: {p}"));
+        s.failures.iter().take(40).for_each(|f| println!("  FAILED {f}"));
+        s.failures.len()
+    }
+
+    #[test]
+    fn every_tactic_of_the_gpu_equals_the_reference() {
+        let cases = problems::all();
+        let gpu = match Cuda::open(0) {
+            Ok(gpu) => gpu,
+            Err(why) => return println!("cuda: absent ({}), {} problems skipped", why.what, cases.len()),
+        };
+        let name = gpu.id().to_string();
+        let parts = 16; // kernels are compiled beside one another
+        let of_part = |part: usize| cases.iter().skip(part).step_by(parts).cloned().collect::<Vec<_>>();
+        let failures: usize = std::thread::scope(|scope| {
+            let run = |part| report(&name, of_part(part).len(), &run(&[&gpu], &of_part(part)));
+            let threads: Vec<_> = (0..parts).map(|part| scope.spawn(move || run(part))).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        });
+        assert_eq!(failures, 0);
+    }
 
     #[test]
     fn every_tactic_of_every_instruction_set_equals_the_reference() {
@@ -308,16 +341,7 @@ mod tests {
             let devices = [1, 2, 3].map(|threads| Cpu { isa, threads, ..Cpu::host() });
             let devices: Vec<&dyn Device> = devices.iter().map(|d| d as &dyn Device).collect();
             let s = run(&devices, &cases);
-            println!(
-                "cpu/{isa}: {} problems, {} runs, {} failed, {} without a tactic",
-                cases.len(),
-                s.cases,
-                s.failures.len(),
-                s.without_tactic.len()
-            );
-            s.without_tactic.iter().for_each(|p| println!("  no tactic: {p}"));
-            s.failures.iter().take(40).for_each(|f| println!("  FAILED {f}"));
-            failures += s.failures.len();
+            failures += report(&format!("cpu/{isa}"), cases.len(), &s);
         }
         assert_eq!(failures, 0);
     }

@@ -2,5 +2,6 @@
 
 pub mod conformance;
 pub mod fuzz;
+pub mod kernels;
 pub mod problems;
 pub mod quantized;

@@ -50,7 +50,7 @@ impl Bench {
         };
         let inputs: Vec<Slot> = self.problem.activations().map(&mut slot).collect();
         let outputs: Vec<Slot> = self.problem.outputs.iter().map(&mut slot).collect();
-        let packed = device.pack(&self.problem, tactic, &self.tensors)?;
+        let packed = device.pack(&self.problem, &self.numerics, tactic, &self.tensors)?;
         let step = Bound {
             problem: self.problem.clone(),
             tactic: tactic.clone(),

@@ -126,7 +126,7 @@ impl<'d> Tuner<'d> {
 
     /// The fastest right tactic of a problem. `tensors` are its constants, `numerics` its scales.
     pub fn best(&mut self, p: &Problem, numerics: &Numerics, tensors: &[Tensor]) -> Result<Choice> {
-        let tactics = self.device.tactics(p);
+        let tactics = self.device.tactics(p, numerics);
         let mut key = cache::key(&self.device.id(), p, numerics);
         if self.how == How::FirstRight {
             key.push_str(IN_ORDER); // what is fastest is another question

@@ -15,12 +15,12 @@ impl Device for Named {
         DeviceId { kind: "named".into(), arch: "none".into(), width: 1 }
     }
 
-    fn tactics(&self, _: &Problem) -> Vec<Tactic> {
+    fn tactics(&self, _: &Problem, _: &Numerics) -> Vec<Tactic> {
         self.0.iter().map(|(name, _)| Tactic::new(name, "plain")).collect()
     }
 
-    fn pack(&self, p: &Problem, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
-        Interp.pack(p, t, tensors)
+    fn pack(&self, p: &Problem, n: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        Interp.pack(p, n, t, tensors)
     }
 
     fn least_time(&self, _: &Problem, t: &Tactic) -> Duration {
@@ -64,7 +64,7 @@ fn no_kernel_is_faster_than_its_bound() {
         let cpu = Cpu { isa, threads: 1, ..Cpu::host() };
         for case in cases.iter().step_by(7) {
             let bench = Bench::new(&case.problem, &case.numerics, &case.constants).unwrap();
-            for t in cpu.tactics(&case.problem) {
+            for t in cpu.tactics(&case.problem, &case.numerics) {
                 let mut run = bench.prepare(&cpu, &t).unwrap();
                 let best = (0..3).map(|_| run.once().unwrap()).min().unwrap();
                 let least = cpu.least_time(&case.problem, &t);

@@ -27,4 +27,13 @@ codes! {
         "`cpu.pin` or `--pin` names a CPU that the machine does not have or that this process may not use (a \
          container's or a batch system's limit), or the system does not pin threads at all. `none` always works: the \
          system then places the threads among the CPUs that the process may use.";
+    CUDA = "Q0009", "the GPU or its driver refused",
+        "A call of the NVIDIA driver failed, or a kernel does not compile. The message names what was tried and what the \
+         driver answered; where a kernel failed while an engine ran, the step is named. `quantize doctor` says what \
+         was found of driver and GPUs. `target: cpu` works without either.";
+    NO_COMPILER = "Q0010", "NVRTC is missing, which building for a GPU needs",
+        "Kernels for the GPU are compiled when an engine is built, by NVIDIA's NVRTC library, which comes with the CUDA \
+         toolkit, as the Python package nvidia-cuda-nvrtc, and as the apt packages cuda-nvrtc-12-x of NVIDIA's repository. \
+         The message lists every place that was looked at; QUANTIZE_NVRTC may name the library. Running a finished \
+         engine needs the driver only.";
 }

@@ -7,6 +7,7 @@ use crate::cli::print;
 use crate::device::cpu::isa::amx;
 use crate::device::cpu::{Isa, peak};
 use crate::device::cuda::probe::gpus;
+use crate::device::cuda::{Arch, nvrtc};
 use std::fs::read_to_string;
 use std::io::Write;
 
@@ -89,20 +90,21 @@ fn why(isa: Isa) -> String {
 }
 
 fn graphics(page: &mut Page) {
-    let mut t = Table::new("gpus", &["number", "name", "compute capability", "memory"]);
+    let mut t = Table::new("gpus", &["number", "name", "architecture", "multiprocessors", "memory"]);
     match gpus() {
         Ok(found) => {
             for (i, g) in found.iter().enumerate() {
-                let (major, minor) = g.capability;
                 t.row([
                     Cell::count(i as u64),
                     g.name.as_str().into(),
-                    format!("{major}.{minor}").into(),
+                    g.arch.to_string().into(),
+                    Cell::count(g.multiprocessors as u64),
                     Cell::bytes(g.memory as u64),
                 ]);
-                if (major, minor) < (6, 1) {
+                if g.arch < Arch::OLDEST {
                     page.note(format!(
-                        "GPU {i} has no 8-bit dot products (compute capability 6.1): no INT8 engines."
+                        "GPU {i} is older than {}, the first that kernels are made for.",
+                        Arch::OLDEST
                     ));
                 }
             }
@@ -113,4 +115,11 @@ fn graphics(page: &mut Page) {
         Err(why) => page.note(format!("No GPU: {why}; `target: cuda` needs one. `target: cpu` works.")),
     }
     page.table(t);
+    match nvrtc::open() {
+        Ok(n) => page.fact("NVRTC", format!("{}.{} ({})", n.version.0, n.version.1, n.path)),
+        Err(why) => page.note(format!(
+            "No NVRTC: engines for GPUs can be run, not built. {}",
+            why.help.as_deref().unwrap_or_default()
+        )),
+    }
 }

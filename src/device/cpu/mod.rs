@@ -18,7 +18,7 @@ pub use kernels::{FAMILIES, peak};
 
 #[cfg(doc)]
 use super::Operand;
-use super::{Bound, Device, DeviceId, Executor, Problem, Program, Slot, Tactic};
+use super::{Bound, Device, DeviceId, Executor, Numerics, Problem, Program, Slot, Tactic};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result, Tensor};
 use bytemuck::Pod;
@@ -248,14 +248,14 @@ impl Device for Cpu {
         DeviceId { kind: "cpu".into(), arch: self.isa.name().into(), width: self.threads }
     }
 
-    fn tactics(&self, p: &Problem) -> Vec<Tactic> {
+    fn tactics(&self, p: &Problem, _: &Numerics) -> Vec<Tactic> {
         let of = |f: &&dyn Family| -> Vec<Tactic> {
             offered(*f, p, self.isa).into_iter().map(|v| Tactic::new(f.name(), v)).collect()
         };
         FAMILIES.iter().flat_map(of).collect()
     }
 
-    fn pack(&self, p: &Problem, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+    fn pack(&self, p: &Problem, _: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         family(t)?.pack(p, &t.variant, tensors)
     }
 

@@ -1,3 +1,107 @@
-//! NVIDIA GPUs. So far: what is found on the machine.
+//! NVIDIA GPUs: kernels as CUDA text, compiled by NVRTC when an engine is built and run through the driver alone.
+//!
+//! Both are found at run time, so the same program builds and runs where there is neither. [`probe`] is the door to the
+//! driver, [`nvrtc`] to the compiler. A [`Family`] is one way to compute a kind of problem; [`FAMILIES`] is the
+//! table, tried in order.
 
+mod compiler;
+mod driver;
+pub mod nvrtc;
 pub mod probe;
+mod run;
+pub mod tactics;
+mod text;
+
+pub use driver::Context;
+pub use probe::{Arch, Gpu};
+pub use tactics::{FAMILIES, Family, Spec};
+
+use super::{Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic};
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Result, Tensor};
+use std::sync::Arc;
+
+/// Rows of 8-bit images begin at multiples of so many bytes.
+const ROW: usize = 16;
+
+/// A GPU, or one that is not here to compile for.
+#[derive(Clone)]
+pub struct Cuda {
+    gpu: Gpu,
+    context: Option<Arc<Context>>,
+}
+
+impl Cuda {
+    /// GPU number `ordinal` of this machine.
+    ///
+    /// # Errors
+    /// Those of [`Context::open`].
+    pub fn open(ordinal: usize) -> Result<Self> {
+        let context = Context::open(ordinal)?;
+        Ok(Cuda { gpu: context.gpu.clone(), context: Some(context) })
+    }
+
+    /// A GPU of this architecture that engines can be compiled for, not run on.
+    pub fn absent(arch: Arch) -> Self {
+        Cuda { gpu: Gpu::absent(arch), context: None }
+    }
+
+    /// What it is.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    fn context(&self) -> Result<&Arc<Context>> {
+        let absent =
+            || Diagnostic::new(machine::NO_DEVICE, format!("{} is not in this machine", self.gpu.name));
+        self.context.as_ref().ok_or_else(absent)
+    }
+}
+
+impl Device for Cuda {
+    fn id(&self) -> DeviceId {
+        DeviceId { kind: "cuda".into(), arch: self.gpu.arch.to_string(), width: 1 }
+    }
+
+    fn tactics(&self, problem: &Problem, numerics: &Numerics) -> Vec<Tactic> {
+        let spec = Spec { problem, numerics, variant: "", gpu: &self.gpu };
+        let of = |f: &&dyn Family| -> Vec<Tactic> {
+            f.variants(&spec).iter().map(|v| Tactic::new(f.name(), v)).collect()
+        };
+        FAMILIES.iter().flat_map(of).collect()
+    }
+
+    /// Channels of 8-bit images begin at multiples of 16 bytes, as tensor maps and wide loads want them.
+    fn stored(&self, operand: Operand) -> Operand {
+        let row = operand.row();
+        let apart =
+            operand.layout == Layout::ChannelsLast && operand.dtype.is_int8() && !row.is_multiple_of(ROW);
+        Operand { pitch: apart.then(|| row.next_multiple_of(ROW)).or(operand.pitch), ..operand }
+    }
+
+    fn reaches(&self, part: &Operand, at: usize) -> bool {
+        let pitch = part.pitch.unwrap_or(part.row()) * part.dtype.size();
+        at.is_multiple_of(ROW) && pitch.is_multiple_of(ROW)
+    }
+
+    /// Machine code, then constants.
+    fn pack(&self, p: &Problem, n: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        let family = family(t)?;
+        let spec = Spec { problem: p, numerics: n, variant: &t.variant, gpu: &self.gpu };
+        let code = compiler::cubin(&family.source(&spec)?, self.gpu.arch)?;
+        let mut packed = vec![code.to_vec()];
+        packed.extend(family.pack(&spec, tensors)?);
+        Ok(packed)
+    }
+
+    fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
+        Ok(Box::new(run::Run::new(self, program)?))
+    }
+}
+
+fn family(t: &Tactic) -> Result<&'static dyn Family> {
+    FAMILIES.iter().copied().find(|f| f.name() == t.family).ok_or_else(|| {
+        Diagnostic::new(machine::NO_DEVICE, format!("this build of quantize has no GPU kernels called `{t}`"))
+            .help("the engine was built by another version: build it again")
+    })
+}

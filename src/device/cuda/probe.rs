@@ -2,16 +2,89 @@
 //! is a normal machine.
 
 use cudarc::driver::{result, sys};
+use std::fmt;
+use std::str::FromStr;
 
 /// A GPU.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Gpu {
     /// The marketing name.
     pub name: String,
-    /// Compute capability, major and minor.
-    pub capability: (i32, i32),
+    /// What its machine code is for.
+    pub arch: Arch,
     /// Bytes of memory.
     pub memory: usize,
+    /// Multiprocessors.
+    pub multiprocessors: usize,
+    /// Bytes of shared memory that a block may ask for.
+    pub shared: usize,
+    /// Bytes of the second-level cache.
+    pub l2: usize,
+}
+
+/// An architecture of GPUs, by compute capability.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Arch {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl Arch {
+    /// Those that kernels are compiled for in tests: Turing to Blackwell.
+    pub const ALL: [Arch; 7] = [
+        Arch::of(7, 5),
+        Arch::of(8, 0),
+        Arch::of(8, 6),
+        Arch::of(8, 9),
+        Arch::of(9, 0),
+        Arch::of(10, 0),
+        Arch::of(12, 0),
+    ];
+
+    /// The oldest that kernels are made for: the first with products of 8-bit matrices.
+    pub const OLDEST: Arch = Arch::of(7, 5);
+
+    /// The architecture with this compute capability.
+    pub const fn of(major: u32, minor: u32) -> Arch {
+        Arch { major, minor }
+    }
+
+    /// Are there instructions beyond what later architectures keep (`sm_90a`)?
+    fn is_accelerated(self) -> bool {
+        matches!(self.major, 9 | 10)
+    }
+}
+
+/// `sm_90a`: the name by which code is compiled for it.
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sm_{}{}{}", self.major, self.minor, if self.is_accelerated() { "a" } else { "" })
+    }
+}
+
+impl FromStr for Arch {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let digits = s.strip_prefix("sm_").map(|s| s.trim_end_matches('a')).filter(|d| d.len() >= 2);
+        let number = digits.and_then(|d| d.parse::<u32>().ok());
+        number.map(|n| Arch::of(n / 10, n % 10)).ok_or_else(|| format!("`{s}` is no architecture (sm_90a)"))
+    }
+}
+
+impl Gpu {
+    /// A GPU of an architecture that is not here, to compile for: the least that its kind has.
+    pub fn absent(arch: Arch) -> Gpu {
+        let shared = match (arch.major, arch.minor) {
+            (7, _) => 64,
+            (8, 0) => 163,
+            (8, _) | (12, _) => 99,
+            _ => 227,
+        };
+        let name = format!("a GPU of {arch}");
+        Gpu { name, arch, memory: 8 << 30, multiprocessors: 40, shared: shared << 10, l2: 4 << 20 }
+    }
 }
 
 /// The GPUs, or why there are none, in a sentence.
@@ -30,14 +103,18 @@ fn gpu(ordinal: i32) -> Result<Gpu, result::DriverError> {
     use sys::CUdevice_attribute as A;
     let device = result::device::get(ordinal)?;
     // SAFETY: `device` came from the driver a line above.
-    let attribute = |a| unsafe { result::device::get_attribute(device, a) };
+    let attribute = |a| unsafe { result::device::get_attribute(device, a) }.map(|n| n.max(0) as usize);
+    let arch = Arch::of(
+        attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)? as u32,
+        attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)? as u32,
+    );
     Ok(Gpu {
         name: result::device::get_name(device)?,
-        capability: (
-            attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-        ),
+        arch,
         // SAFETY: as above.
         memory: unsafe { result::device::total_mem(device) }?,
+        multiprocessors: attribute(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        shared: attribute(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+        l2: attribute(A::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
     })
 }

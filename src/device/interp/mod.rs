@@ -4,7 +4,7 @@
 
 mod step;
 
-use super::{Bound, Device, DeviceId, Executor, Operand, Problem, Program, Tactic, Tap, packed};
+use super::{Bound, Device, DeviceId, Executor, Numerics, Operand, Problem, Program, Tactic, Tap, packed};
 use crate::base::{Result, Tensor};
 
 /// The oracle.
@@ -15,11 +15,11 @@ impl Device for Interp {
         DeviceId { kind: "interp".into(), arch: "reference".into(), width: 1 }
     }
 
-    fn tactics(&self, _: &Problem) -> Vec<Tactic> {
+    fn tactics(&self, _: &Problem, _: &Numerics) -> Vec<Tactic> {
         vec![Tactic::new("reference", "plain")]
     }
 
-    fn pack(&self, _: &Problem, _: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+    fn pack(&self, _: &Problem, _: &Numerics, _: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
     }
 

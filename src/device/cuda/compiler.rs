@@ -1,0 +1,83 @@
+//! Source to machine code, each text once: in this process, and on disk for the next one.
+
+use super::nvrtc;
+use super::probe::Arch;
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Digest, Result, files};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// A program to be compiled: complete, as no header is included.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Source(pub String);
+
+/// Options that decide what code means: products and sums are fused where the source says so, and only there.
+const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
+
+type Slot = Arc<OnceLock<std::result::Result<Arc<Vec<u8>>, String>>>;
+
+/// Machine code of `source` for `arch`. Several threads may compile at once; equal texts are compiled once.
+///
+/// # Errors
+/// `NO_COMPILER` where there is none and the code is not on disk; `CUDA` with the compiler's log where it refuses.
+pub fn cubin(source: &Source, arch: Arch) -> Result<Arc<Vec<u8>>> {
+    static KNOWN: OnceLock<Mutex<HashMap<Digest, Slot>>> = OnceLock::new();
+    let key = Digest::of(format!("{arch} {OPTIONS:?}\n{}", source.0).as_bytes());
+    let known = KNOWN.get_or_init(Mutex::default);
+    let slot = known.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+    if let Some(kept) = kept(key).filter(|_| slot.get().is_none()) {
+        let _ = slot.set(Ok(Arc::new(kept)));
+    }
+    if slot.get().is_none() {
+        nvrtc::open()?;
+    }
+    slot.get_or_init(|| {
+        let made = compile(source, arch)?;
+        keep(key, &made);
+        Ok(Arc::new(made))
+    })
+    .clone()
+    .map_err(|log| {
+        let what = format!("a kernel does not compile for {arch}");
+        log.lines().take(20).fold(Diagnostic::new(machine::CUDA, what), |e, line| e.detail(line))
+    })
+}
+
+fn compile(source: &Source, arch: Arch) -> std::result::Result<Vec<u8>, String> {
+    let nvrtc = nvrtc::open().map_err(|e| e.to_string())?;
+    let mut options: Vec<String> = OPTIONS.map(str::to_string).to_vec();
+    options.push(format!("--gpu-architecture={arch}"));
+    nvrtc.compile(&source.0, &options)
+}
+
+/// Where code is kept: `$QUANTIZE_KERNELS`, else `quantize/kernels` in the user's cache folder.
+fn folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    set("QUANTIZE_KERNELS").or_else(|| Some(cache()?.join("quantize/kernels")))
+}
+
+fn file(key: Digest) -> Option<PathBuf> {
+    Some(folder()?.join(format!("{key}.cubin")))
+}
+
+/// Kept code, unless it was cut: the digest of a file's bytes stands at its end.
+fn kept(key: Digest) -> Option<Vec<u8>> {
+    let mut bytes = std::fs::read(file(key)?).ok()?;
+    let end = bytes.len().checked_sub(32)?;
+    let whole = Digest::of(&bytes[..end]).to_string().as_bytes()[..32] == bytes[end..];
+    bytes.truncate(end);
+    whole.then_some(bytes)
+}
+
+/// Kept for the next process. That it cannot be written is no error: it will be compiled again.
+fn keep(key: Digest, cubin: &[u8]) {
+    let Some(path) = file(key) else { return };
+    let mut bytes = cubin.to_vec();
+    bytes.extend(&Digest::of(cubin).to_string().as_bytes()[..32]);
+    let written = path.parent().map(std::fs::create_dir_all).transpose().is_ok();
+    if !written || files::write(&path, &bytes).is_err() {
+        tracing::debug!(path = %path.display(), "a compiled kernel could not be kept");
+    }
+}

@@ -1,0 +1,22 @@
+// Names that every kernel uses. No header is included anywhere.
+typedef signed char i8;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+// The number of this thread among all threads of the grid, whose blocks lie along x.
+__device__ __forceinline__ u32 thread_number() { return blockIdx.x * blockDim.x + threadIdx.x; }
+
+// sat(rint(t) + zero_point) for a type that holds [least, most]; NaN becomes the zero point.
+__device__ __forceinline__ int saturate(float t, int least, int most, int zero_point) {
+  const int q = __float2int_rn(t); // to the nearest, half to even, saturating; NaN to 0
+  return min(max(q, least - zero_point), most - zero_point) + zero_point;
+}
+
+// 2^n for an integer n where it is a normal number.
+__device__ __forceinline__ float power_of_two(float n) {
+  const int e = min(max((int)n, -126), 127);
+  return __uint_as_float((u32)(e + 127) << 23);
+}
+

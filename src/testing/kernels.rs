@@ -1,0 +1,51 @@
+//! The GPU's kernels compile for every architecture, whether or not such a GPU is there.
+
+use super::problems::Case;
+use crate::device::cuda::{Arch, Cuda};
+use crate::device::{Device, Tactic};
+use std::collections::HashSet;
+
+/// Compiles the first kernel of each family, and of each switch of its text, for an architecture: those of the first
+/// problem of each tactic, by their types and numerics. Returns how many, or what does not compile.
+pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
+    let gpu = Cuda::absent(arch);
+    let mut seen: HashSet<Tactic> = HashSet::new();
+    for case in cases {
+        for tactic in gpu.tactics(&case.problem, &case.numerics) {
+            if seen.insert(tactic.clone()) {
+                gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)
+                    .map_err(|e| format!("{} by {tactic}: {e}", case.problem))?;
+            }
+        }
+    }
+    Ok(seen.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cuda::nvrtc;
+    use crate::testing::problems;
+
+    #[test]
+    fn kernels_compile_for_every_architecture() {
+        let version = match nvrtc::open() {
+            Ok(found) => found.version,
+            Err(why) => {
+                return println!("NVRTC: absent, {} architectures skipped ({})", Arch::ALL.len(), why.what);
+            }
+        };
+        let cases = problems::all();
+        std::thread::scope(|scope| {
+            let all = Arch::ALL.map(|arch| {
+                scope.spawn({
+                    let cases = &cases;
+                    move || (arch, compile(arch, cases))
+                })
+            });
+            for (arch, kernels) in all.map(|t| t.join().unwrap()) {
+                println!("NVRTC {}.{}: {} kernels for {arch}", version.0, version.1, kernels.unwrap());
+            }
+        });
+    }
+}
