@@ -6,6 +6,7 @@
 
 mod compiler;
 mod driver;
+mod maps;
 pub mod nvrtc;
 pub mod probe;
 mod run;

@@ -5,10 +5,8 @@
 //
 // Weights of the first stages are on their way before the grid before has ended: they depend on nothing.
 //
-// The host defines SPLIT_K (1, 2, 4, 8), BLOCK_K (bytes, the span of the swizzle), STAGES, READ (FLAT or IM2COL, as in
-// conv_wgmma.cu), WGMMA_N 64, INPUT_SIGNED and what epilogue.cuh asks for.
-
-enum { FLAT, IM2COL };
+// The host defines SPLIT_K (1, 2, 4, 8), BLOCK_K (bytes, the span of the swizzle), STAGES, READ (FLAT or IM2COL, of
+// window.cuh), WGMMA_N 64, INPUT_SIGNED and what epilogue.cuh asks for.
 
 constexpr int TILE = 64;
 constexpr u32 STAGE = 2 * TILE * BLOCK_K;          // weights, then pixels
@@ -16,14 +14,11 @@ constexpr int SLICE = 8 / SPLIT_K;                 // groups of 8 pixels that a 
 static_assert(SPLIT_K * SLICE == 8, "a tile has eight groups of pixels");
 
 struct Problem {
+  Window window;
   int blocks_k, blocks_c;                          // steps of BLOCK_K in all, and of one tap
-  int tap_pitch;                                   // bytes of weights from one tap to the next
-  int kernel_w, out_h, out_w;
-  int stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-  int pixels, channels, tiles_c;                   // of all images; of the output
+  int tiles_c;
+  int pixels, channels;                            // of the output of all images
   int pitch, residual_pitch;                       // numbers from one pixel to the next
-  const u8* residual;
-  u8* y;
 };
 
 // Loads this block's steps along k, from `first` on.
@@ -36,7 +31,7 @@ struct Loader {
   __device__ __forceinline__ void load_weights(int i, u32 stage) const {
     const int k = first + i, tap = k / p.blocks_c, block = k - tap * p.blocks_c;
     barrier_expect(full + stage * 8, STAGE);
-    load_2d(stages + stage * STAGE, weights, full + stage * 8, tap * p.tap_pitch + block * BLOCK_K, channel);
+    load_2d(stages + stage * STAGE, weights, full + stage * 8, tap * p.window.tap_pitch + block * BLOCK_K, channel);
   }
   __device__ __forceinline__ void load_pixels(int i, u32 stage) const {
     const int k = first + i, tap = k / p.blocks_c, c = (k - tap * p.blocks_c) * BLOCK_K;
@@ -44,10 +39,8 @@ struct Loader {
     if constexpr (READ == FLAT) {
       load_2d(to, x, full + stage * 8, c, pixel);
     } else {
-      const int image = p.out_h * p.out_w, n = pixel / image, rest = pixel - n * image, row = rest / p.out_w;
-      const int tap_h = tap / p.kernel_w, tap_w = tap - tap_h * p.kernel_w;
-      load_im2col(to, x, full + stage * 8, c, (rest - row * p.out_w) * p.stride_w - p.pad_w, row * p.stride_h - p.pad_h, n,
-                  (u16)(tap_w * p.dilation_w), (u16)(tap_h * p.dilation_h));
+      const int tap_h = tap / p.window.kernel_w;
+      load_tap(to, x, full + stage * 8, p.window, corner(p.window, pixel), c, tap_h, tap - tap_h * p.window.kernel_w);
     }
   }
   __device__ __forceinline__ void run(int steps, u32 empty) const {
@@ -102,12 +95,14 @@ __device__ __forceinline__ void add_up(int (&acc)[4], u32 sums, int group) {
 struct Place {
   int pixel, channel;
   const Problem& p;
+  const u8* from;                                   // the residual
+  u8* y;
   __device__ __forceinline__ bool has(int i) const { return pixel + i / 2 < p.pixels && channel + i % 2 < p.channels; }
   __device__ __forceinline__ u32 residual() const {
     u32 bytes = 0;
 #pragma unroll
     for (int i = 0; i < 4; i += 2) {                // pitch and channel are even, and a row is as long as its pitch
-      if (has(i)) bytes |= (u32) * (const u16*)(p.residual + (u64)(pixel + i / 2) * p.residual_pitch + channel) << 8 * i;
+      if (has(i)) bytes |= (u32) * (const u16*)(from + (u64)(pixel + i / 2) * p.residual_pitch + channel) << 8 * i;
     }
     return bytes;
   }
@@ -116,22 +111,22 @@ struct Place {
     const Quad q = finished(acc, pair, residual, e);
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      if (has(i)) ((float*)p.y)[(u64)(pixel + i / 2) * p.pitch + channel + i % 2] = q.t[i];
+      if (has(i)) ((float*)y)[(u64)(pixel + i / 2) * p.pitch + channel + i % 2] = q.t[i];
 #else
     const u32 bytes = finished_bytes(acc, pair, residual, e);
 #pragma unroll
     for (int i = 0; i < 4; i += 2) {
-      u8* y = p.y + (u64)(pixel + i / 2) * p.pitch + channel;
-      if (has(i + 1)) *(u16*)y = (u16)(bytes >> 8 * i);
-      else if (has(i)) *y = (u8)(bytes >> 8 * i);
+      u8* at = y + (u64)(pixel + i / 2) * p.pitch + channel;
+      if (has(i + 1)) *(u16*)at = (u16)(bytes >> 8 * i);
+      else if (has(i)) *at = (u8)(bytes >> 8 * i);
     }
 #endif
   }
 };
 
 extern "C" __global__ void __launch_bounds__(160, 1)
-conv_splitk(const __grid_constant__ TensorMap weights, const __grid_constant__ TensorMap x, const Channels channels,
-            const Epilogue e, const Problem p) {
+conv_splitk(const __grid_constant__ TensorMap weights, const __grid_constant__ TensorMap x, const u8* from, u8* y,
+            const Channels channels, const Epilogue e, const Problem p) {
   extern __shared__ u8 shared[];
   const u32 stages = round_up(shared_address(shared), 1024);
   const u32 sums = stages + STAGES * STAGE, full = sums + (SPLIT_K > 1 ? TILE * TILE * 4 : 0), empty = full + STAGES * 8;
@@ -155,7 +150,7 @@ conv_splitk(const __grid_constant__ TensorMap weights, const __grid_constant__ T
   const int own_channel = channel + threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 * 2, own_pixel = pixel + threadIdx.x % 4 * 2;
   const Pair pair = channel_pair(channels, own_channel);
   const int first_group = SPLIT_K > 1 ? rank * SLICE : 0;
-  auto place = [&](int i) { return Place{own_pixel + (first_group + i) * 8, own_channel, p}; };
+  auto place = [&](int i) { return Place{own_pixel + (first_group + i) * 8, own_channel, p, from, y}; };
   int acc[32];
 #pragma unroll
   for (int i = 0; i < 32; i++) acc[i] = 0;

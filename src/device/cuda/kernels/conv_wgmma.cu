@@ -18,18 +18,13 @@
 //   WGMMA_N          pixels of an instruction: those of a warpgroup, rounded up to a legal number (a multiple of 16)
 //   BLOCK_K          bytes along k that a stage has, the span of the swizzle: 32, 64, 128
 //   STAGES, BUFFERS  how many stages of input (two or more) and buffers of output there are
-//   READ             where pixels come from:
-//     FLAT    1x1, stride 1: a matrix of pixels
-//     IM2COL  any window, stride, padding and dilation: the copy engine gathers
-//     HALO    3x3, stride 1, padding 1: HALO_ROWS whole rows of HALO_WIDTH + 2 pixels and what surrounds them; the nine taps
-//             are the same memory shifted by rows and pixels. The two columns of padding are computed too and not stored.
-//     RAW16   1x1 on at most 16 channels: pixels of 16 bytes as they lie. BLOCK_K is 32, and the upper 16 weights are 0.
+//   READ             where pixels come from, as window.cuh has it; HALO_ROWS, HALO_WIDTH. RAW16: BLOCK_K is 32, and the
+//                    upper 16 of its weights are 0.
 //   RESIDENT         blocks of weights, if all of them stay in shared memory, else 0: they come with the pixels
 //   CONTIGUOUS       1: a tile of outputs is one run of bytes, TILE_C covers the PITCH bytes of a pixel. For narrow pixels.
 //   INPUT_SIGNED     s8 pixels, otherwise u8; and what epilogue.cuh asks for
 // Numbers without a meaning for a variant are 0.
 
-enum { FLAT, IM2COL, HALO, RAW16 };
 enum { BY_CHANNELS, BY_PIXELS, BY_TILES };
 
 constexpr int GROUP_C = SPLIT == BY_CHANNELS ? TILE_C / 2 : TILE_C;  // of a warpgroup
@@ -54,15 +49,14 @@ constexpr int PENDING_STORES = RESIDUAL ? BUFFERS / 2 - (BUFFERS == 2) : BUFFERS
 static_assert(STAGES >= 2, "a stage is free again one step after it was read: a ring of one stands still");
 
 struct Problem {
-  int tiles_p, tiles_c;                        // how many tiles there are
-  int blocks_k, blocks_c;                      // steps of BLOCK_K of a tile, and of one tap
-  int tap_pitch;                               // bytes of weights from one tap to the next
-  int kernel_w, out_h, out_w;                  // out_h: of HALO the tiles of an image
-  int stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-  int pixels, channels;                        // of all images; of the output
-  int pitch;                                   // of an output in floats: numbers from one pixel to the next
   const u8 *x, *residual;                      // where no tensor map is used
   u8* y;
+  Window window;
+  int tiles_p, tiles_c;                        // how many tiles there are
+  int tiles_h;                                 // of HALO: tiles of an image
+  int blocks_k, blocks_c;                      // steps of BLOCK_K of a tile, and of one tap
+  int pixels, channels;                        // of the output of all images
+  int pitch;                                   // of an output in floats: numbers from one pixel to the next
 };
 
 struct Maps { const TensorMap *weights, *x, *y, *residual; };
@@ -107,28 +101,20 @@ struct Step {
   __device__ __forceinline__ void advance(const Problem& p) {
     if (++block < p.blocks_c) return;
     block = 0;
-    tap_start += p.tap_pitch;
-    if (++tap_w == p.kernel_w) { tap_w = 0; ++tap_h; }
+    tap_start += p.window.tap_pitch;
+    if (++tap_w == p.window.kernel_w) { tap_w = 0; ++tap_h; }
   }
 };
 
 // ---- Warp 8: stages
 
-// Where the window of a tile's first pixel begins.
+// Where the pixels of a tile begin: its first pixel, or the image and the place in it.
 struct Origin {
-  int pixel, n = 0, h = 0, w = 0;
+  int pixel;
+  Corner at = {0, 0, 0};
   __device__ __forceinline__ Origin(int tile_p, const Problem& p) : pixel(tile_p * TILE_P) {
-    if constexpr (READ == IM2COL) {
-      const int image = p.out_h * p.out_w;
-      n = pixel / image;
-      const int rest = pixel - n * image, row = rest / p.out_w;
-      h = row * p.stride_h - p.pad_h;
-      w = (rest - row * p.out_w) * p.stride_w - p.pad_w;
-    } else if constexpr (READ == HALO) {
-      n = tile_p / p.out_h;
-      h = tile_p % p.out_h * HALO_ROWS - 1;
-      w = -1;
-    }
+    if constexpr (READ == IM2COL) at = corner(p.window, pixel);
+    if constexpr (READ == HALO) at = {tile_p / p.tiles_h, tile_p % p.tiles_h * HALO_ROWS - 1, -1};
   }
 };
 
@@ -138,9 +124,9 @@ __device__ __forceinline__ void load_pixels(u32 to, u32 barrier, const Maps& map
 #pragma unroll
     for (int row = 0; row < TILE_P; row += BOX_P) load_2d(to + row * BLOCK_K, maps.x, barrier, c, o.pixel + row);
   } else if constexpr (READ == IM2COL) {
-    load_im2col(to, maps.x, barrier, c, o.w, o.h, o.n, (u16)(k.tap_w * p.dilation_w), (u16)(k.tap_h * p.dilation_h));
+    load_tap(to, maps.x, barrier, p.window, o.at, c, k.tap_h, k.tap_w);
   } else if constexpr (READ == HALO) {
-    load_4d(to, maps.x, barrier, c, o.w, o.h, o.n);
+    load_4d(to, maps.x, barrier, c, o.at.w, o.at.h, o.at.n);
   } else {
     load_bytes(to, p.x + (u64)o.pixel * 16, min(TILE_P, p.pixels - o.pixel) * 16, barrier);
   }
@@ -149,7 +135,7 @@ __device__ __forceinline__ void load_pixels(u32 to, u32 barrier, const Maps& map
 __device__ __forceinline__ void load_weights(u32 to, u32 barrier, const Maps& maps, const Problem& p, int tile_c, const Step& k) {
 #pragma unroll
   for (int tap = 0; tap < TAPS; tap++)
-    load_2d(to + tap * WEIGHT_BLOCK, maps.weights, barrier, k.column() + tap * p.tap_pitch, tile_c * TILE_C);
+    load_2d(to + tap * WEIGHT_BLOCK, maps.weights, barrier, k.column() + tap * p.window.tap_pitch, tile_c * TILE_C);
 }
 
 __device__ __forceinline__ void load_resident(const Memory& s, const Maps& maps, const Problem& p) {
@@ -199,7 +185,7 @@ __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps&
   } else {
     barrier_expect(ready, TILE_P * TILE_C);
     each_box(buffer, tile_c, [&](u32 at, int c, int row) {
-      if constexpr (READ == HALO) load_4d(at, maps.residual, ready, c, 0, tile_p % p.out_h * HALO_ROWS, tile_p / p.out_h);
+      if constexpr (READ == HALO) load_4d(at, maps.residual, ready, c, 0, tile_p % p.tiles_h * HALO_ROWS, tile_p / p.tiles_h);
       else load_2d(at, maps.residual, ready, c, tile_p * TILE_P + row);
     });
   }
@@ -210,7 +196,7 @@ __device__ __forceinline__ void store_tile(u32 buffer, const Maps& maps, const P
     store_bytes(p.y + (u64)tile_p * (TILE_P * PITCH), buffer, min(TILE_P, p.pixels - tile_p * TILE_P) * PITCH);
   } else {
     each_box(buffer, tile_c, [&](u32 at, int c, int row) {
-      if constexpr (READ == HALO) store_4d(maps.y, at, c, 0, tile_p % p.out_h * HALO_ROWS, tile_p / p.out_h);
+      if constexpr (READ == HALO) store_4d(maps.y, at, c, 0, tile_p % p.tiles_h * HALO_ROWS, tile_p / p.tiles_h);
       else store_2d(maps.y, at, c, tile_p * TILE_P + row);
     });
   }
@@ -370,7 +356,7 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
   }
 }
 
-extern "C" __global__ void __launch_bounds__(384, 1)  // three warpgroups: setmaxnreg takes whole ones
+extern "C" __global__ void __launch_bounds__(THREADS, 1)  // three warpgroups: setmaxnreg takes whole ones
 conv_wgmma(const __grid_constant__ TensorMap weights, const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y,
            const __grid_constant__ TensorMap residual, const Channels channels, const Epilogue e, const Problem p) {
   extern __shared__ u8 shared[];

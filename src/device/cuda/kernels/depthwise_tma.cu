@@ -29,12 +29,12 @@ constexpr int WORDS = KERNEL == 3 ? 1 : 2;                      // of a row of t
 constexpr int SHIFTS = KERNEL == 3 && STRIDE == 1 ? 2 : WORDS;  // forms of a row that are kept in registers
 
 struct Problem {
+  u8* y;
+  u64 image_pitch;                                              // bytes from one image of the output to the next
+  int pitch, row_pitch;                                         // from one pixel, and one row
   int images, out_h, out_w, channels;
   int blocks_c, tiles_h, tiles_w, tiles;                        // `tiles` of one block of channels
   int pad_h, pad_w;
-  int pitch, row_pitch;                                         // bytes from one pixel of the output to the next, and one row
-  u64 image_pitch;                                              // and one image
-  u8* y;
 };
 
 struct Tile {

@@ -13,12 +13,22 @@ use crate::base::{Result, Tensor};
 use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
+mod conv_splitk;
+mod conv_wgmma;
+mod depthwise_tma;
 mod direct;
+mod hopper;
 mod multiply;
 mod reformat;
 
 /// All families, in the order in which they are tried.
-pub const FAMILIES: &[&dyn Family] = &[&direct::Direct, &reformat::Reformat];
+pub const FAMILIES: &[&dyn Family] = &[
+    &conv_wgmma::ConvWgmma,   // Conv, Linear in 8 bits, Hopper: implicit product of matrices
+    &conv_splitk::ConvSplitK, // the same for few pixels: the sum shared by a cluster
+    &depthwise_tma::DepthwiseTma, // Conv with one channel a group, Hopper
+    &direct::Direct,          // any Conv and Linear: plain loops
+    &reformat::Reformat,      // between types, scales and layouts
+];
 
 /// What a kernel is made for.
 #[derive(Clone, Copy, Debug)]

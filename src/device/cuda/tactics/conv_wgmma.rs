@@ -1,0 +1,443 @@
+//! Convolutions and products in 8 bits on Hopper: persistent blocks, pixels by the copy engine, products by wgmma. See
+//! `kernels/conv_wgmma.cu` for how, and for the meaning of what a variant says.
+
+use super::hopper::{self, Form, Job, Set, Window};
+use super::{Args, Family, Launch, Places, Spec};
+use crate::base::{Result, Tensor};
+use crate::device::cuda::compiler::Source;
+use crate::device::cuda::driver::Shape;
+use crate::device::cuda::maps::{Bytes, TensorMap};
+use bytemuck::{Pod, Zeroable};
+use std::fmt;
+use std::str::FromStr;
+
+/// The family.
+pub struct ConvWgmma;
+
+/// Most bytes of weights that are kept in shared memory: more would leave too little for pixels on their way.
+const MOST_RESIDENT: usize = 112 << 10;
+/// Stages beyond which nothing is gained.
+const MOST_STAGES: usize = 8;
+/// Rows of a box that the copy engine moves.
+const MOST_ROWS: usize = 256;
+/// Threads of a block: two warpgroups that multiply, one whose warps load and store.
+const THREADS: u32 = 384;
+
+/// How two warpgroups share the work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Split {
+    Channels,
+    Pixels,
+    Tiles,
+}
+
+/// Where pixels come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Read {
+    Flat,
+    Im2col,
+    Halo,
+    Raw16,
+}
+
+/// Names in variants and in the kernel.
+const SPLITS: [(Split, &str, &str); 3] = [
+    (Split::Channels, "channels", "BY_CHANNELS"),
+    (Split::Pixels, "pixels", "BY_PIXELS"),
+    (Split::Tiles, "tiles", "BY_TILES"),
+];
+const READS: [(Read, &str, &str); 4] = [
+    (Read::Flat, "flat", "FLAT"),
+    (Read::Im2col, "im2col", "IM2COL"),
+    (Read::Halo, "halo", "HALO"),
+    (Read::Raw16, "raw16", "RAW16"),
+];
+
+/// A row of one of these tables.
+fn row<T: Copy + PartialEq>(
+    table: &[(T, &'static str, &'static str)],
+    of: T,
+) -> (&'static str, &'static str) {
+    table.iter().find(|r| r.0 == of).map_or(("", ""), |r| (r.1, r.2))
+}
+
+/// `128x256-channels-k128-b2-flat-resident-contiguous`: a tile of 128 channels by 256 pixels, shared by channels, steps of
+/// 128 bytes, two buffers of output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Variant {
+    tile: [usize; 2],
+    split: Split,
+    block: usize,
+    buffers: usize,
+    read: Read,
+    resident: bool,
+    contiguous: bool,
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [c, p] = self.tile;
+        let (split, read) = (row(&SPLITS, self.split).0, row(&READS, self.read).0);
+        write!(f, "{c}x{p}-{split}-k{}-b{}-{read}", self.block, self.buffers)?;
+        for (on, name) in [(self.resident, "-resident"), (self.contiguous, "-contiguous")] {
+            f.write_str(if on { name } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = ();
+    fn from_str(s: &str) -> std::result::Result<Self, ()> {
+        let mut parts = s.split('-');
+        let mut next = || parts.next().ok_or(());
+        let number = |s: &str| s.parse::<usize>().map_err(|_| ());
+        let (c, p) = next()?.split_once('x').ok_or(())?;
+        let tile = [number(c)?, number(p)?];
+        let split = next()?;
+        let split = SPLITS.iter().find(|r| r.1 == split).ok_or(())?.0;
+        let block = number(next()?.strip_prefix('k').ok_or(())?)?;
+        let buffers = number(next()?.strip_prefix('b').ok_or(())?)?;
+        let read = next()?;
+        let read = READS.iter().find(|r| r.1 == read).ok_or(())?.0;
+        let (resident, contiguous) = (s.contains("-resident"), s.contains("-contiguous"));
+        Ok(Variant { tile, split, block, buffers, read, resident, contiguous })
+    }
+}
+
+/// A variant for a job: what follows from both.
+struct Kernel<'a> {
+    job: Job<'a>,
+    v: Variant,
+    /// Pixels of an instruction.
+    wgmma: usize,
+    /// Tiles along the channels.
+    tiles_c: usize,
+    /// Steps along k of a tile.
+    steps: usize,
+    /// Blocks of weights that stay in shared memory.
+    resident: usize,
+    stages: usize,
+}
+
+impl<'a> Kernel<'a> {
+    /// The kernel, if it can be.
+    fn of(job: Job<'a>, v: Variant) -> Option<Self> {
+        let [tile_c, tile_p] = v.tile;
+        let groups = |split| if v.split == split { 2 } else { 1 };
+        let (group_c, group_p) = (tile_c / groups(Split::Channels), tile_p / groups(Split::Pixels));
+        let blocks = job.blocks(v.block);
+        let tiles_c = job.sizes.outputs.div_ceil(tile_c);
+        let steps = if v.read == Read::Halo { blocks } else { blocks * job.taps() };
+        let mut kernel = Kernel {
+            wgmma: group_p.next_multiple_of(16),
+            tiles_c,
+            steps,
+            resident: if v.resident { tiles_c * blocks * job.taps() } else { 0 },
+            stages: MOST_STAGES,
+            job,
+            v,
+        };
+        while kernel.stages > 1 && kernel.shared() > kernel.job.shared {
+            kernel.stages -= 1;
+        }
+        // accumulators take half of a thread's registers at most
+        let registers = group_c / 64 * kernel.wgmma / 2;
+        let fits = group_c.is_multiple_of(64)
+            && registers <= 128
+            && kernel.wgmma <= 256
+            && kernel.stages >= 2
+            && kernel.resident * tile_c * v.block <= MOST_RESIDENT;
+        (fits && kernel.is_read() && kernel.is_written()).then_some(kernel)
+    }
+
+    /// Can pixels be read in this way?
+    fn is_read(&self) -> bool {
+        let (job, w) = (&self.job, &self.job.sizes.window);
+        match self.v.read {
+            Read::Flat => job.is_flat(),
+            Read::Im2col => !job.is_flat(),
+            Read::Halo => {
+                let same = [w.kernel, w.strides, w.begin, w.end, w.dilations]
+                    == [[3; 2], [1; 2], [1; 2], [1; 2], [1; 2]];
+                let row = w.input[1] + 2;
+                same && row <= MOST_ROWS && self.v.tile[1].is_multiple_of(row)
+            }
+            Read::Raw16 => job.is_flat() && job.x.pitch == 16 && self.v.block == 32,
+        }
+    }
+
+    /// Can outputs be written in this way?
+    fn is_written(&self) -> bool {
+        let (job, v) = (&self.job, &self.v);
+        if job.is_float() {
+            return job.residual.is_none() && v.read != Read::Halo && !v.contiguous;
+        }
+        let outputs = job.sizes.outputs;
+        let writable = |f: &Form| f.is_writable(outputs);
+        let whole = |f: &Form| f.pitch == outputs.next_multiple_of(hopper::GRAIN);
+        let all = |of: &dyn Fn(&Form) -> bool| of(&job.y) && job.residual.as_ref().is_none_or(of);
+        all(&writable) && (!v.contiguous || self.tiles_c == 1 && all(&whole))
+    }
+
+    /// Rows of a tile of HALO.
+    fn halo_rows(&self) -> usize {
+        if self.v.read == Read::Halo { self.v.tile[1] / (self.job.sizes.window.input[1] + 2) } else { 0 }
+    }
+
+    /// Bytes of a stage.
+    fn stage(&self) -> usize {
+        let [tile_c, tile_p] = self.v.tile;
+        let halo = self.v.read == Read::Halo;
+        let group_p = if self.v.split == Split::Pixels { tile_p / 2 } else { tile_p };
+        let row = self.job.sizes.window.input[1] + 2;
+        let pixels =
+            if halo { (tile_p + self.wgmma - group_p + 2 * row + 2).next_multiple_of(16) } else { tile_p };
+        let pixel = if self.v.read == Read::Raw16 { 16 } else { self.v.block };
+        let weights = if self.v.resident { 0 } else { tile_c * self.v.block * if halo { 9 } else { 1 } };
+        (weights + pixels * pixel).next_multiple_of(1024)
+    }
+
+    /// Bytes of shared memory, as `Memory` of the kernel lays it out.
+    fn shared(&self) -> usize {
+        let [tile_c, tile_p] = self.v.tile;
+        let row = if self.v.contiguous { self.job.y.pitch } else { tile_c };
+        let buffer = if self.job.is_float() { 0 } else { (tile_p * row).next_multiple_of(1024) };
+        let beyond = if self.v.read == Read::Raw16 { 1024 } else { 0 };
+        let barriers = 16 * (self.stages + self.v.buffers) + 24;
+        1024 + self.stages * self.stage()
+            + beyond
+            + self.resident * tile_c * self.v.block
+            + self.v.buffers * buffer
+            + barriers
+    }
+
+    /// The numbers that the kernel's text is written over.
+    fn defines(&self) -> [(&'static str, usize); 12] {
+        let v = &self.v;
+        [
+            ("TILE_C", v.tile[0]),
+            ("TILE_P", v.tile[1]),
+            ("BLOCK_K", v.block),
+            ("STAGES", self.stages),
+            ("BUFFERS", v.buffers),
+            ("WGMMA_N", self.wgmma),
+            ("RESIDENT", self.resident),
+            ("CONTIGUOUS", v.contiguous.into()),
+            ("PITCH", if v.contiguous { self.job.y.pitch } else { 0 }),
+            ("HALO_ROWS", self.halo_rows()),
+            ("HALO_WIDTH", if v.read == Read::Halo { self.job.sizes.window.input[1] } else { 0 }),
+            ("THREADS", THREADS as usize),
+        ]
+    }
+
+    /// The map of the input of so many images.
+    fn x_map(&self, set: &Set) -> Result<TensorMap> {
+        let (job, v) = (&self.job, &self.v);
+        match v.read {
+            Read::Halo => {
+                let input = job.sizes.window.input;
+                let (sizes, strides) = hopper::planes(input, job.sizes.channels, job.x.pitch, set.images);
+                Bytes { address: set.x, sizes: &sizes, strides: &strides, swizzle: v.block }.boxes(&[
+                    v.block,
+                    input[1] + 2,
+                    self.halo_rows() + 2,
+                    1,
+                ])
+            }
+            Read::Raw16 => Ok(TensorMap::zeroed()), // read as it lies
+            _ => job.pixels_map(set.x, set.images, v.tile[1], v.block),
+        }
+    }
+
+    /// The map of an output or residual of so many images.
+    fn y_map(&self, address: u64, form: Form, images: usize) -> Result<TensorMap> {
+        let (job, v) = (&self.job, &self.v);
+        if v.contiguous || job.is_float() {
+            return Ok(TensorMap::zeroed()); // moved as it lies
+        }
+        let span = if v.tile[0].is_multiple_of(128) { 128 } else { 64 };
+        let channels = job.sizes.outputs.next_multiple_of(hopper::GRAIN);
+        let output = job.sizes.window.output;
+        if v.read == Read::Halo {
+            let (sizes, strides) = hopper::planes(output, channels, form.pitch, images);
+            return Bytes { address, sizes: &sizes, strides: &strides, swizzle: span }.boxes(&[
+                span,
+                output[1] + 2,
+                self.halo_rows(),
+                1,
+            ]);
+        }
+        let sizes = [channels, output[0] * output[1] * images];
+        Bytes { address, sizes: &sizes, strides: &[form.pitch], swizzle: span }
+            .boxes(&[span, v.tile[1].min(MOST_ROWS)])
+    }
+
+    /// The launch for a set of images.
+    fn launch(&self, set: &Set, constants: &[u64]) -> Result<Launch> {
+        let (job, v) = (&self.job, &self.v);
+        let pixels = job.sizes.pixels() * set.images;
+        let tiles_h =
+            if v.read == Read::Halo { job.sizes.window.output[0].div_ceil(self.halo_rows()) } else { 0 };
+        let tiles_p = if v.read == Read::Halo { tiles_h * set.images } else { pixels.div_ceil(v.tile[1]) };
+        let problem = Problem {
+            x: set.x,
+            residual: set.residual,
+            y: set.y,
+            window: job.window(),
+            tiles_p: tiles_p as i32,
+            tiles_c: self.tiles_c as i32,
+            tiles_h: tiles_h as i32,
+            blocks_k: self.steps as i32,
+            blocks_c: job.blocks(v.block) as i32,
+            pixels: pixels as i32,
+            channels: job.sizes.outputs as i32,
+            pitch: job.y.pitch as i32,
+        };
+        let residual = match job.residual {
+            Some(form) => self.y_map(set.residual, form, set.images)?,
+            None => TensorMap::zeroed(),
+        };
+        let args = Args::default()
+            .with(job.weights_map(constants[0], v.tile[0], v.block)?)
+            .with(self.x_map(set)?)
+            .with(self.y_map(set.y, job.y, set.images)?)
+            .with(residual)
+            .with(job.channels_at(constants[1]))
+            .with(job.numbers())
+            .with(problem);
+        let blocks = (tiles_p * self.tiles_c).clamp(1, job.multiprocessors) as u32;
+        let shared = self.shared() as u32;
+        let shape = Shape { grid: [blocks, 1, 1], block: THREADS, shared, cluster: 1, chained: true };
+        Ok(Launch { kernel: "conv_wgmma", shape, args })
+    }
+}
+
+/// `Problem` of the kernel.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Problem {
+    x: u64,
+    residual: u64,
+    y: u64,
+    window: Window,
+    tiles_p: i32,
+    tiles_c: i32,
+    tiles_h: i32,
+    blocks_k: i32,
+    blocks_c: i32,
+    pixels: i32,
+    channels: i32,
+    pitch: i32,
+}
+
+/// Tiles, how they are shared, and buffers of output (without and with a residual), the most promising first. What won
+/// nowhere in a study of three networks at batches of 1 to 256 is not here.
+const NARROW: [([usize; 2], Split, [usize; 2]); 4] = [
+    ([64, 512], Split::Pixels, [2, 3]),
+    ([64, 256], Split::Tiles, [4, 5]),
+    ([64, 256], Split::Tiles, [2, 3]),
+    ([64, 128], Split::Pixels, [2, 3]),
+];
+const WIDE: [([usize; 2], Split, [usize; 2]); 8] = [
+    ([128, 256], Split::Channels, [1, 2]),
+    ([128, 128], Split::Tiles, [4, 5]),
+    ([128, 128], Split::Tiles, [2, 3]),
+    ([128, 128], Split::Channels, [2, 3]),
+    ([128, 64], Split::Channels, [2, 3]),
+    ([64, 256], Split::Tiles, [2, 3]),
+    ([64, 512], Split::Pixels, [2, 3]),
+    ([64, 128], Split::Pixels, [2, 3]),
+];
+
+/// Bytes of a step along k: whole channels in as few steps as waste little.
+fn block(channels: usize) -> usize {
+    match channels {
+        c if c % 128 == 0 || c > 192 => 128,
+        c if c > 32 => 64,
+        _ => 32,
+    }
+}
+
+/// Everything to try for a job.
+fn candidates(job: &Job) -> Vec<Variant> {
+    let mut all = Vec::new();
+    let mut add = |tile, split, buffers, read, contiguous, block| {
+        let v = Variant { tile, split, block, buffers, read, resident: true, contiguous };
+        all.extend([v, Variant { resident: false, ..v }]);
+    };
+    let outputs = job.sizes.outputs;
+    let whole = outputs.next_multiple_of(64);
+    let (block, read) = (block(job.sizes.channels), if job.is_flat() { Read::Flat } else { Read::Im2col });
+    let raw = job.is_flat() && job.x.pitch == 16;
+    // an output's rows in one run: pixels of a tile by how many channels they have
+    let runs: &[([usize; 2], Split)] = match whole {
+        64 => &[([64, 512], Split::Pixels), ([64, 256], Split::Tiles)],
+        128 => &[([128, 256], Split::Pixels), ([128, 128], Split::Tiles)],
+        192 => &[([192, 128], Split::Pixels), ([192, 64], Split::Tiles)],
+        256 => &[([256, 128], Split::Pixels), ([256, 64], Split::Tiles)],
+        _ => &[],
+    };
+    if raw {
+        runs.iter().take(1).for_each(|r| add(r.0, r.1, 2, Read::Raw16, true, 32));
+        add([128, 256], Split::Channels, 4, Read::Raw16, false, 32);
+        add([64, 512], Split::Pixels, 2, Read::Raw16, false, 32);
+    }
+    if job.is_flat() {
+        for &(tile, split) in runs {
+            [6, 2].into_iter().for_each(|buffers| add(tile, split, buffers, read, true, block));
+        }
+    }
+    let row = job.sizes.window.input[1] + 2;
+    if outputs <= 64 {
+        // whole rows, as many as one instruction takes
+        let rows = (1..=16).rev().filter(|rows| rows * row <= MOST_ROWS && (rows * row).is_multiple_of(8));
+        rows.take(2).for_each(|rows| add([64, rows * row], Split::Tiles, 2, Read::Halo, false, 64));
+    }
+    for (tile, split, buffers) in if outputs <= 64 { &NARROW[..] } else { &WIDE[..] } {
+        add(*tile, *split, buffers[usize::from(job.residual.is_some())], read, false, block);
+    }
+    all
+}
+
+impl Family for ConvWgmma {
+    fn name(&self) -> &'static str {
+        "conv-wgmma"
+    }
+
+    fn doc(&self) -> &'static str {
+        "Conv without groups and Linear in 8 bits, Hopper: implicit product of matrices by wgmma"
+    }
+
+    fn variants(&self, spec: &Spec) -> Vec<String> {
+        let Some(job) = Job::of(spec).filter(|job| job.sizes.groups == 1) else { return vec![] };
+        let fits = |v: &Variant| Kernel::of(job.clone(), *v).is_some();
+        candidates(&job).iter().filter(|v| fits(v)).map(Variant::to_string).collect()
+    }
+
+    fn source(&self, spec: &Spec) -> Result<Source> {
+        let kernel = kernel(spec)?;
+        let v = &kernel.v;
+        let text = (kernel.job.text(spec)?.defines(&kernel.defines()))
+            .define("SPLIT", row(&SPLITS, v.split).1)
+            .define("READ", row(&READS, v.read).1)
+            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.is_signed()));
+        Ok(text.raw(include_str!("../kernels/conv_wgmma.cu")).source())
+    }
+
+    fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        let job = kernel(spec)?.job;
+        Ok(vec![job.weights(&tensors[0]), job.channels(&tensors[0])])
+    }
+
+    fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
+        let kernel = kernel(spec)?;
+        kernel.job.sets(at)?.iter().map(|set| kernel.launch(set, &at.constants)).collect()
+    }
+}
+
+fn kernel<'a>(spec: &Spec<'a>) -> Result<Kernel<'a>> {
+    let job = Job::of(spec).ok_or_else(|| hopper::refused("its sizes or types"))?;
+    let v = spec.variant.parse().map_err(|()| hopper::refused("a variant of another version"))?;
+    Kernel::of(job, v).ok_or_else(|| hopper::refused("this variant's tile does not fit"))
+}
