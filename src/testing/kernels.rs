@@ -1,8 +1,8 @@
 //! The GPU's kernels compile for every architecture, whether or not such a GPU is there.
 
 use super::problems::Case;
-use crate::device::cuda::{Arch, Cuda};
 use crate::device::Device;
+use crate::device::cuda::{Arch, Cuda};
 use std::collections::HashSet;
 
 /// Compiles the first kernel of each family, and of each switch of its text, for an architecture: those of the first

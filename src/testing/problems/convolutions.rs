@@ -86,7 +86,18 @@ fn whole() -> Vec<Spec> {
         groups: channels,
         ..one(channels, size, channels)
     };
+    let camera = |size, k: usize, pad, maps| Spec {
+        kernel: [k, k],
+        strides: [2, 2],
+        pads: [pad; 4],
+        ..one(3, size, maps)
+    };
     vec![
+        camera([28, 30], 7, 3, 64),
+        camera([28, 28], 3, 1, 32),
+        camera([16, 36], 6, 2, 48),
+        camera([17, 20], 3, 0, 24),
+        Spec { pads: [0, 0, 1, 1], ..camera([24, 24], 3, 0, 16) },
         one(16, [1, 33], 96),
         one(16, [5, 33], 32),
         one(8, [3, 7], 16),

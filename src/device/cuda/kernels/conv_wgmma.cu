@@ -18,8 +18,9 @@
 //   WGMMA_N          pixels of an instruction: those of a warpgroup, rounded up to a legal number (a multiple of 16)
 //   BLOCK_K          bytes along k that a stage has, the span of the swizzle: 32, 64, 128
 //   STAGES, BUFFERS  how many stages of input (two or more) and buffers of output there are
-//   READ             where pixels come from, as window.cuh has it; HALO_ROWS, HALO_WIDTH. RAW16: BLOCK_K is 32, and the
-//                    upper 16 of its weights are 0.
+//   READ             where pixels come from, as window.cuh has it; ROWS, WIDTH, TAP_ROWS. RAW16: BLOCK_K is 32, and the
+//                    upper 16 of its weights are 0. PATCHES: BLOCK_K has a row of patches, SPLIT is BY_TILES, an
+//                    accumulator is a row of pixels; warps 10 and 11 help warp 8.
 //   RESIDENT         blocks of weights, if all of them stay in shared memory, else 0: they come with the pixels
 //   CONTIGUOUS       1: a tile of outputs is one run of bytes, TILE_C covers the PITCH bytes of a pixel. For narrow pixels.
 //   INPUT_SIGNED     s8 pixels, otherwise u8; and what epilogue.cuh asks for
@@ -29,21 +30,28 @@ enum { BY_CHANNELS, BY_PIXELS, BY_TILES };
 
 constexpr int GROUP_C = SPLIT == BY_CHANNELS ? TILE_C / 2 : TILE_C;  // of a warpgroup
 constexpr int GROUP_P = SPLIT == BY_PIXELS ? TILE_P / 2 : TILE_P;
-constexpr int BLOCKS_C = GROUP_C / 64;
+constexpr int BLOCKS = READ == PATCHES ? ROWS : GROUP_C / 64;        // accumulators: 64 channels, or a row of pixels, each
+constexpr int BLOCK_P = READ == PATCHES ? WIDTH : GROUP_P;           // pixels of an accumulator
+constexpr int PAIRS = READ == PATCHES ? 1 : BLOCKS;                  // of channels, of a thread
 constexpr int WRITERS = SPLIT == BY_TILES ? 4 : 8;                   // warps that work on one tile
+constexpr int FILLERS = 3;                                           // warps that cut patches
 
-constexpr int TAPS = READ == HALO ? 9 : 1;                           // of a stage
-constexpr int HALO_ROW = HALO_WIDTH + 2;                             // pixels
+constexpr int TAPS = READ == HALO ? 9 : READ == PATCHES ? TAP_ROWS : 1;  // of a stage
 constexpr int WEIGHT_BLOCK = TILE_C * BLOCK_K;
 constexpr int STAGE_WEIGHTS = RESIDENT ? 0 : TAPS * WEIGHT_BLOCK;
-constexpr int PIXEL_BYTES = READ == RAW16 ? 16 : BLOCK_K;            // from one pixel of a stage to the next
-// The last taps of a halo read past the last pixel loaded, for columns that are not stored.
-constexpr int STAGE_PIXELS = (READ == HALO ? round_up(TILE_P + WGMMA_N - GROUP_P + 2 * HALO_ROW + 2, 16) : TILE_P) * PIXEL_BYTES;
-constexpr int LOADED_BYTES = STAGE_WEIGHTS + (READ == HALO ? (HALO_ROWS + 2) * HALO_ROW : TILE_P) * PIXEL_BYTES;
+constexpr int PIXEL_BYTES = READ == RAW16 || READ == PATCHES ? 16 : BLOCK_K;  // from one pixel of a stage to the next
+constexpr int ROW_PIXELS = READ == PATCHES ? WIDTH + BLOCK_K / 16 - 1 : WIDTH + 2;  // of a row of a stage
+constexpr int STAGE_ROWS = ROWS + (READ == PATCHES ? TAP_ROWS - 1 : 2);
+// The last taps of whole rows read past the last pixel loaded, for columns that are not stored.
+constexpr int ROW_END = READ == PATCHES ? WGMMA_N - WIDTH + 8 : WGMMA_N - GROUP_P;
+constexpr bool WHOLE_ROWS = READ == HALO || READ == PATCHES;
+constexpr int STAGE_PIXELS = (WHOLE_ROWS ? STAGE_ROWS * ROW_PIXELS + round_up(ROW_END + 2, 16) : TILE_P) * PIXEL_BYTES;
+constexpr int LOADED_BYTES = STAGE_WEIGHTS + (READ == HALO ? STAGE_ROWS * ROW_PIXELS : TILE_P) * PIXEL_BYTES;
 constexpr u32 STAGE = round_up(STAGE_WEIGHTS + STAGE_PIXELS, 1024);
 constexpr int BOX_C = TILE_C % 128 == 0 ? 128 : 64;                  // bytes of a row of staged outputs
 constexpr int BOX_P = TILE_P < 256 ? TILE_P : 256;                   // a box of the copy engine has 256 rows at most
-constexpr u32 BUFFER = round_up(TILE_P * (CONTIGUOUS ? PITCH : TILE_C), 1024);
+// A row of pixels is written in eights, the last of which may end beyond it.
+constexpr u32 BUFFER = round_up((TILE_P + (READ == PATCHES ? 8 : 0)) * (CONTIGUOUS ? PITCH : TILE_C), 1024);
 // Stores that may be in flight: the other buffers are for tiles to come.
 constexpr int PENDING_STORES = RESIDUAL ? BUFFERS / 2 - (BUFFERS == 2) : BUFFERS - 1;
 static_assert(STAGES >= 2, "a stage is free again one step after it was read: a ring of one stands still");
@@ -53,10 +61,13 @@ struct Problem {
   u8* y;
   Window window;
   int tiles_p, tiles_c;                        // how many tiles there are
-  int tiles_h;                                 // of HALO: tiles of an image
+  int tiles_h;                                 // of whole rows: tiles of an image
   int blocks_k, blocks_c;                      // steps of BLOCK_K of a tile, and of one tap
   int pixels, channels;                        // of the output of all images
   int pitch;                                   // of an output in floats: numbers from one pixel to the next
+  int in_h, in_w;                              // of PATCHES: the image
+  u32 padding;                                 // what surrounds it, in each byte
+  u32 unused;
 };
 
 struct Maps { const TensorMap *weights, *x, *y, *residual; };
@@ -70,7 +81,7 @@ struct Memory {
 
   __device__ __forceinline__ explicit Memory(u32 start) {
     stages = round_up(start, 1024);
-    weights = stages + STAGES * STAGE + (READ == RAW16 ? 1024 : 0);  // the last pixel's upper half is read past it
+    weights = stages + STAGES * STAGE + (READ == RAW16 ? 1024 : 0);  // the last pixel's upper half
     buffers = weights + RESIDENT * WEIGHT_BLOCK;
     full = buffers + (OUTPUT_FLOAT ? 0 : BUFFERS * BUFFER);
     empty = full + STAGES * 8;
@@ -80,7 +91,7 @@ struct Memory {
     resident = turn + 16;
   }
   __device__ __forceinline__ void init() const {
-    for (int i = 0; i < STAGES; i++) { barrier_init(full + i * 8, 1); barrier_init(empty + i * 8, WRITERS); }
+    for (int i = 0; i < STAGES; i++) { barrier_init(full + i * 8, READ == PATCHES ? FILLERS : 1); barrier_init(empty + i * 8, WRITERS); }
     for (int i = 0; i < BUFFERS; i++) { barrier_init(ready + i * 8, 1); barrier_init(written + i * 8, WRITERS); }
     for (int group = 0; group < 2; group++) barrier_init(turn + group * 8, 4);
     barrier_init(resident, 1);
@@ -114,7 +125,7 @@ struct Origin {
   Corner at = {0, 0, 0};
   __device__ __forceinline__ Origin(int tile_p, const Problem& p) : pixel(tile_p * TILE_P) {
     if constexpr (READ == IM2COL) at = corner(p.window, pixel);
-    if constexpr (READ == HALO) at = {tile_p / p.tiles_h, tile_p % p.tiles_h * HALO_ROWS - 1, -1};
+    if constexpr (READ == HALO) at = {tile_p / p.tiles_h, tile_p % p.tiles_h * ROWS - 1, -1};
   }
 };
 
@@ -167,6 +178,49 @@ __device__ __forceinline__ void load_stages(const Memory& s, const Maps& maps, c
   }
 }
 
+// ---- Warps 8, 10 and 11: patches
+
+// Begins the copies of a tile's patches. Patch (0, 0) of an image begins above and to the left of it where the padding is odd.
+__device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int tile_p, int thread) {
+  const int n = tile_p / p.tiles_h, above = (p.window.pad_h + 1) / 2, left = (p.window.pad_w + 1) / 2;
+  const int first = tile_p % p.tiles_h * ROWS - above;
+  const u8* image = p.x + (u64)n * p.in_h * p.in_w * 4;
+  for (int i = thread; i < STAGE_ROWS * ROW_PIXELS; i += FILLERS * 32) {
+    const int row = (first + i / ROW_PIXELS) * 2, column = (i % ROW_PIXELS - left) * 2;
+#pragma unroll
+    for (int below = 0; below < 2; below++) {
+      const u32 to = stage + i * 16 + below * 8;
+      const bool inside = (u32)(row + below) < (u32)p.in_h && (u32)column < (u32)p.in_w;
+      if (inside) copy_8(to, image + ((row + below) * p.in_w + column) * 4);
+      else fill_8(to, p.padding);
+    }
+  }
+  commit_copies();
+}
+
+__device__ __forceinline__ void fill_stages(const Memory& s, const Maps& maps, const Problem& p, int filler) {
+  const int lane = threadIdx.x % 32;
+  if (filler == 0 && lane == 0) load_resident(s, maps, p);
+  wait_for_previous_grid();
+  allow_next_grid();
+  auto filled = [&](u32 stage) {                           // by this warp
+    fence_async();
+    __syncwarp();
+    if (lane == 0) barrier_arrive(s.full + stage * 8);
+  };
+  Ring<STAGES> ring;
+  ring.phase = 1;
+  int before = -1;
+  for (int t = blockIdx.x; t < p.tiles_p; t += gridDim.x, ring.advance()) {
+    barrier_wait(s.empty + ring.at * 8, ring.phase);
+    cut_patches(s.stages + ring.at * STAGE, p, t, filler * 32 + lane);
+    if (before >= 0) { wait_copies<1>(); filled(before); }
+    before = ring.at;
+  }
+  wait_copies<0>();
+  if (before >= 0) filled(before);
+}
+
 // ---- Warp 9: buffers
 
 // Calls `move(address in the buffer, channel, pixel or row)` for each box of the tile.
@@ -174,7 +228,7 @@ template <class Move> __device__ __forceinline__ void each_box(u32 buffer, int t
 #pragma unroll
   for (int c = 0; c < TILE_C; c += BOX_C)
 #pragma unroll
-    for (int row = 0; row < (READ == HALO ? 1 : TILE_P); row += BOX_P) move(buffer + c * TILE_P + row * BOX_C, tile_c * TILE_C + c, row);
+    for (int row = 0; row < (WHOLE_ROWS ? 1 : TILE_P); row += BOX_P) move(buffer + c * TILE_P + row * BOX_C, tile_c * TILE_C + c, row);
 }
 
 __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps& maps, const Problem& p, int tile_c, int tile_p) {
@@ -185,7 +239,7 @@ __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps&
   } else {
     barrier_expect(ready, TILE_P * TILE_C);
     each_box(buffer, tile_c, [&](u32 at, int c, int row) {
-      if constexpr (READ == HALO) load_4d(at, maps.residual, ready, c, 0, tile_p % p.tiles_h * HALO_ROWS, tile_p / p.tiles_h);
+      if constexpr (READ == HALO) load_4d(at, maps.residual, ready, c, 0, tile_p % p.tiles_h * ROWS, tile_p / p.tiles_h);
       else load_2d(at, maps.residual, ready, c, tile_p * TILE_P + row);
     });
   }
@@ -196,7 +250,7 @@ __device__ __forceinline__ void store_tile(u32 buffer, const Maps& maps, const P
     store_bytes(p.y + (u64)tile_p * (TILE_P * PITCH), buffer, min(TILE_P, p.pixels - tile_p * TILE_P) * PITCH);
   } else {
     each_box(buffer, tile_c, [&](u32 at, int c, int row) {
-      if constexpr (READ == HALO) store_4d(maps.y, at, c, 0, tile_p % p.tiles_h * HALO_ROWS, tile_p / p.tiles_h);
+      if constexpr (READ == HALO) store_4d(maps.y, at, c, 0, tile_p % p.tiles_h * ROWS, tile_p / p.tiles_h);
       else store_2d(maps.y, at, c, tile_p * TILE_P + row);
     });
   }
@@ -230,8 +284,11 @@ __device__ __forceinline__ void move_buffers(const Memory& s, const Maps& maps, 
 
 // ---- Warps 0 to 7: products and epilogue
 
+// From an accumulator's operands to the next one's, in 16 bytes.
+constexpr int NEXT_W = READ == PATCHES ? 0 : 64 * BLOCK_K / 16, NEXT_X = READ == PATCHES ? ROW_PIXELS : 0;
+
 // A tile's products. Returns with the last of them in flight, and which stage they read.
-__device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS_C][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
+__device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
   const int group = threadIdx.x / 128;
   const u32 own_weights = SPLIT == BY_CHANNELS ? group * GROUP_C * BLOCK_K : 0;
   const u32 own_pixels = STAGE_WEIGHTS + (SPLIT == BY_PIXELS ? group * GROUP_P * PIXEL_BYTES : 0);
@@ -243,13 +300,14 @@ __device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS_C][WGMMA_N / 2], Ring<
     wgmma_fence();
 #pragma unroll
     for (int tap = 0; tap < TAPS; tap++) {
-      const u32 pixels = stage + own_pixels + (tap / 3 * HALO_ROW + tap % 3) * (READ == HALO ? BLOCK_K : 0);
+      const int moved = READ == HALO ? tap / 3 * ROW_PIXELS + tap % 3 : READ == PATCHES ? tap * ROW_PIXELS : 0;
+      const u32 pixels = stage + own_pixels + moved * PIXEL_BYTES;
       const u64 w = swizzled_rows<BLOCK_K>(weights + tap * WEIGHT_BLOCK);
-      const u64 x = READ == RAW16 ? raw_pixels(pixels) : swizzled_rows<BLOCK_K>(pixels);
+      const u64 x = PIXEL_BYTES == 16 ? raw_pixels(pixels) : swizzled_rows<BLOCK_K>(pixels);
 #pragma unroll
       for (int i = 0; i < BLOCK_K / 32; i++)
 #pragma unroll
-        for (int m = 0; m < BLOCKS_C; m++) wgmma(acc[m], w + m * (64 * BLOCK_K >> 4) + i * 2, x + i * 2, (k | tap | i) != 0);
+        for (int m = 0; m < BLOCKS; m++) wgmma(acc[m], w + m * NEXT_W + i * 2, x + m * NEXT_X + i * 2, (k | tap | i) != 0);
     }
     wgmma_commit();
     if (k > 0) {
@@ -262,17 +320,17 @@ __device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS_C][WGMMA_N / 2], Ring<
   return before;
 }
 
-// The channels of a thread: pair `threadIdx.x % 32 / 4` of the 16 that its warp has in each block of 64.
+// The channels of a thread in an accumulator: pair `threadIdx.x % 32 / 4` of the 16 that its warp has of 64.
 __device__ __forceinline__ int first_channel(int block) {
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4;
-  return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + block * 64 + warp * 16 + threadIdx.x % 32 / 4 * 2;
+  return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + (READ == PATCHES ? 0 : block * 64) + warp * 16 + threadIdx.x % 32 / 4 * 2;
 }
 
 // Adds to the residual and writes the tile to a buffer, in the form that the copy engine stores.
-__device__ __forceinline__ void write_buffer(const int (&acc)[BLOCKS_C][WGMMA_N / 2], const Pair (&pairs)[BLOCKS_C], u32 buffer, const Epilogue& e) {
+__device__ __forceinline__ void write_buffer(const int (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
   const int lane = threadIdx.x % 32, first_row = SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0;
 #pragma unroll
-  for (int m = 0; m < BLOCKS_C; m++) {
+  for (int m = 0; m < BLOCKS; m++) {
     const int chunk = first_channel(m) / 16;               // of 16 channels
     if (CONTIGUOUS && chunk * 16 >= PITCH) continue;
     auto place = [&](u32 row) {
@@ -280,31 +338,33 @@ __device__ __forceinline__ void write_buffer(const int (&acc)[BLOCKS_C][WGMMA_N 
       const u32 box = chunk * 16 / BOX_C, swizzle = BOX_C == 128 ? row & 7 : row >> 1 & 3;
       return buffer + box * TILE_P * BOX_C + row * BOX_C + ((chunk % (BOX_C / 16) ^ swizzle) << 4);
     };
-    constexpr int ROW = CONTIGUOUS ? PITCH : BOX_C;
-    const u32 four = place(first_row + lane), one = place(first_row + GROUP_P / 32 * 32 + lane % 8);
+    constexpr int PIXEL = CONTIGUOUS ? PITCH : BOX_C;
+    const int row = first_row + (READ == PATCHES ? m * WIDTH : 0);
+    const u32 four = place(row + lane), one = place(row + BLOCK_P / 32 * 32 + lane % 8);
+    const Pair& pair = pairs[m % PAIRS];
 #pragma unroll
-    for (int i = 0; i < GROUP_P / 32; i++) {
+    for (int i = 0; i < BLOCK_P / 32; i++) {
       u32 r[4] = {0, 0, 0, 0};
-      if constexpr (RESIDUAL) load_matrices(r, four + i * 32 * ROW);
+      if constexpr (RESIDUAL) load_matrices(r, four + i * 32 * PIXEL);
 #pragma unroll
-      for (int j = 0; j < 4; j++) r[j] = finished_bytes(&acc[m][i * 16 + j * 4], pairs[m], r[j], e);
-      store_matrices(four + i * 32 * ROW, r);
+      for (int j = 0; j < 4; j++) r[j] = finished_bytes(&acc[m][i * 16 + j * 4], pair, r[j], e);
+      store_matrices(four + i * 32 * PIXEL, r);
     }
 #pragma unroll
-    for (int i = 0; i < GROUP_P % 32 / 8; i++) {           // the last pixels, eight at a time
+    for (int i = 0; i < (BLOCK_P % 32 + 7) / 8; i++) {     // the last pixels, eight at a time
       u32 r = 0;
-      if constexpr (RESIDUAL) load_matrix(r, one + i * 8 * ROW);
-      store_matrix(one + i * 8 * ROW, finished_bytes(&acc[m][GROUP_P / 32 * 16 + i * 4], pairs[m], r, e));
+      if constexpr (RESIDUAL) load_matrix(r, one + i * 8 * PIXEL);
+      store_matrix(one + i * 8 * PIXEL, finished_bytes(&acc[m][BLOCK_P / 32 * 16 + i * 4], pair, r, e));
     }
   }
   fence_async();
 }
 
 // Writes f32 from registers: eight lanes have a sector of 16 neighbouring channels.
-__device__ __forceinline__ void write_floats(const int (&acc)[BLOCKS_C][WGMMA_N / 2], const Pair (&pairs)[BLOCKS_C], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {
+__device__ __forceinline__ void write_floats(const int (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {
   const int first = tile_p * TILE_P + (SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0) + threadIdx.x % 4 * 2;
 #pragma unroll
-  for (int m = 0; m < BLOCKS_C; m++) {
+  for (int m = 0; m < BLOCKS; m++) {
     const int c = tile_c * TILE_C + first_channel(m);
 #pragma unroll
     for (int i = 0; i < GROUP_P / 8; i++) {
@@ -322,7 +382,7 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
   const int group = warp_index() / 4;
   const bool leader = threadIdx.x % 32 == 0;
   constexpr int TURNS = SPLIT == BY_TILES ? 2 : 1;
-  int acc[BLOCKS_C][WGMMA_N / 2];
+  int acc[BLOCKS][WGMMA_N / 2];
   Ring<STAGES> ring;
   // Whole tiles in turns: a warpgroup passes over the other's stages.
   const u32 rounds = p.blocks_k / STAGES, rest = p.blocks_k % STAGES;
@@ -331,9 +391,9 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
   int j = SPLIT == BY_TILES ? group : 0;
   for (int t = blockIdx.x + j * gridDim.x; t < p.tiles_p * p.tiles_c; j += TURNS, t += TURNS * gridDim.x) {
     const int tile_c = t % p.tiles_c, buffer = j % BUFFERS;
-    Pair pairs[BLOCKS_C];
+    Pair pairs[PAIRS];
 #pragma unroll
-    for (int m = 0; m < BLOCKS_C; m++) pairs[m] = channel_pair(channels, tile_c * TILE_C + first_channel(m));
+    for (int m = 0; m < PAIRS; m++) pairs[m] = channel_pair(channels, tile_c * TILE_C + first_channel(m));
     // Until the other warpgroup has seen all stages of the tile before, a barrier may be a whole round behind.
     if (SPLIT == BY_TILES && j > 0) barrier_wait(s.turn + group * 8, (j - 1) / 2 & 1);
     const u32 last = multiply(acc, ring, s, p, tile_c, leader);
@@ -374,7 +434,8 @@ conv_wgmma(const __grid_constant__ TensorMap weights, const __grid_constant__ Te
   } else {
     give_registers<40>();
     const bool one = threadIdx.x % 32 == 0;
-    if (warp == 8 && one) load_stages(s, maps, p);
+    if (READ == PATCHES && warp != 9) fill_stages(s, maps, p, max(warp - 9, 0));
+    if (READ != PATCHES && warp == 8 && one) load_stages(s, maps, p);
     if (warp == 9 && one && !OUTPUT_FLOAT) move_buffers(s, maps, p);
   }
 }

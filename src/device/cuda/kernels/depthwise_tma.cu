@@ -13,6 +13,7 @@
 //   ROWS, COLUMNS        of the output, of a thread; COLUMNS is 4 where STRIDE is 1, 2 where it is 2
 //   BOX_W                columns that are loaded: what TILE_W needs, and what keeps threads off each other's banks
 //   BUFFERS, BLOCKS_PER_SM
+//   CUT_ROWS, CUT_COLUMNS  1 where tiles reach beyond the output: the last ones are cut
 //   INPUT_SIGNED         s8 pixels, otherwise u8; and what epilogue.cuh asks for
 // Weights: an int4 for each 4 channels, row and word of the kernel, a channel's word having up to 4 columns.
 
@@ -162,7 +163,7 @@ __device__ __forceinline__ void convolve(const u8* from, u8* y, int rows, int co
     const int row = (h - (KERNEL - 1)) / STRIDE;                // complete
 #pragma unroll
     for (int j = 0; j < COLUMNS; j++)
-      if (row < rows && j < columns) store(y + j * p.pitch, acc[row % OPEN_ROWS][j], pairs, e);
+      if ((!CUT_ROWS || row < rows) && (!CUT_COLUMNS || j < columns)) store(y + j * p.pitch, acc[row % OPEN_ROWS][j], pairs, e);
     y += p.row_pitch;
   }
 }

@@ -13,10 +13,12 @@ struct Window {
 // Where pixels come from (READ):
 //   FLAT    1x1, stride 1: a matrix of pixels, as it lies
 //   IM2COL  any window, stride, padding and dilation: the copy engine gathers
-//   HALO    3x3, stride 1, padding 1: HALO_ROWS whole rows of HALO_WIDTH + 2 pixels and what surrounds them. The nine taps
-//           are the same memory shifted by rows and pixels. The two columns of padding are computed too and not stored.
+//   HALO    3x3, stride 1, padding 1: ROWS whole rows of WIDTH + 2 pixels and what surrounds them. The nine taps are the
+//           same memory shifted by rows and pixels. The two columns of padding are computed too and not stored.
 //   RAW16   1x1 on at most 16 channels: pixels of 16 bytes, as they lie
-enum { FLAT, IM2COL, HALO, RAW16 };
+//   PATCHES stride 2 on at most 4 channels, pixels of 4 bytes: 2x2 pixels become a patch of 16 bytes, so that a window is
+//           TAP_ROWS rows of neighbouring patches, and a tile ROWS whole rows of WIDTH pixels
+enum { FLAT, IM2COL, HALO, RAW16, PATCHES };
 
 // The image of a pixel of the output, and where its window begins in it.
 struct Corner { int n, h, w; };

@@ -43,7 +43,7 @@ fn splits(job: &Job) -> Vec<usize> {
     let outputs = job.is_float() || even(job.y.pitch);
     let residual = job.residual.is_none_or(|r| even(r.pitch));
     let tiles = job.sizes.pixels().div_ceil(TILE) * job.sizes.outputs.div_ceil(TILE);
-    if job.sizes.groups != 1 || !outputs || !residual || tiles > MANY {
+    if job.sizes.groups != 1 || !job.is_loaded() || !outputs || !residual || tiles > MANY {
         return vec![];
     }
     let steps = job.blocks(block(job)) * job.taps();

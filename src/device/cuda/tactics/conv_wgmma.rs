@@ -38,6 +38,7 @@ enum Read {
     Im2col,
     Halo,
     Raw16,
+    Patches,
 }
 
 /// Names in variants and in the kernel.
@@ -46,11 +47,12 @@ const SPLITS: [(Split, &str, &str); 3] = [
     (Split::Pixels, "pixels", "BY_PIXELS"),
     (Split::Tiles, "tiles", "BY_TILES"),
 ];
-const READS: [(Read, &str, &str); 4] = [
+const READS: [(Read, &str, &str); 5] = [
     (Read::Flat, "flat", "FLAT"),
     (Read::Im2col, "im2col", "IM2COL"),
     (Read::Halo, "halo", "HALO"),
     (Read::Raw16, "raw16", "RAW16"),
+    (Read::Patches, "patches", "PATCHES"),
 ];
 
 /// A row of one of these tables.
@@ -126,14 +128,20 @@ impl<'a> Kernel<'a> {
         let [tile_c, tile_p] = v.tile;
         let groups = |split| if v.split == split { 2 } else { 1 };
         let (group_c, group_p) = (tile_c / groups(Split::Channels), tile_p / groups(Split::Pixels));
-        let blocks = job.blocks(v.block);
+        let (blocks, window) = (job.blocks(v.block), &job.sizes.window);
         let tiles_c = job.sizes.outputs.div_ceil(tile_c);
-        let steps = if v.read == Read::Halo { blocks } else { blocks * job.taps() };
+        // steps along k of a tile, blocks of weights of each
+        let (steps, taps) = match v.read {
+            Read::Halo => (blocks, job.taps()),
+            Read::Patches => (1, patches(&job)[0]),
+            _ => (blocks * job.taps(), 1),
+        };
+        let wide = if v.read == Read::Patches { window.output[1] } else { group_p };
         let mut kernel = Kernel {
-            wgmma: group_p.next_multiple_of(16),
+            wgmma: wide.next_multiple_of(16),
             tiles_c,
             steps,
-            resident: if v.resident { tiles_c * blocks * job.taps() } else { 0 },
+            resident: if v.resident { tiles_c * steps * taps } else { 0 },
             stages: MOST_STAGES,
             job,
             v,
@@ -142,8 +150,11 @@ impl<'a> Kernel<'a> {
             kernel.stages -= 1;
         }
         // accumulators take half of a thread's registers at most
-        let registers = group_c / 64 * kernel.wgmma / 2;
-        let fits = group_c.is_multiple_of(64)
+        let accumulators = if v.read == Read::Patches { kernel.rows() } else { group_c / 64 };
+        let registers = accumulators * kernel.wgmma / 2;
+        let patched = v.read != Read::Patches || v.resident; // its weights have no other way
+        let fits = patched
+            && group_c.is_multiple_of(64)
             && registers <= 128
             && kernel.wgmma <= 256
             && kernel.stages >= 2
@@ -155,6 +166,11 @@ impl<'a> Kernel<'a> {
     fn is_read(&self) -> bool {
         let (job, w) = (&self.job, &self.job.sizes.window);
         match self.v.read {
+            Read::Patches => {
+                let rows = self.rows().max(1);
+                is_patched(job) && rows * w.output[1] == self.v.tile[1] && w.output[0].is_multiple_of(rows)
+            }
+            _ if !job.is_loaded() => false,
             Read::Flat => job.is_flat(),
             Read::Im2col => !job.is_flat(),
             Read::Halo => {
@@ -180,21 +196,34 @@ impl<'a> Kernel<'a> {
         all(&writable) && (!v.contiguous || self.tiles_c == 1 && all(&whole))
     }
 
-    /// Rows of a tile of HALO.
-    fn halo_rows(&self) -> usize {
-        if self.v.read == Read::Halo { self.v.tile[1] / (self.job.sizes.window.input[1] + 2) } else { 0 }
+    /// Rows of output of a tile of whole rows, else 0.
+    fn rows(&self) -> usize {
+        let w = &self.job.sizes.window;
+        match self.v.read {
+            Read::Halo => self.v.tile[1] / (w.input[1] + 2),
+            Read::Patches => self.v.tile[1] / w.output[1],
+            _ => 0,
+        }
     }
 
     /// Bytes of a stage.
     fn stage(&self) -> usize {
-        let [tile_c, tile_p] = self.v.tile;
-        let halo = self.v.read == Read::Halo;
+        let ([tile_c, tile_p], block) = (self.v.tile, self.v.block);
+        let w = &self.job.sizes.window;
         let group_p = if self.v.split == Split::Pixels { tile_p / 2 } else { tile_p };
-        let row = self.job.sizes.window.input[1] + 2;
-        let pixels =
-            if halo { (tile_p + self.wgmma - group_p + 2 * row + 2).next_multiple_of(16) } else { tile_p };
-        let pixel = if self.v.read == Read::Raw16 { 16 } else { self.v.block };
-        let weights = if self.v.resident { 0 } else { tile_c * self.v.block * if halo { 9 } else { 1 } };
+        // whole rows, and what their last taps read beyond
+        let beyond = |excess: usize| (excess + 2).next_multiple_of(16);
+        let pixels = match self.v.read {
+            Read::Halo => (self.rows() + 2) * (w.input[1] + 2) + beyond(self.wgmma - group_p),
+            Read::Patches => {
+                let rows = self.rows() + patches(&self.job)[0] - 1;
+                rows * (w.output[1] + block / 16 - 1) + beyond(self.wgmma - w.output[1] + 8)
+            }
+            _ => tile_p,
+        };
+        let pixel = if matches!(self.v.read, Read::Raw16 | Read::Patches) { 16 } else { block };
+        let taps = if self.v.read == Read::Halo { 9 } else { 1 };
+        let weights = if self.v.resident { 0 } else { tile_c * block * taps };
         (weights + pixels * pixel).next_multiple_of(1024)
     }
 
@@ -202,7 +231,8 @@ impl<'a> Kernel<'a> {
     fn shared(&self) -> usize {
         let [tile_c, tile_p] = self.v.tile;
         let row = if self.v.contiguous { self.job.y.pitch } else { tile_c };
-        let buffer = if self.job.is_float() { 0 } else { (tile_p * row).next_multiple_of(1024) };
+        let spare = if self.v.read == Read::Patches { 8 } else { 0 };
+        let buffer = if self.job.is_float() { 0 } else { ((tile_p + spare) * row).next_multiple_of(1024) };
         let beyond = if self.v.read == Read::Raw16 { 1024 } else { 0 };
         let barriers = 16 * (self.stages + self.v.buffers) + 24;
         1024 + self.stages * self.stage()
@@ -213,8 +243,13 @@ impl<'a> Kernel<'a> {
     }
 
     /// The numbers that the kernel's text is written over.
-    fn defines(&self) -> [(&'static str, usize); 12] {
-        let v = &self.v;
+    fn defines(&self) -> [(&'static str, usize); 13] {
+        let (v, w) = (&self.v, &self.job.sizes.window);
+        let width = match v.read {
+            Read::Halo => w.input[1],
+            Read::Patches => w.output[1],
+            _ => 0,
+        };
         [
             ("TILE_C", v.tile[0]),
             ("TILE_P", v.tile[1]),
@@ -225,10 +260,35 @@ impl<'a> Kernel<'a> {
             ("RESIDENT", self.resident),
             ("CONTIGUOUS", v.contiguous.into()),
             ("PITCH", if v.contiguous { self.job.y.pitch } else { 0 }),
-            ("HALO_ROWS", self.halo_rows()),
-            ("HALO_WIDTH", if v.read == Read::Halo { self.job.sizes.window.input[1] } else { 0 }),
+            ("ROWS", self.rows()),
+            ("WIDTH", width),
+            ("TAP_ROWS", if v.read == Read::Patches { patches(&self.job)[0] } else { 0 }),
             ("THREADS", THREADS as usize),
         ]
+    }
+
+    /// Bytes of weights from one tap to the next: of patches, from one row of them.
+    fn tap_pitch(&self) -> usize {
+        if self.v.read == Read::Patches { self.v.block } else { self.job.tap() }
+    }
+
+    /// Bytes of weights of an output channel.
+    fn row(&self) -> usize {
+        let taps = if self.v.read == Read::Patches { patches(&self.job)[0] } else { self.job.taps() };
+        taps * self.tap_pitch()
+    }
+
+    /// The weights in the order of wgmma.
+    fn weights(&self, w: &Tensor) -> Vec<u8> {
+        if self.v.read != Read::Patches {
+            return self.job.weights(w);
+        }
+        let window = &self.job.sizes.window;
+        let ([kh, kw], odd) = (window.kernel, window.begin.map(|n| n % 2));
+        self.job.rows(w, self.row(), |i| {
+            let (c, row, column) = (i / (kh * kw), i / kw % kh + odd[0], i % kw + odd[1]);
+            row / 2 * self.v.block + column / 2 * 16 + row % 2 * 8 + column % 2 * 4 + c
+        })
     }
 
     /// The map of the input of so many images.
@@ -241,11 +301,11 @@ impl<'a> Kernel<'a> {
                 Bytes { address: set.x, sizes: &sizes, strides: &strides, swizzle: v.block }.boxes(&[
                     v.block,
                     input[1] + 2,
-                    self.halo_rows() + 2,
+                    self.rows() + 2,
                     1,
                 ])
             }
-            Read::Raw16 => Ok(TensorMap::zeroed()), // read as it lies
+            Read::Raw16 | Read::Patches => Ok(TensorMap::zeroed()), // read as they lie
             _ => job.pixels_map(set.x, set.images, v.tile[1], v.block),
         }
     }
@@ -264,7 +324,7 @@ impl<'a> Kernel<'a> {
             return Bytes { address, sizes: &sizes, strides: &strides, swizzle: span }.boxes(&[
                 span,
                 output[1] + 2,
-                self.halo_rows(),
+                self.rows(),
                 1,
             ]);
         }
@@ -277,14 +337,14 @@ impl<'a> Kernel<'a> {
     fn launch(&self, set: &Set, constants: &[u64]) -> Result<Launch> {
         let (job, v) = (&self.job, &self.v);
         let pixels = job.sizes.pixels() * set.images;
-        let tiles_h =
-            if v.read == Read::Halo { job.sizes.window.output[0].div_ceil(self.halo_rows()) } else { 0 };
-        let tiles_p = if v.read == Read::Halo { tiles_h * set.images } else { pixels.div_ceil(v.tile[1]) };
+        let (rows, window) = (self.rows(), &job.sizes.window);
+        let tiles_h = if rows > 0 { window.output[0].div_ceil(rows) } else { 0 };
+        let tiles_p = if rows > 0 { tiles_h * set.images } else { pixels.div_ceil(v.tile[1]) };
         let problem = Problem {
             x: set.x,
             residual: set.residual,
             y: set.y,
-            window: job.window(),
+            window: Window { tap_pitch: self.tap_pitch() as i32, ..job.window() },
             tiles_p: tiles_p as i32,
             tiles_c: self.tiles_c as i32,
             tiles_h: tiles_h as i32,
@@ -293,13 +353,16 @@ impl<'a> Kernel<'a> {
             pixels: pixels as i32,
             channels: job.sizes.outputs as i32,
             pitch: job.y.pitch as i32,
+            input: window.input.map(|n| n as i32),
+            padding: (job.zero_point as u32 & 0xff) * 0x0101_0101,
+            unused: 0,
         };
         let residual = match job.residual {
             Some(form) => self.y_map(set.residual, form, set.images)?,
             None => TensorMap::zeroed(),
         };
         let args = Args::default()
-            .with(job.weights_map(constants[0], v.tile[0], v.block)?)
+            .with(job.matrix_map(constants[0], self.row(), v.tile[0], v.block)?)
             .with(self.x_map(set)?)
             .with(self.y_map(set.y, job.y, set.images)?)
             .with(residual)
@@ -329,6 +392,9 @@ struct Problem {
     pixels: i32,
     channels: i32,
     pitch: i32,
+    input: [i32; 2],
+    padding: u32,
+    unused: u32,
 }
 
 /// Tiles, how they are shared, and buffers of output (without and with a residual), the most promising first. What won
@@ -349,6 +415,21 @@ const WIDE: [([usize; 2], Split, [usize; 2]); 8] = [
     ([64, 512], Split::Pixels, [2, 3]),
     ([64, 128], Split::Pixels, [2, 3]),
 ];
+
+/// Rows and columns of patches of 2x2 pixels under a window of stride 2: one more where the padding is odd, as the first
+/// patch then begins before it.
+fn patches(job: &Job) -> [usize; 2] {
+    let w = &job.sizes.window;
+    [0, 1].map(|i| (w.kernel[i] + w.begin[i] % 2).div_ceil(2))
+}
+
+/// Can the input be cut into patches?
+fn is_patched(job: &Job) -> bool {
+    let w = &job.sizes.window;
+    let few = job.sizes.channels <= 4 && job.x.pitch == 4 && job.sizes.outputs <= 64;
+    let whole = w.input[1].is_multiple_of(2) && w.output[1] <= MOST_ROWS && patches(job)[1] <= 4;
+    few && whole && job.residual.is_none() && w.strides == [2, 2] && w.dilations == [1, 1]
+}
 
 /// Bytes of a step along k: whole channels in as few steps as waste little.
 fn block(channels: usize) -> usize {
@@ -389,6 +470,15 @@ fn candidates(job: &Job) -> Vec<Variant> {
         }
     }
     let row = job.sizes.window.input[1] + 2;
+    if is_patched(job) {
+        let [height, width] = job.sizes.window.output;
+        let block = if patches(job)[1] <= 2 { 32 } else { 64 };
+        let registers = width.next_multiple_of(16) / 2;
+        let rows = [4, 2, 1].into_iter().find(|rows| height.is_multiple_of(*rows) && rows * registers <= 128);
+        [4, 2].into_iter().for_each(|buffers| {
+            add([64, rows.unwrap_or(1) * width], Split::Tiles, buffers, Read::Patches, true, block);
+        });
+    }
     if outputs <= 64 {
         // whole rows, as many as one instruction takes
         let rows = (1..=16).rev().filter(|rows| rows * row <= MOST_ROWS && (rows * row).is_multiple_of(8));
@@ -426,8 +516,8 @@ impl Family for ConvWgmma {
     }
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
-        let job = kernel(spec)?.job;
-        Ok(vec![job.weights(&tensors[0]), job.channels(&tensors[0])])
+        let kernel = kernel(spec)?;
+        Ok(vec![kernel.weights(&tensors[0]), kernel.job.channels(&tensors[0])])
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {

@@ -73,7 +73,7 @@ impl<'a> Depthwise<'a> {
         let known = matches!(kernel, 3 | 5) && matches!(stride, 1 | 2);
         let alone = s.groups > 1 && s.channels == 1 && s.outputs == s.groups;
         let stored = !job.is_float() && job.residual.is_none() && job.y.pitch.is_multiple_of(4);
-        let fits = square && known && alone && stored && s.groups.is_multiple_of(4);
+        let fits = job.is_loaded() && square && known && alone && stored && s.groups.is_multiple_of(4);
         let channels = s.groups.next_multiple_of(GRAIN);
         fits.then_some(Depthwise { kernel, stride, channels, job })
     }
@@ -86,7 +86,7 @@ impl<'a> Depthwise<'a> {
     /// Registers of a thread, as measured.
     fn registers(&self) -> usize {
         match (self.kernel, self.stride) {
-            (3, 1) => 96,
+            (3, 1) => 90,
             (3, _) => 64,
             (_, 1) => 160,
             _ => 112,
@@ -270,6 +270,9 @@ impl Family for DepthwiseTma {
 
     fn source(&self, spec: &Spec) -> Result<Source> {
         let (d, v) = chosen(spec)?;
+        let [height, width] = d.job.sizes.window.output;
+        let cut_rows = !height.is_multiple_of(v.groups * v.rows);
+        let cut_columns = !width.is_multiple_of(v.width) || !v.width.is_multiple_of(d.columns());
         let text = d.job.text(spec)?.defines(&[
             ("KERNEL", d.kernel),
             ("STRIDE", d.stride),
@@ -282,6 +285,8 @@ impl Family for DepthwiseTma {
             ("BOX_W", v.box_width),
             ("BUFFERS", v.buffers),
             ("BLOCKS_PER_SM", v.blocks),
+            ("CUT_ROWS", cut_rows.into()),
+            ("CUT_COLUMNS", cut_columns.into()),
         ]);
         Ok(text.raw(include_str!("../kernels/depthwise_tma.cu")).source())
     }

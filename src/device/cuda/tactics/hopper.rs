@@ -61,6 +61,8 @@ pub struct Job<'a> {
     pub y: Form,
     /// Of the input.
     pub zero_point: i32,
+    /// Is there a zero point where something is padded? What the copy engine pads with is 0.
+    pub padded_with_zero_point: bool,
     /// The scales.
     pub epilogue: &'a Epilogue,
     /// Multiprocessors of the GPU.
@@ -70,24 +72,24 @@ pub struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// The job of this spec, if it is one: 8-bit pixels at whole grains on Hopper, and a zero point only where nothing is
-    /// padded, as what the copy engine pads with is 0.
+    /// The job of this spec, if it is one: 8-bit pixels and a window within the limits of the copy engine, on Hopper.
     pub fn of(spec: &Spec<'a>) -> Option<Job<'a>> {
         let p = spec.problem;
         let sizes = multiply::Sizes::of(p)?;
         let Numerics::Multiply { zero_point, epilogue } = spec.numerics else { return None };
         let w = &sizes.window;
+        let padded = w.begin != [0, 0] || w.end != [0, 0];
         let job = Job {
             sizes,
             x: Form::of(&p.inputs[0], sizes.channels * sizes.groups),
             residual: multiply::residual(p).map(|r| Form::of(r, sizes.outputs)),
             y: Form::of(&p.outputs[0], sizes.outputs),
             zero_point: *zero_point,
+            padded_with_zero_point: padded && *zero_point != 0,
             epilogue,
             multiprocessors: spec.gpu.multiprocessors,
             shared: spec.gpu.shared,
         };
-        let padded = w.begin != [0, 0] || w.end != [0, 0];
         let known =
             multiply::fused(p).function.is_none_or(|f| Text::default().formula("function", &f).is_some());
         // limits of the instructions that gather pixels under a tap
@@ -97,8 +99,13 @@ impl<'a> Job<'a> {
                 && (w.kernel[i] - 1) * w.dilations[i] < 128
                 && w.strides[i] <= 8
         });
-        let fits = spec.gpu.arch.major == 9 && job.x.is_readable() && sizes.pixels() > 0;
-        (fits && known && near && (*zero_point == 0 || !padded)).then_some(job)
+        let fits = spec.gpu.arch.major == 9 && job.x.dtype.is_int8() && sizes.pixels() > 0;
+        (fits && known && near).then_some(job)
+    }
+
+    /// Can the copy engine read its input, and pad it?
+    pub fn is_loaded(&self) -> bool {
+        self.x.is_readable() && !self.padded_with_zero_point
     }
 
     /// A matrix product with the pixels as they lie: no window?
@@ -206,20 +213,27 @@ impl<'a> Job<'a> {
     /// rows those of even output channels before those of odd ones.
     pub fn weights(&self, w: &Tensor) -> Vec<u8> {
         let (c, taps, tap) = (self.sizes.channels, self.taps(), self.tap());
-        let rows = self.sizes.outputs.next_multiple_of(16);
-        let mut out = vec![0; rows * taps * tap];
-        for m in 0..self.sizes.outputs {
-            let row = m / 16 * 16 + m % 2 * 8 + m % 16 / 2;
-            for (i, &v) in w.bytes()[m * c * taps..][..c * taps].iter().enumerate() {
-                out[(row * taps + i % taps) * tap + i / taps] = v;
-            }
+        self.rows(w, taps * tap, |i| i % taps * tap + i / taps % c)
+    }
+
+    /// Rows of `row` bytes in the order of wgmma, with number `i` of an output channel's weights at `place(i)`.
+    pub fn rows(&self, w: &Tensor, row: usize, place: impl Fn(usize) -> usize) -> Vec<u8> {
+        let mut out = vec![0; self.sizes.outputs.next_multiple_of(16) * row];
+        let each = (w.bytes().len() / self.sizes.outputs).max(1);
+        for (m, weights) in w.bytes().chunks(each).enumerate() {
+            let start = (m / 16 * 16 + m % 2 * 8 + m % 16 / 2) * row;
+            weights.iter().enumerate().for_each(|(i, &v)| out[start + place(i)] = v);
         }
         out
     }
 
     /// The map of these weights, for tiles of `rows` output channels and `block` bytes.
     pub fn weights_map(&self, address: u64, rows: usize, block: usize) -> Result<TensorMap> {
-        let row = self.taps() * self.tap();
+        self.matrix_map(address, self.taps() * self.tap(), rows, block)
+    }
+
+    /// The map of rows of `row` bytes, one for each output channel.
+    pub fn matrix_map(&self, address: u64, row: usize, rows: usize, block: usize) -> Result<TensorMap> {
         let sizes = [row, self.sizes.outputs.next_multiple_of(16)];
         Bytes { address, sizes: &sizes, strides: &[row], swizzle: block }.boxes(&[block, rows])
     }
@@ -323,7 +337,8 @@ pub struct Channels {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Window {
-    tap_pitch: i32,
+    /// Bytes of weights from one tap to the next.
+    pub tap_pitch: i32,
     kernel_w: i32,
     /// Height and width of the output.
     pub output: [i32; 2],
