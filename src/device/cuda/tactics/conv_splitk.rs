@@ -62,7 +62,7 @@ fn launch(job: &Job, split: usize, set: &Set, constants: &[u64]) -> Result<Launc
     let pixels = job.sizes.pixels() * set.images;
     let tiles_c = job.sizes.outputs.div_ceil(TILE);
     let problem = Problem {
-        window: job.window(),
+        window: job.window(job.tap()),
         blocks_k: (job.blocks(block) * job.taps()) as i32,
         blocks_c: job.blocks(block) as i32,
         tiles_c: tiles_c as i32,

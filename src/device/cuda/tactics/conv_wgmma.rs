@@ -344,7 +344,7 @@ impl<'a> Kernel<'a> {
             x: set.x,
             residual: set.residual,
             y: set.y,
-            window: Window { tap_pitch: self.tap_pitch() as i32, ..job.window() },
+            window: job.window(self.tap_pitch()),
             tiles_p: tiles_p as i32,
             tiles_c: self.tiles_c as i32,
             tiles_h: tiles_h as i32,

@@ -278,12 +278,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Strides, padding and dilation, as kernels take them.
-    pub fn window(&self) -> Window {
+    /// Strides, padding and dilation, as kernels take them, with so many bytes of weights from one tap to the next.
+    pub fn window(&self, tap_pitch: usize) -> Window {
         let w = &self.sizes.window;
         let pair = |v: [usize; 2]| v.map(|n| n as i32);
         Window {
-            tap_pitch: self.tap() as i32,
+            tap_pitch: tap_pitch as i32,
             kernel_w: w.kernel[1] as i32,
             output: pair(w.output),
             strides: pair(w.strides),
@@ -337,11 +337,9 @@ pub struct Channels {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Window {
-    /// Bytes of weights from one tap to the next.
-    pub tap_pitch: i32,
+    tap_pitch: i32,
     kernel_w: i32,
-    /// Height and width of the output.
-    pub output: [i32; 2],
+    output: [i32; 2],
     strides: [i32; 2],
     begin: [i32; 2],
     dilations: [i32; 2],
