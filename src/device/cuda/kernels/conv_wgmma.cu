@@ -55,6 +55,7 @@ constexpr u32 BUFFER = round_up((TILE_P + (READ == PATCHES ? 8 : 0)) * (CONTIGUO
 // Stores that may be in flight: the other buffers are for tiles to come.
 constexpr int PENDING_STORES = RESIDUAL ? BUFFERS / 2 - (BUFFERS == 2) : BUFFERS - 1;
 static_assert(STAGES >= 2, "a stage is free again one step after it was read: a ring of one stands still");
+static_assert(READ != PATCHES || STAGES > FILLERS, "a warp finishes a stage when it has begun its next");
 
 struct Problem {
   const u8 *x, *residual;                      // where no tensor map is used
@@ -91,7 +92,7 @@ struct Memory {
     resident = turn + 16;
   }
   __device__ __forceinline__ void init() const {
-    for (int i = 0; i < STAGES; i++) { barrier_init(full + i * 8, READ == PATCHES ? FILLERS : 1); barrier_init(empty + i * 8, WRITERS); }
+    for (int i = 0; i < STAGES; i++) { barrier_init(full + i * 8, 1); barrier_init(empty + i * 8, WRITERS); }
     for (int i = 0; i < BUFFERS; i++) { barrier_init(ready + i * 8, 1); barrier_init(written + i * 8, WRITERS); }
     for (int group = 0; group < 2; group++) barrier_init(turn + group * 8, 4);
     barrier_init(resident, 1);
@@ -180,42 +181,47 @@ __device__ __forceinline__ void load_stages(const Memory& s, const Maps& maps, c
 
 // ---- Warps 8, 10 and 11: patches
 
-// Begins the copies of a tile's patches. Patch (0, 0) of an image begins above and to the left of it where the padding is odd.
-__device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int tile_p, int thread) {
-  const int n = tile_p / p.tiles_h, above = (p.window.pad_h + 1) / 2, left = (p.window.pad_w + 1) / 2;
-  const int first = tile_p % p.tiles_h * ROWS - above;
-  const u8* image = p.x + (u64)n * p.in_h * p.in_w * 4;
-  for (int i = thread; i < STAGE_ROWS * ROW_PIXELS; i += FILLERS * 32) {
-    const int row = (first + i / ROW_PIXELS) * 2, column = (i % ROW_PIXELS - left) * 2;
+// Begins a warp's copies of a tile's patches, a row of pixels after the other. Patch (0, 0) of an image begins above and to
+// the left of it where the padding is odd.
+__device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int tile_p) {
+  constexpr int CHUNKS = (ROW_PIXELS + 31) / 32;
+  const int lane = threadIdx.x % 32, n = tile_p / p.tiles_h;
+  const int first = (tile_p % p.tiles_h * ROWS - (p.window.pad_h + 1) / 2) * 2, column = (lane - (p.window.pad_w + 1) / 2) * 2;
+  const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * 4;
+  u32 to = stage + lane * 16;
+#pragma unroll 2
+  for (int row = 0; row < 2 * STAGE_ROWS; row++, from += p.in_w * 4, to += row % 2 ? 8 : ROW_PIXELS * 16 - 8) {
+    const bool inside = (u32)(first + row) < (u32)p.in_h;
 #pragma unroll
-    for (int below = 0; below < 2; below++) {
-      const u32 to = stage + i * 16 + below * 8;
-      const bool inside = (u32)(row + below) < (u32)p.in_h && (u32)column < (u32)p.in_w;
-      if (inside) copy_8(to, image + ((row + below) * p.in_w + column) * 4);
-      else fill_8(to, p.padding);
+    for (int k = 0; k < CHUNKS; k++) {
+      if (lane + k * 32 >= ROW_PIXELS) continue;
+      if (inside && (u32)(column + k * 64) < (u32)p.in_w) copy_8(to + k * 512, from + k * 256);
+      else fill_8(to + k * 512, p.padding);
     }
   }
   commit_copies();
 }
 
+// Every third tile is this warp's: making a stage visible to wgmma takes longer than filling it, and so do three at once.
 __device__ __forceinline__ void fill_stages(const Memory& s, const Maps& maps, const Problem& p, int filler) {
   const int lane = threadIdx.x % 32;
   if (filler == 0 && lane == 0) load_resident(s, maps, p);
   wait_for_previous_grid();
   allow_next_grid();
-  auto filled = [&](u32 stage) {                           // by this warp
+  auto filled = [&](u32 stage) {
     fence_async();
     __syncwarp();
     if (lane == 0) barrier_arrive(s.full + stage * 8);
   };
-  Ring<STAGES> ring;
-  ring.phase = 1;
-  int before = -1;
-  for (int t = blockIdx.x; t < p.tiles_p; t += gridDim.x, ring.advance()) {
-    barrier_wait(s.empty + ring.at * 8, ring.phase);
-    cut_patches(s.stages + ring.at * STAGE, p, t, filler * 32 + lane);
+  int before = -1;                                         // the stage whose copies are on their way
+  u32 at = filler, phase = 1;
+  for (int t = blockIdx.x + filler * gridDim.x; t < p.tiles_p; t += FILLERS * gridDim.x) {
+    barrier_wait(s.empty + at * 8, phase);
+    cut_patches(s.stages + at * STAGE, p, t);
     if (before >= 0) { wait_copies<1>(); filled(before); }
-    before = ring.at;
+    before = at;
+    at += FILLERS;
+    if (at >= STAGES) { at -= STAGES; phase ^= 1; }
   }
   wait_copies<0>();
   if (before >= 0) filled(before);
