@@ -2,8 +2,9 @@
 //!
 //! 8-bit outputs, and F32 outputs of 8-bit nodes, are equal to the oracle's to the last bit; so is whatever only
 //! moves. Other f32 outputs are within [`tolerance`]. Nothing but the outputs is written: everything else in the
-//! arena, gaps between images too, keeps its bytes. An image's bits are the same alone and in a batch, and on any
-//! number of threads.
+//! arena, gaps between images too, keeps its bytes; so do gaps between rows, but for the room that the device itself
+//! wants there. An image's bits are the same alone and in a batch, apart from the next and beside it, and on any number
+//! of threads.
 
 use super::problems::{Case, IMAGES};
 use crate::base::{DType, Tensor};
@@ -87,39 +88,44 @@ fn attempt(case: &Case, device: &dyn Device, tactic: &Tactic) -> Option<Result<I
 
 /// Runs the case in one batch, and each image alone. The bytes of the outputs, or what else was written.
 fn execute(case: &Case, device: &dyn Device, tactic: &Tactic) -> Result<Images, String> {
-    let place = Placement::of(case);
     let packed =
         device.pack(&case.problem, &case.numerics, tactic, &case.constants).map_err(|e| e.to_string())?;
-    let whole = Slot { offset: 0, stride: place.arena };
-    let program = Program {
-        steps: vec![Bound {
-            problem: case.problem.clone(),
-            tactic: tactic.clone(),
-            numerics: case.numerics.clone(),
-            packed: packed.iter().map(|p| aligned(p)).collect(),
-            inputs: place.inputs.clone(),
-            outputs: place.outputs.clone(),
-        }],
-        arena: place.arena,
-        max_batch: IMAGES,
-        inputs: vec![whole],
-        outputs: vec![whole],
-    };
-    let mut executor = device.load(&program).map_err(|e| e.to_string())?;
-    let mut batch = |images: &[usize]| -> Result<Images, String> {
-        let before = place.fill(case, images);
-        executor.input(0, 1).copy_from_slice(&before);
-        executor.run(images.len(), None).map_err(|e| e.to_string())?;
-        place.read(case, &before, executor.output(0, 1), images.len())
+    let packed: Vec<Bytes> = packed.iter().map(|p| aligned(p)).collect();
+    let run = |place: &Placement, sets: &[&[usize]]| -> Result<Vec<Images>, String> {
+        let program = place.program(case, tactic, packed.clone());
+        let mut executor = device.load(&program).map_err(|e| e.to_string())?;
+        let batch = |images: &&[usize]| -> Result<Images, String> {
+            let before = place.fill(case, images);
+            executor.input(0, 1).copy_from_slice(&before);
+            executor.run(images.len(), None).map_err(|e| e.to_string())?;
+            place.read(case, device, &before, executor.output(0, 1), images.len())
+        };
+        sets.iter().map(batch).collect()
     };
     let all: Vec<usize> = (0..IMAGES).collect();
-    let together = batch(&all)?;
-    for i in all {
-        if batch(&[i])?[0] != together[i] {
-            return Err(format!("image {i} has other bits alone than in a batch"));
-        }
+    let alone = all.chunks(1);
+    let sets: Vec<&[usize]> = std::iter::once(&all[..]).chain(alone).collect();
+    let mut results = run(&Placement::of(case, Gaps::Apart), &sets)?;
+    let alone = results.split_off(1).concat();
+    let together = results.concat();
+    if let Some(i) = (0..IMAGES).find(|&i| alone[i] != together[i]) {
+        return Err(format!("image {i} has other bits alone than in a batch"));
+    }
+    // kernels that want whole lines may take such images for one matrix
+    let whole = case.problem.activations().chain(&case.problem.outputs).all(|o| o.extent() % 16 == 0);
+    if whole && run(&Placement::of(case, Gaps::None), &sets[..1])?.concat() != together {
+        return Err("other bits where one image follows another".into());
     }
     Ok(together)
+}
+
+/// What is between one image and the next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gaps {
+    /// [`GUARD`] bytes and more.
+    Apart,
+    /// Nothing, as in an engine.
+    None,
 }
 
 /// Where everything lies in the arena.
@@ -130,16 +136,40 @@ struct Placement {
 }
 
 impl Placement {
-    fn of(case: &Case) -> Self {
+    fn of(case: &Case, gaps: Gaps) -> Self {
         let mut end = GUARD;
         let mut place = |o: &Operand| {
-            let slot = Slot { offset: end, stride: o.span().next_multiple_of(GUARD) + GUARD };
-            end = slot.range(IMAGES).end + GUARD;
+            let stride = match gaps {
+                Gaps::Apart => o.span().next_multiple_of(GUARD) + GUARD,
+                Gaps::None => o.extent(),
+            };
+            let slot = Slot { offset: end, stride };
+            end = slot.range(IMAGES).end.next_multiple_of(GUARD) + GUARD;
             slot
         };
         let inputs = case.problem.activations().map(&mut place).collect();
         let outputs = case.problem.outputs.iter().map(&mut place).collect();
         Placement { inputs, outputs, arena: end }
+    }
+
+    /// The case as a program of one step, whose input and output are the whole arena.
+    fn program(&self, case: &Case, tactic: &Tactic, packed: Vec<Bytes>) -> Program {
+        let whole = Slot { offset: 0, stride: self.arena };
+        let step = Bound {
+            problem: case.problem.clone(),
+            tactic: tactic.clone(),
+            numerics: case.numerics.clone(),
+            packed,
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+        };
+        Program {
+            steps: vec![step],
+            arena: self.arena,
+            max_batch: IMAGES,
+            inputs: vec![whole],
+            outputs: vec![whole],
+        }
     }
 
     /// The arena before a run of these images.
@@ -148,23 +178,36 @@ impl Placement {
         for ((slot, o), data) in self.inputs.iter().zip(case.problem.activations()).zip(&case.inputs) {
             for (at, &i) in images.iter().enumerate() {
                 let image = &data[i * o.bytes()..(i + 1) * o.bytes()];
-                arena[slot.offset + at * slot.stride..][..o.bytes()].copy_from_slice(image);
+                let (pieces, len) = o.pieces();
+                for (piece, from) in pieces.zip(image.chunks(len.max(1))) {
+                    arena[slot.offset + at * slot.stride + piece..][..len].copy_from_slice(from);
+                }
             }
         }
         arena
     }
 
     /// The outputs of `images` images, unless anything else changed.
-    fn read(&self, case: &Case, before: &[u8], after: &[u8], images: usize) -> Result<Images, String> {
+    fn read(
+        &self,
+        case: &Case,
+        device: &dyn Device,
+        before: &[u8],
+        after: &[u8],
+        images: usize,
+    ) -> Result<Images, String> {
         let mut rest = after.to_vec();
         let mut out = vec![Vec::new(); images];
         for (slot, o) in self.outputs.iter().zip(&case.problem.outputs) {
+            // room between rows that the device asks for is the tensor's own
+            let stored = device.stored(Operand { pitch: None, ..o.clone() });
+            let own = if stored == *o { o.pitch.unwrap_or(0) * o.dtype.size() } else { 0 };
             for (i, out) in out.iter_mut().enumerate() {
                 let (pieces, len) = o.pieces();
                 let mut numbers = Vec::with_capacity(o.bytes());
                 for at in pieces.map(|at| slot.offset + i * slot.stride + at) {
                     numbers.extend(&after[at..at + len]);
-                    rest[at..at + len].fill(POISON);
+                    rest[at..at + len.max(own)].fill(POISON);
                 }
                 out.push(numbers);
             }

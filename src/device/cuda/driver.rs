@@ -66,7 +66,7 @@ impl Drop for Context {
 }
 
 /// A driver's answer, with what was tried.
-fn check<T>(what: &str, r: std::result::Result<T, DriverError>) -> Result<T> {
+pub fn check<T>(what: &str, r: std::result::Result<T, DriverError>) -> Result<T> {
     r.map_err(|e| {
         let name = e.error_string().map(|s| s.to_string_lossy().into_owned());
         let why = name.unwrap_or_else(|_| format!("error {}", e.0 as u32));

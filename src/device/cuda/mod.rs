@@ -6,6 +6,7 @@
 
 mod compiler;
 mod driver;
+mod maps;
 pub mod nvrtc;
 pub mod probe;
 mod run;
@@ -22,10 +23,12 @@ use crate::base::{Diagnostic, Result, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Rows of 8-bit images begin at multiples of so many bytes.
+/// Pixels of 8-bit images begin at multiples of so many bytes.
 const ROW: usize = 16;
 /// Places among which a step is tried, at most.
 const MOST_COPIES: usize = 32;
+/// But for pixels of so few: an image from a camera would become five times as large.
+const SMALL_ROW: usize = 4;
 
 /// A GPU, or one that is not here to compile for.
 #[derive(Clone)]
@@ -79,12 +82,14 @@ impl Device for Cuda {
         FAMILIES.iter().flat_map(of).collect()
     }
 
-    /// Channels of 8-bit images begin at multiples of 16 bytes, as tensor maps and wide loads want them.
+    /// Pixels of 8-bit images begin at multiples of 16 bytes, as tensor maps and wide loads want them; of 4, where they have
+    /// no more channels.
     fn stored(&self, operand: Operand) -> Operand {
         let row = operand.row();
+        let grain = if row <= SMALL_ROW { SMALL_ROW } else { ROW };
         let apart =
-            operand.layout == Layout::ChannelsLast && operand.dtype.is_int8() && !row.is_multiple_of(ROW);
-        Operand { pitch: apart.then(|| row.next_multiple_of(ROW)).or(operand.pitch), ..operand }
+            operand.layout == Layout::ChannelsLast && operand.dtype.is_int8() && !row.is_multiple_of(grain);
+        Operand { pitch: apart.then(|| row.next_multiple_of(grain)).or(operand.pitch), ..operand }
     }
 
     fn reaches(&self, part: &Operand, at: usize) -> bool {

@@ -34,6 +34,7 @@ const UNIT: Spec = Spec {
 pub fn cases(rng: &mut Rng) -> Vec<Case> {
     let mut specs = edges();
     specs.extend((0..60).map(|_| random(rng)));
+    specs.extend(whole());
     let mut cases = Vec::new();
     for s in &specs {
         for x in [DType::F32, DType::U8, DType::I8] {
@@ -71,6 +72,58 @@ fn edges() -> Vec<Spec> {
     v.push(Spec { channels: 64, size: [20, 20], maps: 40, kernel: [3, 3], pads: [1; 4], ..UNIT });
     v.push(Spec { channels: 130, size: [3, 3], maps: 200, kernel: [3, 3], pads: [1; 4], ..UNIT });
     v
+}
+
+/// Pixels of whole 16 bytes, or with little missing: what matrix instructions and copy engines take. Around their tiles
+/// (64, 128 and 256 channels or pixels, steps of 32, 64 and 128 along the channels) and beyond them.
+fn whole() -> Vec<Spec> {
+    let one = |channels, size, maps| Spec { channels, size, maps, ..UNIT };
+    let three = |channels, size, maps| Spec { kernel: [3, 3], pads: [1; 4], ..one(channels, size, maps) };
+    let deep = |channels, size, k: usize, stride| Spec {
+        kernel: [k, k],
+        pads: [k / 2; 4],
+        strides: [stride; 2],
+        groups: channels,
+        ..one(channels, size, channels)
+    };
+    let camera = |size, k: usize, pad, maps| Spec {
+        kernel: [k, k],
+        strides: [2, 2],
+        pads: [pad; 4],
+        ..one(3, size, maps)
+    };
+    vec![
+        camera([28, 30], 7, 3, 64),
+        camera([28, 28], 3, 1, 32),
+        camera([16, 36], 6, 2, 48),
+        camera([17, 20], 3, 0, 24),
+        Spec { pads: [0, 0, 1, 1], ..camera([24, 24], 3, 0, 16) },
+        one(16, [1, 33], 96),
+        one(16, [5, 33], 32),
+        one(8, [3, 7], 16),
+        one(24, [9, 9], 144),
+        one(40, [7, 7], 24),
+        one(96, [13, 13], 24),
+        one(128, [20, 20], 80),
+        one(144, [14, 14], 32),
+        one(192, [7, 9], 320),
+        one(256, [6, 50], 256),
+        one(320, [9, 9], 130),
+        Spec { strides: [2, 2], ..one(64, [11, 9], 128) },
+        three(64, [9, 17], 64),
+        three(16, [13, 14], 48),
+        three(32, [10, 30], 64),
+        three(128, [7, 7], 160),
+        Spec { strides: [2, 2], ..three(64, [15, 11], 96) },
+        Spec { strides: [2, 1], kernel: [3, 2], pads: [0, 1, 2, 1], ..one(48, [15, 11], 80) },
+        Spec { dilations: [2, 3], kernel: [3, 2], pads: [2, 0, 0, 1], ..one(48, [15, 11], 80) },
+        deep(32, [15, 15], 3, 1),
+        deep(96, [9, 30], 3, 2),
+        deep(24, [16, 9], 5, 1),
+        deep(64, [7, 17], 5, 2),
+        Spec { pads: [0, 0, 1, 1], ..deep(48, [14, 14], 3, 2) },
+        Spec { pads: [0; 4], ..deep(64, [9, 9], 3, 1) },
+    ]
 }
 
 fn random(rng: &mut Rng) -> Spec {

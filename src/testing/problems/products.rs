@@ -16,6 +16,12 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
             }
         }
     }
+    // rows of whole 16 bytes
+    for (rows, k, n) in [(&[1][..], 512, 1000), (&[1, 197], 192, 77), (&[70], 128, 256), (&[1, 9], 48, 48)] {
+        for x in [DType::U8, DType::I8, DType::U8] {
+            cases.extend(linear(rng, rows, k, n, x));
+        }
+    }
     let pairs: [(&[usize], &[usize]); 12] = [
         (&[1, 1], &[1, 1]),
         (&[7, 5], &[5, 31]),

@@ -1,18 +1,126 @@
-// What becomes of a sum of products: scale and bias, residual, function, activation, in this order.
+// From accumulators to what is stored (`Epilogue` in base/quant.rs), in f32, to the last bit the same everywhere:
+//
+//   t = fma(f32(acc + zero[c]), m[c], b[c])      zero[c] = - input zero point * sum of the channel's weights
+//   t = fma(f32(r - residual zero point), residual_scale, t)
+//   t = function(t) * unit
+//   q = saturate(rint(min(max(t, lo), hi)) + zero point)
+//
+// The host defines, 0 or 1 each:
+//   INPUT_ZERO        is there a zero[c]?
+//   RESIDUAL          is there a residual?       RESIDUAL_SIGNED   is it s8?
+//   FUNCTION          is there a function? Its text, `__device__ float function(float)`, stands before this one.
+//   CLAMP_LO, CLAMP_HI  off where saturation implies the bound
+//   OUTPUT_SIGNED     s8, otherwise u8           OUTPUT_ZERO       is the output's zero point other than 0?
+//   OUTPUT_FLOAT      t itself is stored
 
-#ifdef RESIDUAL
-#define AT_RESIDUAL(r) , r
+struct Epilogue {
+  float residual_scale;
+  float residual_offset;  // what to take from `biased_float` of a residual: 2^23, + 128 where it is s8, + its zero point
+  float unit, lo, hi;
+  float zero_point;       // of the output
+};
+
+// The constants of the output channels, padded with zeros to whole tiles.
+struct Channels {
+  const float *m, *b;
+  const int* zero;
+};
+
+// Those of a pair of adjacent channels.
+struct Pair {
+  float2 m, b;
+#if INPUT_ZERO
+  int2 zero;
+#endif
+};
+
+__device__ __forceinline__ Pair channel_pair(const Channels& all, int c) {
+  Pair p;
+  p.m = *(const float2*)(all.m + c);
+  p.b = *(const float2*)(all.b + c);
+#if INPUT_ZERO
+  p.zero = *(const int2*)(all.zero + c);
+#endif
+  return p;
+}
+
+__device__ __forceinline__ float first_of(const Pair& p, int acc) {
+#if INPUT_ZERO
+  acc += p.zero.x;
+#endif
+  return __fmaf_rn(__int2float_rn(acc), p.m.x, p.b.x);
+}
+__device__ __forceinline__ float second_of(const Pair& p, int acc) {
+#if INPUT_ZERO
+  acc += p.zero.y;
+#endif
+  return __fmaf_rn(__int2float_rn(acc), p.m.y, p.b.y);
+}
+
+// 2^23 + byte I of four (+ 128 where they are signed), exactly: the byte becomes the lowest of a float's mantissa.
+template <int I> __device__ __forceinline__ float biased_float(u32 bytes) {
+#if RESIDUAL_SIGNED
+  bytes ^= 0x80808080u;
+#endif
+  return __uint_as_float(permute(bytes, 0x4B000000u, 0x7650u + I));
+}
+template <int I> __device__ __forceinline__ float with_residual(float t, u32 residual, const Epilogue& e) {
+  return __fmaf_rn(biased_float<I>(residual) - e.residual_offset, e.residual_scale, t);
+}
+
+// The number in units of the output, before it is rounded.
+__device__ __forceinline__ float activated(float t, const Epilogue& e) {
+#if FUNCTION
+  t = __fmul_rn(function(t), e.unit);
+#endif
+#if CLAMP_LO
+  t = fmaxf(t, e.lo);
+#endif
+#if CLAMP_HI
+  t = fminf(t, e.hi);
+#endif
+  return t;
+}
+
+// saturate(rint(t) + zero point) of four numbers, the first in the lowest byte.
+__device__ __forceinline__ u32 rounded(float t0, float t1, float t2, float t3, const Epilogue& e) {
+#if OUTPUT_ZERO
+  // Adding 1.5 * 2^23 rounds to an integer, half to even, and the zero point is added exactly. Numbers too large for that
+  // are saturated below in any case.
+  const float round = 12582912.0f, back = round - e.zero_point;
+  t0 = __fadd_rn(t0, round) - back;
+  t1 = __fadd_rn(t1, round) - back;
+  t2 = __fadd_rn(t2, round) - back;
+  t3 = __fadd_rn(t3, round) - back;
+#endif
+  const int i0 = __float2int_rn(t0), i1 = __float2int_rn(t1), i2 = __float2int_rn(t2), i3 = __float2int_rn(t3);
+  u32 high, all;
+#if OUTPUT_SIGNED
+  asm("cvt.pack.sat.s8.s32.b32 %0, %1, %2, 0;" : "=r"(high) : "r"(i3), "r"(i2));
+  asm("cvt.pack.sat.s8.s32.b32 %0, %1, %2, %3;" : "=r"(all) : "r"(i1), "r"(i0), "r"(high));
 #else
-#define AT_RESIDUAL(r)
+  asm("cvt.pack.sat.u8.s32.b32 %0, %1, %2, 0;" : "=r"(high) : "r"(i3), "r"(i2));
+  asm("cvt.pack.sat.u8.s32.b32 %0, %1, %2, %3;" : "=r"(all) : "r"(i1), "r"(i0), "r"(high));
 #endif
+  return all;
+}
 
-__device__ __forceinline__ store_T finish(SUM_T sum, float m, float b AT_RESIDUAL(const R_T* residual)) {
-  float t = __fmaf_rn((float)sum, m, b);
-#ifdef RESIDUAL
-  t = __fmaf_rn((float)(*residual - RESIDUAL_ZERO_POINT), RESIDUAL_SCALE, t);
+// What a wgmma leaves in four registers of a thread, two pixels of two channels, as numbers of the output: pixel 0 of both
+// channels, then pixel 1. The residual has its bytes in that order.
+struct Quad { float t[4]; };
+__device__ __forceinline__ Quad finished(const int* acc, const Pair& c, u32 residual, const Epilogue& e) {
+  Quad q = {{first_of(c, acc[0]), second_of(c, acc[2]), first_of(c, acc[1]), second_of(c, acc[3])}};
+#if RESIDUAL
+  q.t[0] = with_residual<0>(q.t[0], residual, e);
+  q.t[1] = with_residual<1>(q.t[1], residual, e);
+  q.t[2] = with_residual<2>(q.t[2], residual, e);
+  q.t[3] = with_residual<3>(q.t[3], residual, e);
 #endif
-#ifdef FUNCTION
-  t = __fmul_rn(FUNCTION(t), UNIT);
-#endif
-  return store(t);
+#pragma unroll
+  for (int i = 0; i < 4; i++) q.t[i] = activated(q.t[i], e);
+  return q;
+}
+__device__ __forceinline__ u32 finished_bytes(const int* acc, const Pair& c, u32 residual, const Epilogue& e) {
+  const Quad q = finished(acc, c, residual, e);
+  return rounded(q.t[0], q.t[1], q.t[2], q.t[3], e);
 }

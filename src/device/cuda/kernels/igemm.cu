@@ -127,22 +127,6 @@ __device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b
 #endif
 #endif
 
-// The number that is stored of a sum in channel k.
-__device__ __forceinline__ store_T finish(SUM_T sum, float m, float b
-#ifdef RESIDUAL
-                                          , R_T residual
-#endif
-) {
-  float t = __fmaf_rn((float)sum, m, b);
-#ifdef RESIDUAL
-  t = __fmaf_rn((float)(residual - RESIDUAL_ZERO_POINT), RESIDUAL_SCALE, t);
-#endif
-#ifdef FUNCTION
-  t = __fmul_rn(FUNCTION(t), UNIT);
-#endif
-  return store(t);
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS) igemm(const u8* x, u64 x_stride,
 #ifdef RESIDUAL
                                                             const u8* residual, u64 residual_stride,
@@ -273,19 +257,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) igemm(const u8* x, u64 x_s
     for (int i = 0; i < SUMS_I; i++) {
       const u32 pixel = m0 + SUM_ROW(i);
 #ifdef STAGED
-      *(store_T*)(memory + SUM_ROW(i) * OUT_ROW + SUM_COLUMN(j) * sizeof(store_T)) = finish(SUM(i, j) + offset, mk, bk
-#ifdef RESIDUAL
-          , *(const R_T*)(residuals + SUM_ROW(i) * RESIDUAL_ROW + SUM_COLUMN(j) * sizeof(R_T))
-#endif
-      );
+      *(store_T*)(memory + SUM_ROW(i) * OUT_ROW + SUM_COLUMN(j) * sizeof(store_T)) = 
+          finish(SUM(i, j) + offset, mk, bk AT_RESIDUAL((const R_T*)(residuals + SUM_ROW(i) * RESIDUAL_ROW + SUM_COLUMN(j) * sizeof(R_T))));
 #else
       if (pixel >= pixels) continue;
       const u32 image = pixel / PIXELS, p = pixel % PIXELS;
-      *(store_T*)(y + image * y_stride + ((u64)p * Y_PITCH + k) * sizeof(store_T)) = finish(SUM(i, j) + offset, mk, bk
-#ifdef RESIDUAL
-          , *(const R_T*)(residual + image * residual_stride + ((u64)p * R_PITCH + k) * sizeof(R_T))
-#endif
-      );
+      *(store_T*)(y + image * y_stride + ((u64)p * Y_PITCH + k) * sizeof(store_T)) = 
+          finish(SUM(i, j) + offset, mk, bk AT_RESIDUAL((const R_T*)(residual + image * residual_stride + ((u64)p * R_PITCH + k) * sizeof(R_T))));
 #endif
     }
   }

@@ -22,7 +22,7 @@ impl Family for Direct {
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {
-        let text = multiply::text(spec)?.raw(include_str!("../kernels/epilogue.cuh"));
+        let text = multiply::text(spec)?.raw(include_str!("../kernels/finish.cuh"));
         Ok(text.raw(include_str!("../kernels/direct.cu")).source())
     }
 

@@ -46,7 +46,7 @@ impl Family for Grouped {
                 text.define("DP4A", format!("\"dp4a.{first}.s32\""))
             }
         };
-        let text = text.raw(include_str!("../kernels/epilogue.cuh"));
+        let text = text.raw(include_str!("../kernels/finish.cuh"));
         let text = text.raw(include_str!("../kernels/lanes.cuh"));
         Ok(text.raw(include_str!("../kernels/grouped.cu")).source())
     }

@@ -15,10 +15,14 @@ use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
 mod computed;
+mod conv_splitk;
+mod conv_wgmma;
+mod depthwise_tma;
 mod direct;
 mod elementwise;
 mod gather;
 mod grouped;
+mod hopper;
 mod igemm;
 mod lrn;
 mod moves;
@@ -33,9 +37,14 @@ mod values;
 
 /// All families, in the order in which they are tried.
 pub const FAMILIES: &[&dyn Family] = &[
+    // Conv and Linear with constant weights
+    &conv_wgmma::ConvWgmma,
+    &conv_splitk::ConvSplitK,
+    &depthwise_tma::DepthwiseTma,
     &igemm::Igemm,
     &grouped::Grouped,
     &direct::Direct,
+    // everything else
     &computed::Computed,
     &pool::Pooling,
     &elementwise::Elementwise,

@@ -1,0 +1,373 @@
+//! What the families for Hopper share: which problems the copy engine can feed, their 8-bit epilogue and its constants,
+//! weights in the order of wgmma, and images as one matrix of pixels.
+
+use super::{Place, Places, Spec, multiply};
+use crate::base::codes::machine;
+use crate::base::quant::{Epilogue, limits};
+use crate::base::{DType, Diagnostic, Result, Tensor};
+use crate::device::cuda::maps::{Bytes, Gather, TensorMap};
+use crate::device::cuda::text::Text;
+use crate::device::{Numerics, Operand};
+use bytemuck::{Pod, Zeroable};
+use std::fmt::Write;
+
+/// Pixels and tiles begin at multiples of so many bytes for the copy engine.
+pub const GRAIN: usize = 16;
+/// Constants of channels are padded to whole tiles of any size.
+const CHANNELS: usize = 256;
+
+/// An 8-bit tensor of pixels, or one of floats that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// Its type.
+    pub dtype: DType,
+    /// Elements from one pixel to the next.
+    pub pitch: usize,
+}
+
+impl Form {
+    fn of(o: &Operand, channels: usize) -> Form {
+        Form { dtype: o.dtype, pitch: multiply::pitch(o, channels) }
+    }
+
+    /// s8?
+    pub fn is_signed(&self) -> bool {
+        self.dtype == DType::I8
+    }
+
+    /// Can the copy engine read it?
+    pub fn is_readable(&self) -> bool {
+        self.dtype.is_int8() && self.pitch.is_multiple_of(GRAIN)
+    }
+
+    /// Can the copy engine write `channels` of each pixel? It writes whole grains: the rest of the last one must be the
+    /// tensor's own room.
+    pub fn is_writable(&self, channels: usize) -> bool {
+        self.is_readable()
+            && (channels.is_multiple_of(GRAIN) || self.pitch == channels.next_multiple_of(GRAIN))
+    }
+}
+
+/// An 8-bit convolution or product that can be computed with Hopper's instructions.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// Its sizes; a product of rows is a convolution over pixels in a column.
+    pub sizes: multiply::Sizes,
+    /// The input.
+    pub x: Form,
+    /// The residual.
+    pub residual: Option<Form>,
+    /// The output.
+    pub y: Form,
+    /// Of the input.
+    pub zero_point: i32,
+    /// Is there a zero point where something is padded? What the copy engine pads with is 0.
+    pub padded_with_zero_point: bool,
+    /// The scales.
+    pub epilogue: &'a Epilogue,
+    /// Multiprocessors of the GPU.
+    pub multiprocessors: usize,
+    /// Bytes of shared memory that a block may have.
+    pub shared: usize,
+}
+
+impl<'a> Job<'a> {
+    /// The job of this spec, if it is one: 8-bit pixels and a window within the limits of the copy engine, on Hopper.
+    pub fn of(spec: &Spec<'a>) -> Option<Job<'a>> {
+        let p = spec.problem;
+        let sizes = multiply::Sizes::of(p)?;
+        let Numerics::Multiply { zero_point, epilogue } = spec.numerics else { return None };
+        let w = &sizes.window;
+        let padded = w.begin != [0, 0] || w.end != [0, 0];
+        let job = Job {
+            sizes,
+            x: Form::of(&p.inputs[0], sizes.channels * sizes.groups),
+            residual: multiply::residual(p).map(|r| Form::of(r, sizes.outputs)),
+            y: Form::of(&p.outputs[0], sizes.outputs),
+            zero_point: *zero_point,
+            padded_with_zero_point: padded && *zero_point != 0,
+            epilogue,
+            multiprocessors: spec.gpu.multiprocessors,
+            shared: spec.gpu.shared,
+        };
+        let known =
+            multiply::fused(p).function.is_none_or(|f| Text::default().formula("function", &f).is_some());
+        // limits of the instructions that gather pixels under a tap
+        let near = (0..2).all(|i| {
+            w.begin[i] < 128
+                && w.end[i] < 128
+                && (w.kernel[i] - 1) * w.dilations[i] < 128
+                && w.strides[i] <= 8
+        });
+        let fits = spec.gpu.arch.major == 9 && job.x.dtype.is_int8() && sizes.pixels() > 0;
+        (fits && known && near).then_some(job)
+    }
+
+    /// Can the copy engine read its input, and pad it?
+    pub fn is_loaded(&self) -> bool {
+        self.x.is_readable() && !self.padded_with_zero_point
+    }
+
+    /// A matrix product with the pixels as they lie: no window?
+    pub fn is_flat(&self) -> bool {
+        let w = &self.sizes.window;
+        w.kernel == [1, 1] && w.strides == [1, 1] && w.begin == [0, 0] && w.end == [0, 0]
+    }
+
+    /// Is the output f32?
+    pub fn is_float(&self) -> bool {
+        self.y.dtype == DType::F32
+    }
+
+    /// Bytes of weights of a tap: channels up to whole grains.
+    pub fn tap(&self) -> usize {
+        self.sizes.channels.next_multiple_of(GRAIN)
+    }
+
+    /// Steps of `block` bytes along the channels of a tap.
+    pub fn blocks(&self, block: usize) -> usize {
+        self.sizes.channels.div_ceil(block)
+    }
+
+    /// Taps of the window.
+    pub fn taps(&self) -> usize {
+        self.sizes.window.kernel[0] * self.sizes.window.kernel[1]
+    }
+
+    /// What the kernels begin with: `hopper.cuh`, `epilogue.cuh` and `window.cuh`, and what they ask the host for.
+    pub fn text(&self, spec: &Spec) -> Result<Text> {
+        let e = self.epilogue;
+        let (least, most) = match e.out {
+            Some(q) => {
+                let (least, most) = limits(q.dtype);
+                ((least - q.zero_point) as f32, (most - q.zero_point) as f32)
+            }
+            None => (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        let function = multiply::fused(spec.problem).function;
+        let text = Text::default().defines(
+            &[
+                ("INPUT_SIGNED", self.x.is_signed()),
+                ("INPUT_ZERO", self.zero_point != 0),
+                ("RESIDUAL", self.residual.is_some()),
+                ("RESIDUAL_SIGNED", self.residual.is_some_and(|r| r.is_signed())),
+                ("FUNCTION", function.is_some()),
+                ("CLAMP_LO", e.lo > least),
+                ("CLAMP_HI", e.hi < most),
+                ("OUTPUT_SIGNED", self.y.is_signed()),
+                ("OUTPUT_ZERO", e.out.is_some_and(|q| q.zero_point != 0)),
+                ("OUTPUT_FLOAT", self.is_float()),
+            ]
+            .map(|(name, on)| (name, u8::from(on))),
+        );
+        let text = match function {
+            None => text,
+            Some(f) => text.formula("function", &f).ok_or_else(|| refused("the function has no formula"))?,
+        };
+        Ok(text
+            .raw(include_str!("../kernels/hopper.cuh"))
+            .raw(include_str!("../kernels/epilogue.cuh"))
+            .raw(include_str!("../kernels/window.cuh")))
+    }
+
+    /// The scales that a kernel takes by value.
+    pub fn numbers(&self) -> Numbers {
+        let (residual_scale, zero_point) = self.epilogue.residual.unwrap_or((0.0, 0));
+        let signed = self.residual.is_some_and(|r| r.is_signed());
+        let bias = if signed { 128 } else { 0 };
+        Numbers {
+            residual_scale,
+            residual_offset: ((1 << 23) + bias + zero_point) as f32, // an integer below 2^24
+            unit: self.epilogue.unit.unwrap_or(1.0),
+            lo: self.epilogue.lo,
+            hi: self.epilogue.hi,
+            zero_point: self.epilogue.out.map_or(0.0, |q| q.zero_point as f32),
+        }
+    }
+
+    /// Multipliers, addends and zero terms of all channels, as [`Channels`] finds them. `weights` are row-major.
+    pub fn channels(&self, weights: &Tensor) -> Vec<u8> {
+        let count = self.padded_outputs();
+        let each = weights.bytes().len() / self.sizes.outputs;
+        let zero = |row: &[u8]| -self.zero_point * row.iter().map(|&w| i32::from(w as i8)).sum::<i32>();
+        let mut zeros: Vec<i32> = weights.bytes().chunks(each.max(1)).map(zero).collect();
+        zeros.resize(count, 0);
+        let padded = |v: &[f32]| [v, &vec![0.0; count - v.len()]].concat();
+        let mut bytes = super::bytes_of(&padded(&self.epilogue.m));
+        bytes.extend(super::bytes_of(&padded(&self.epilogue.b)));
+        bytes.extend_from_slice(bytemuck::cast_slice(&zeros));
+        bytes
+    }
+
+    /// Where a kernel finds what [`Job::channels`] packed.
+    pub fn channels_at(&self, address: u64) -> Channels {
+        let bytes = (self.padded_outputs() * 4) as u64;
+        Channels { m: address, b: address + bytes, zero: address + 2 * bytes }
+    }
+
+    fn padded_outputs(&self) -> usize {
+        self.sizes.outputs.next_multiple_of(CHANNELS)
+    }
+
+    /// Weights `[M, C, kh, kw]` as wgmma reads them, `[M][kh][kw][C]`: channels up to whole grains, and inside every 16
+    /// rows those of even output channels before those of odd ones.
+    pub fn weights(&self, w: &Tensor) -> Vec<u8> {
+        let (c, taps, tap) = (self.sizes.channels, self.taps(), self.tap());
+        self.rows(w, taps * tap, |i| i % taps * tap + i / taps % c)
+    }
+
+    /// Rows of `row` bytes in the order of wgmma, with number `i` of an output channel's weights at `place(i)`.
+    pub fn rows(&self, w: &Tensor, row: usize, place: impl Fn(usize) -> usize) -> Vec<u8> {
+        let mut out = vec![0; self.sizes.outputs.next_multiple_of(16) * row];
+        let each = (w.bytes().len() / self.sizes.outputs).max(1);
+        for (m, weights) in w.bytes().chunks(each).enumerate() {
+            let start = (m / 16 * 16 + m % 2 * 8 + m % 16 / 2) * row;
+            weights.iter().enumerate().for_each(|(i, &v)| out[start + place(i)] = v);
+        }
+        out
+    }
+
+    /// The map of these weights, for tiles of `rows` output channels and `block` bytes.
+    pub fn weights_map(&self, address: u64, rows: usize, block: usize) -> Result<TensorMap> {
+        self.matrix_map(address, self.taps() * self.tap(), rows, block)
+    }
+
+    /// The map of rows of `row` bytes, one for each output channel.
+    pub fn matrix_map(&self, address: u64, row: usize, rows: usize, block: usize) -> Result<TensorMap> {
+        let sizes = [row, self.sizes.outputs.next_multiple_of(16)];
+        Bytes { address, sizes: &sizes, strides: &[row], swizzle: block }.boxes(&[block, rows])
+    }
+
+    /// The map of the input of so many images, for `pixels` pixels and `block` bytes of each: as they lie, or as the
+    /// window visits them.
+    pub fn pixels_map(&self, address: u64, images: usize, pixels: usize, block: usize) -> Result<TensorMap> {
+        let pitch = self.x.pitch;
+        if self.is_flat() {
+            let sizes = [self.sizes.channels, self.sizes.pixels() * images];
+            return Bytes { address, sizes: &sizes, strides: &[pitch], swizzle: block }
+                .boxes(&[block, pixels.min(256)]);
+        }
+        let w = &self.sizes.window;
+        let end = |i: usize| w.end[i] as i64 - ((w.kernel[i] - 1) * w.dilations[i]) as i64;
+        let gather =
+            Gather { channels: block, pixels, begin: w.begin, end: [end(0), end(1)], strides: w.strides };
+        let (sizes, strides) = planes(w.input, self.sizes.channels, pitch, images);
+        Bytes { address, sizes: &sizes, strides: &strides, swizzle: block }.gathered(&gather)
+    }
+
+    /// Sets of images that follow one another, so that their pixels are one matrix: all of them, or each alone.
+    pub fn sets(&self, at: &Places) -> Result<Vec<Set>> {
+        let area = |size: [usize; 2]| (size[0] * size[1]) as u64;
+        let (x, y) = (area(self.sizes.window.input), area(self.sizes.window.output));
+        let size = if self.is_float() { 4 } else { 1 };
+        let mut together = vec![(at.inputs[0], x * self.x.pitch as u64)];
+        together.push((at.outputs[0], y * self.y.pitch as u64 * size));
+        together.extend(self.residual.map(|r| (at.inputs[1], y * r.pitch as u64)));
+        let together = at.images == 1 || together.iter().all(|(place, bytes)| place.stride == *bytes);
+        let (sets, images) = if together { (1, at.images) } else { (at.images, 1) };
+        let set = |i: u32| {
+            let of = |p: &Place| p.address + u64::from(i) * p.stride;
+            let residual = self.residual.map_or(0, |_| of(&at.inputs[1]));
+            Set { images: images as usize, x: of(&at.inputs[0]), residual, y: of(&at.outputs[0]) }
+        };
+        let sets: Vec<Set> = (0..sets).map(set).collect();
+        let aligned = |s: &Set| [s.x, s.residual, s.y].iter().all(|a| a.is_multiple_of(GRAIN as u64));
+        match sets.iter().all(aligned) {
+            true => Ok(sets),
+            false => Err(refused("a tensor does not begin at a multiple of 16 bytes")),
+        }
+    }
+
+    /// Strides, padding and dilation, as kernels take them, with so many bytes of weights from one tap to the next.
+    pub fn window(&self, tap_pitch: usize) -> Window {
+        let w = &self.sizes.window;
+        let pair = |v: [usize; 2]| v.map(|n| n as i32);
+        Window {
+            tap_pitch: tap_pitch as i32,
+            kernel_w: w.kernel[1] as i32,
+            output: pair(w.output),
+            strides: pair(w.strides),
+            begin: pair(w.begin),
+            dilations: pair(w.dilations),
+        }
+    }
+}
+
+/// Sizes and strides of images for the copy engine: channels, columns, rows, images.
+pub fn planes(size: [usize; 2], channels: usize, pitch: usize, images: usize) -> ([usize; 4], [usize; 3]) {
+    let [h, w] = size;
+    ([channels, w, h, images], [pitch, pitch * w, pitch * w * h])
+}
+
+/// Images whose pixels are one matrix, and where they begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Set {
+    /// How many.
+    pub images: usize,
+    /// The input.
+    pub x: u64,
+    /// The residual; 0 without one.
+    pub residual: u64,
+    /// The output.
+    pub y: u64,
+}
+
+/// `Epilogue` of epilogue.cuh.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Numbers {
+    residual_scale: f32,
+    residual_offset: f32,
+    unit: f32,
+    lo: f32,
+    hi: f32,
+    zero_point: f32,
+}
+
+/// `Channels` of epilogue.cuh.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Channels {
+    m: u64,
+    b: u64,
+    zero: u64,
+}
+
+/// `Window` of window.cuh.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Window {
+    tap_pitch: i32,
+    kernel_w: i32,
+    output: [i32; 2],
+    strides: [i32; 2],
+    begin: [i32; 2],
+    dilations: [i32; 2],
+}
+
+/// The wrapper of one instruction, `wgmma(int (&d)[N / 2], u64 w, u64 x, int accumulate)`: 64 channels by `pixels` pixels.
+pub fn wgmma(pixels: usize, signed: bool) -> String {
+    let registers = pixels / 2;
+    let list = |of: &dyn Fn(usize) -> String| (0..registers).map(of).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "__device__ __forceinline__ void wgmma(int (&d)[{registers}], u64 w, u64 x, int accumulate) {{
+  asm volatile(\"{{ .reg .pred p; setp.ne.b32 p, %{}, 0;\\n\"
+    \"wgmma.mma_async.sync.aligned.m64n{pixels}k32.s32.s8.{} {{{}}}, %{registers}, %{}, p; }}\"
+    : {}
+    : \"l\"(w), \"l\"(x), \"r\"(accumulate));
+}}",
+        registers + 2,
+        if signed { "s8" } else { "u8" },
+        list(&|i| format!("%{i}")),
+        registers + 1,
+        list(&|i| format!("\"+r\"(d[{i}])")),
+    );
+    text
+}
+
+/// That a family was asked for what it does not compute.
+pub fn refused(why: &str) -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, format!("a kernel for Hopper does not compute this: {why}"))
+}
