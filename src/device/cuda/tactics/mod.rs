@@ -146,7 +146,7 @@ impl Launch {
     /// A launch of `threads` threads in blocks of `block`, side by side.
     pub fn flat(kernel: &'static str, threads: u64, block: u32, args: Args) -> Launch {
         let blocks = threads.div_ceil(u64::from(block)).max(1) as u32;
-        let shape = Shape { grid: [blocks, 1, 1], block, shared: 0, cluster: 1, chained: false };
+        let shape = Shape { grid: [blocks, 1, 1], block, shared: 0, cluster: 1, chained: true };
         Launch { kernel, shape, args }
     }
 
