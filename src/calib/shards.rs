@@ -1,7 +1,6 @@
 //! One tensor's statistics in four parts, so that thresholds can be judged on samples that did not make them.
 
 use super::stats::Stats;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Every fifth sample is held out while `auto` chooses a method.
@@ -52,11 +51,17 @@ impl TensorStats {
 
     /// Likewise of several samples (place, name, values), the parts side by side on all cores.
     pub fn update_all(&mut self, samples: &[(usize, &Arc<str>, &[f32])], inner: usize) {
-        self.parts.par_iter_mut().enumerate().for_each(|(part, stats)| {
+        let update = |part: usize, stats: &mut Stats| {
             for (_, name, values) in samples.iter().filter(|(sample, ..)| part_of(*sample) == part) {
                 stats.update_from(name, values, inner);
             }
-        });
+        };
+        // by halves, which are of one size: two cores have the same to do
+        let [even, odd, even_held_out, odd_held_out] = &mut self.parts;
+        rayon::join(
+            || rayon::join(|| update(0, even), || update(2, even_held_out)),
+            || rayon::join(|| update(1, odd), || update(3, odd_held_out)),
+        );
     }
 
     fn part(&mut self, sample: usize) -> &mut Stats {
