@@ -56,7 +56,7 @@ impl Moments {
             // the bins that round to this code or a lower one: 2 Q (2j+1) < (2k+1) step
             let bins = match k == q {
                 true => BINS,
-                false => ((((2 * k + 1) * step / (2 * q) + 1) / 2) as usize).min(BINS),
+                false => (((2 * k + 1) * step / (2 * q)).div_ceil(2) as usize).min(BINS),
             };
             let to = &self.0[bins];
             let (n, c) = (to[0] - from[0], to[1] - from[1]);
