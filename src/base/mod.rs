@@ -1,9 +1,9 @@
 //! The words everybody uses; knows nothing of networks.
 //!
 //! Numbers ([`DType`], [`Shape`], [`Tensor`], [`quant`]), errors ([`Diagnostic`] and the table of [`codes`]),
-//! content keys ([`digest`]), repeatable random numbers ([`random`]), files written whole or not at all ([`files`]), binary files of checksummed
-//! parts ([`sections`]), and the two things a long stage
-//! owes its caller: progress and cancellation ([`monitor`]).
+//! content keys ([`digest`]), repeatable random numbers ([`random`]), files written whole or not at all ([`files`]),
+//! binary files of checksummed parts ([`sections`]), loops for wide registers ([`wide()`]), and the two things a
+//! long stage owes its caller: progress and cancellation ([`monitor`]).
 
 pub mod aligned;
 pub mod codes;
@@ -20,6 +20,7 @@ pub mod random;
 pub mod sections;
 pub mod shape;
 pub mod tensor;
+pub mod wide;
 
 pub use aligned::Aligned;
 pub use codes::Code;
@@ -29,3 +30,4 @@ pub use dtype::DType;
 pub use monitor::{Monitor, Silent};
 pub use shape::Shape;
 pub use tensor::{Element, Tensor};
+pub use wide::wide;

@@ -30,6 +30,7 @@ impl Scale {
     }
 
     /// The value.
+    #[inline(always)]
     pub fn get(self) -> f32 {
         self.0
     }
@@ -285,6 +286,7 @@ pub struct After {
 }
 
 /// Weights of one output channel as s8 in [-127, 127]: `rint(w / scale)`, saturated.
+#[inline(always)] // loops are compiled for wide registers
 pub fn quantize_weight(w: f32, scale: Scale) -> i8 {
     rint(w / scale.get()).clamp(-127.0, 127.0) as i8
 }

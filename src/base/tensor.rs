@@ -2,6 +2,7 @@
 
 use super::{DType, Shape};
 use bytemuck::Pod;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -112,10 +113,31 @@ impl Tensor {
 
     /// The values as f32: borrowed where they are, else rounded once.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
-        match self.as_slice::<f32>() {
-            Some(s) => Cow::Borrowed(s),
-            None => Cow::Owned(self.to_f64().iter().map(|&v| v as f32).collect()),
+        let b = self.bytes();
+        match self.dtype {
+            DType::F32 => Cow::Borrowed(cast(b)),
+            DType::F16 => Cow::Owned(cast::<f16>(b).to_f32_vec()),
+            _ => Cow::Owned(self.to_f64().iter().map(|&v| v as f32).collect()),
         }
+    }
+
+    /// A tensor of floats with `f` of every number, from the number of its row (of `len` numbers) and itself: computed in
+    /// f64, rounded once. Integers become f64.
+    pub fn map_rows(&self, len: usize, f: impl Fn(usize, f64) -> f64) -> Self {
+        match self.dtype {
+            DType::F32 => self.map_rows_of::<f32>(len, |row, v| f(row, v.into()) as f32),
+            DType::F16 => self.map_rows_of::<f16>(len, |row, v| f16::from_f64(f(row, v.into()))),
+            DType::BF16 => self.map_rows_of::<bf16>(len, |row, v| bf16::from_f64(f(row, v.into()))),
+            _ => Tensor::new(self.shape.clone(), &self.to_f64()).map_rows_of::<f64>(len, f),
+        }
+    }
+
+    fn map_rows_of<T: Element>(&self, len: usize, f: impl Fn(usize, T) -> T) -> Self {
+        let mut values = cast::<T>(self.bytes()).to_vec();
+        for (row, values) in values.chunks_mut(len.max(1)).enumerate() {
+            values.iter_mut().for_each(|v| *v = f(row, *v));
+        }
+        Tensor::new(self.shape.clone(), &values)
     }
 }
 
@@ -124,6 +146,9 @@ fn cast<T: Pod>(b: &[u8]) -> &[T] {
 }
 
 fn words_of(bytes: &[u8]) -> Arc<[u64]> {
+    if let Ok(words) = bytemuck::try_cast_slice::<u8, u64>(bytes) {
+        return words.into();
+    }
     let mut words = vec![0u64; bytes.len().div_ceil(8)];
     bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     words.into()
@@ -171,6 +196,16 @@ mod tests {
         assert!(Tensor::from_bytes(DType::F32, [2], &[0; 8]).is_some());
         assert!(Tensor::from_bytes(DType::F32, [2], &[0; 7]).is_none());
         assert!(Tensor::from_bytes(DType::F32, [usize::MAX, 4], &[]).is_none());
+    }
+
+    #[test]
+    fn rows_are_computed_in_f64_and_rounded_once() {
+        let t = Tensor::new([2, 2], &[1.0f32, 3.0, 0.1, -0.1]);
+        let third = |row: usize, v: f64| v / (row as f64 * 2.0 + 1.0);
+        let want = [1.0, 3.0, (f64::from(0.1f32) / 3.0) as f32, (f64::from(-0.1f32) / 3.0) as f32];
+        assert_eq!(t.map_rows(2, third), Tensor::new([2, 2], &want));
+        let halves = Tensor::new([1], &[f16::from_f32(2.0)]).map_rows(1, |_, v| v / 3.0);
+        assert_eq!(halves, Tensor::new([1], &[f16::from_f64(2.0 / 3.0)]));
     }
 
     #[test]

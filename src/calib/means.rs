@@ -14,27 +14,12 @@ pub struct Means {
 }
 
 impl Means {
-    /// Adds one sample of a tensor with so many channels. The channel of value `i` is `i / inner % channels`. A mean that
-    /// is not finite counts as 0.
-    pub fn add(&mut self, values: &[f32], channels: usize, inner: usize) {
-        let mut sums = vec![0f64; channels];
-        match inner {
-            1 => {
-                for row in values.chunks(channels) {
-                    sums.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x));
-                }
-            }
-            _ => {
-                for (run, c) in values.chunks(inner).zip((0..channels).cycle()) {
-                    sums[c] += run.iter().map(|&x| f64::from(x)).sum::<f64>();
-                }
-            }
-        }
-        let each = (values.len() / channels).max(1) as f64;
+    /// Adds one sample: the sum of each channel, over so many places. A mean that is not finite counts as 0.
+    pub fn add(&mut self, sums: &[f64], places: usize) {
         self.samples += 1;
-        self.sums.resize(channels, 0);
+        self.sums.resize(sums.len(), 0);
         for (total, sum) in self.sums.iter_mut().zip(sums) {
-            *total = total.saturating_add((sum / each * UNITS).round_ties_even() as i128);
+            *total = total.saturating_add((sum / places.max(1) as f64 * UNITS).round_ties_even() as i128);
         }
     }
 
@@ -56,6 +41,7 @@ impl Means {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calib::Stats;
 
     #[test]
     fn means_by_hand_in_any_order() {
@@ -63,9 +49,9 @@ mod tests {
         let samples = [[1.0f32, 2.0, 3.0, -4.0, 0.0, 1.0], [0.5, 0.25, 0.0, 8.0, 8.0, 8.0]];
         let last = samples.map(|s| [s[0], s[3], s[1], s[4], s[2], s[5]]);
         let of = |all: &[[f32; 6]], inner| {
-            let mut m = Means::default();
-            all.iter().for_each(|s| m.add(s, 2, inner));
-            m
+            let mut stats = Stats::new(2);
+            all.iter().for_each(|s| stats.update_from(&"sample".into(), s, inner));
+            stats.means
         };
         let means = of(&samples, 3);
         assert_eq!(means.samples, 2);

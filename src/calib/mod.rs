@@ -45,6 +45,7 @@ pub mod methods;
 pub mod noise;
 pub mod shards;
 pub mod stats;
+mod tally;
 pub mod trt;
 
 pub use cache::Cache;

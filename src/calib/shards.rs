@@ -1,7 +1,6 @@
 //! One tensor's statistics in four parts, so that thresholds can be judged on samples that did not make them.
 
 use super::stats::Stats;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Every fifth sample is held out while `auto` chooses a method.
@@ -20,8 +19,33 @@ pub struct TensorStats {
 }
 
 /// Is the sample with this place in the list held out?
-pub fn is_held_out(sample: usize) -> bool {
+fn is_held_out(sample: usize) -> bool {
     sample % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+}
+
+/// Samples that are judged together, by thresholds of all others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fold {
+    /// Those held out.
+    HeldOut,
+    /// The even ones of the others.
+    Even,
+    /// The odd ones of the others.
+    Odd,
+}
+
+impl Fold {
+    /// Every fold. Those held out come first: the most samples are left to make their thresholds.
+    pub const ALL: [Fold; 3] = [Fold::HeldOut, Fold::Even, Fold::Odd];
+
+    /// The fold of the sample with this place in the list.
+    pub fn of(sample: usize) -> Fold {
+        match part_of(sample) {
+            0 => Fold::Even,
+            1 => Fold::Odd,
+            _ => Fold::HeldOut,
+        }
+    }
 }
 
 /// The part that a sample with this place in the list goes to.
@@ -52,11 +76,17 @@ impl TensorStats {
 
     /// Likewise of several samples (place, name, values), the parts side by side on all cores.
     pub fn update_all(&mut self, samples: &[(usize, &Arc<str>, &[f32])], inner: usize) {
-        self.parts.par_iter_mut().enumerate().for_each(|(part, stats)| {
+        let update = |part: usize, stats: &mut Stats| {
             for (_, name, values) in samples.iter().filter(|(sample, ..)| part_of(*sample) == part) {
                 stats.update_from(name, values, inner);
             }
-        });
+        };
+        // by halves, which are of one size: two cores have the same to do
+        let [even, odd, even_held_out, odd_held_out] = &mut self.parts;
+        rayon::join(
+            || rayon::join(|| update(0, even), || update(2, even_held_out)),
+            || rayon::join(|| update(1, odd), || update(3, odd_held_out)),
+        );
     }
 
     fn part(&mut self, sample: usize) -> &mut Stats {
@@ -81,9 +111,13 @@ impl TensorStats {
         self.sum(&[half % 2, half % 2 + 2])
     }
 
-    /// Of the samples that are not held out: what `auto` makes its candidates from.
-    pub fn kept(&self) -> Stats {
-        self.sum(&[0, 1])
+    /// Of all samples but a fold: what `auto` makes thresholds from, to judge them by the fold.
+    pub fn without(&self, fold: Fold) -> Stats {
+        match fold {
+            Fold::HeldOut => self.sum(&[0, 1]),
+            Fold::Even => self.sum(&[1, 2, 3]),
+            Fold::Odd => self.sum(&[0, 2, 3]),
+        }
     }
 
     fn sum(&self, parts: &[usize]) -> Stats {
@@ -104,7 +138,12 @@ mod tests {
         let [a, b, c, d] = &t.parts;
         assert_eq!([a.count, b.count, c.count, d.count], [4, 4, 1, 1]); // 4 and 9 are held out
         assert_eq!((c.max, d.max), (5.0, 10.0));
-        assert_eq!((t.half(0).count, t.half(1).max, t.kept().max), (5, 10.0, 9.0));
+        assert_eq!((t.half(0).count, t.half(1).max), (5, 10.0));
+        for fold in Fold::ALL {
+            let mut others = Stats::new(1);
+            (0..10).filter(|&i| Fold::of(i) != fold).for_each(|i| others.update(&[i as f32 + 1.0], 1));
+            assert_eq!(t.without(fold), others, "{fold:?}");
+        }
         let mut whole = Stats::new(1);
         (0..10).rev().for_each(|i| whole.update(&[i as f32 + 1.0], 1));
         assert_eq!(t.all(), whole);

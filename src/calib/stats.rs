@@ -1,13 +1,11 @@
 //! What calibration knows of one tensor: counts, extremes, histograms of both signs.
 
-use super::histogram::{BINS, Histogram, bin_factor, bin_of, exponent};
+use super::histogram::{BINS, Histogram};
 use super::means::Means;
+use super::tally::{BLOCK, Extremes, Tally};
+use crate::base::wide;
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
-
-/// Values handled between two looks at the maximum: small enough to stay in the first-level cache.
-const BLOCK: usize = 2048;
 
 /// Statistics of one tensor over any number of samples, in fixed memory ([`Stats::bytes`], and one name).
 ///
@@ -68,50 +66,49 @@ impl Stats {
     /// Takes in the values of whole samples. The channel of value `i` is `(i / inner) % channels`: `inner` is the
     /// number of values between two channels (`H*W` for NCHW, 1 where channels are last).
     pub fn update(&mut self, values: &[f32], inner: usize) {
-        self.take_in(values, inner);
+        self.take_in(values, inner, &mut []);
     }
 
     /// Likewise the values of one sample, which is remembered where it has the largest magnitude.
     pub fn update_from(&mut self, sample: &Arc<str>, values: &[f32], inner: usize) {
         let before = self.amax();
-        let amax = self.take_in(values, inner);
-        if self.channels() > 1 {
-            self.means.add(values, self.channels(), inner);
+        let mut sums = vec![0.0; self.channel_amax.len()];
+        let amax = self.take_in(values, inner, &mut sums);
+        if !sums.is_empty() {
+            self.means.add(&sums, values.len() / sums.len());
         }
         self.name_largest(before, amax, Some(sample));
     }
 
-    /// Takes in values; returns their largest finite magnitude.
-    fn take_in(&mut self, values: &[f32], inner: usize) -> f32 {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the CPU has the instructions.
-            return unsafe { self.take_in_avx2(values, inner) };
-        }
-        self.take_in_by_any(values, inner)
+    /// Takes in values; returns their largest finite magnitude. Adds up the values of each channel that `sums` has.
+    fn take_in(&mut self, values: &[f32], inner: usize, sums: &mut [f64]) -> f32 {
+        let inner = inner.max(1);
+        wide(
+            #[inline(always)]
+            || self.take_in_blocks(values, inner, sums),
+        )
     }
 
-    /// The same code, compiled for registers of eight values: without fused or reordered sums it finds the same.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn take_in_avx2(&mut self, values: &[f32], inner: usize) -> f32 {
-        self.take_in_by_any(values, inner)
-    }
-
-    #[inline(always)] // into each of its callers, to be compiled for their instructions; so what it calls
-    fn take_in_by_any(&mut self, values: &[f32], inner: usize) -> f32 {
-        self.update_channels(values, inner.max(1));
-        let mut amax = 0.0f32;
-        for block in values.chunks(BLOCK) {
+    /// A block at a time: all that is found of it is found while it is in the nearest cache.
+    #[inline(always)] // to be compiled for wide registers; so what it calls
+    fn take_in_blocks(&mut self, values: &[f32], inner: usize, sums: &mut [f64]) -> f32 {
+        let mut tally = Tally::default();
+        let (mut amax, mut at) = (0.0f32, 0);
+        while at < values.len() {
+            let len = block_len(at, self.channels(), inner).min(values.len() - at);
+            let block = &values[at..at + len];
             let seen = Extremes::of(block);
+            self.update_channels(block, at, inner, sums);
             amax = amax.max(if seen.finite() {
-                self.absorb(block, &seen)
+                self.absorb(&mut tally, block, &seen)
             } else {
                 let finite: Vec<f32> = block.iter().copied().filter(|x| x.is_finite()).collect();
                 self.non_finite += (block.len() - finite.len()) as u64;
-                self.absorb(&finite, &Extremes::of(&finite))
+                self.absorb(&mut tally, &finite, &Extremes::of(&finite))
             });
+            at += len;
         }
+        tally.empty([&mut self.positive, &mut self.negative]);
         amax
     }
 
@@ -179,146 +176,132 @@ impl Stats {
 
     /// Counts finite values; returns their largest magnitude.
     #[inline(always)]
-    fn absorb(&mut self, block: &[f32], seen: &Extremes) -> f32 {
+    fn absorb(&mut self, tally: &mut Tally, block: &[f32], seen: &Extremes) -> f32 {
         if block.is_empty() {
             return 0.0;
         }
-        let zeros = block.iter().filter(|&&x| x == 0.0).count() as u64;
+        let zeros = block.iter().map(|&x| u32::from(x == 0.0)).sum::<u32>().into();
         let (min, max) = seen.range();
         self.count += block.len() as u64;
         self.zeros += zeros;
         self.min = self.min.min(min);
         self.max = self.max.max(max);
-        match (max > 0.0, min < 0.0) {
-            (false, false) => {}
-            (true, false) => count_one_side(&mut self.positive, block, max, zeros),
-            (false, true) => count_one_side(&mut self.negative, block, -min, zeros),
-            (true, true) => {
-                count_both_sides(&mut self.positive, &mut self.negative, block, min..max, zeros);
-            }
+        if zeros < block.len() as u64 {
+            tally.count([&mut self.positive, &mut self.negative], block, [max, -min], zeros);
         }
         max.max(-min)
     }
 
+    /// Extremes and sums of the channels of a block that begins at value `at`.
     #[inline(always)]
-    fn update_channels(&mut self, values: &[f32], inner: usize) {
+    fn update_channels(&mut self, block: &[f32], at: usize, inner: usize, sums: &mut [f64]) {
         let channels = self.channel_amax.len();
         if channels == 0 {
             return;
         }
+        let first = at / inner % channels;
         if inner == 1 {
-            for row in values.chunks(channels) {
-                for (m, x) in self.channel_amax.iter_mut().zip(row) {
-                    *m = f32::from_bits(m.to_bits().max(finite_magnitude(*x)));
-                }
-            }
+            let rows = Rows { block, channels: channels.min(block.len()) };
+            rows.amax(&mut self.channel_amax[first..]);
+            rows.add(sums.get_mut(first..).unwrap_or_default());
         } else {
-            for (run, c) in values.chunks(inner).zip((0..channels).cycle()) {
-                let m = run.iter().fold(0, |m, &x| finite_magnitude(x).max(m));
-                let old = &mut self.channel_amax[c];
-                *old = f32::from_bits(old.to_bits().max(m));
-            }
+            let old = &mut self.channel_amax[first];
+            *old = f32::from_bits(block.iter().fold(old.to_bits(), |m, &x| finite_magnitude(x).max(m)));
+            sums.iter_mut().skip(first).take(1).for_each(|sum| *sum += sum_of(block));
         }
     }
 }
 
+/// How many values from `at` on make the next block: whole rows of channels, or what a block holds of one row or of one
+/// channel.
+fn block_len(at: usize, channels: usize, inner: usize) -> usize {
+    match (channels, inner) {
+        (1, _) => BLOCK,
+        (_, 1) if channels <= BLOCK => BLOCK / channels * channels,
+        (_, 1) => BLOCK.min(channels - at % channels),
+        _ => BLOCK.min(inner - at % inner),
+    }
+}
+
+/// A block of rows of channels, or a piece of one row.
+struct Rows<'b> {
+    block: &'b [f32],
+    channels: usize,
+}
+
+/// Channels side by side, in registers over the rows of a block.
+const SIDE_BY_SIDE: usize = 16;
+
+impl Rows<'_> {
+    /// Calls `each` with the place and state of `N` channels at a time, then with those that are left one by one.
+    #[inline(always)]
+    fn groups<T>(
+        &self,
+        state: &mut [T],
+        wide: impl Fn(usize, &mut [T; SIDE_BY_SIDE]),
+        one: impl Fn(usize, &mut [T; 1]),
+    ) {
+        let channels = self.channels.min(state.len());
+        let (groups, rest) = state[..channels].as_chunks_mut();
+        groups.iter_mut().enumerate().for_each(|(i, state)| wide(i * SIDE_BY_SIDE, state));
+        let (rest, _) = rest.as_chunks_mut();
+        rest.iter_mut()
+            .enumerate()
+            .for_each(|(i, state)| one(channels / SIDE_BY_SIDE * SIDE_BY_SIDE + i, state));
+    }
+
+    /// The values of `N` channels from `first` on, row by row.
+    #[inline(always)]
+    fn of<const N: usize>(&self, first: usize) -> impl Iterator<Item = &[f32; N]> {
+        self.block.chunks_exact(self.channels).filter_map(move |row| row[first..].first_chunk())
+    }
+
+    /// Takes in the largest finite magnitude of each channel.
+    #[inline(always)]
+    fn amax(&self, amax: &mut [f32]) {
+        self.groups(amax, |at, amax| self.amax_of(at, amax), |at, amax| self.amax_of(at, amax));
+    }
+
+    #[inline(always)]
+    fn amax_of<const N: usize>(&self, first: usize, amax: &mut [f32; N]) {
+        let mut bits = amax.map(f32::to_bits);
+        for values in self.of::<N>(first) {
+            bits.iter_mut().zip(values).for_each(|(m, &x)| *m = finite_magnitude(x).max(*m));
+        }
+        *amax = bits.map(f32::from_bits);
+    }
+
+    /// Adds the values of each channel, in the order of the rows; to no sums, where there are none.
+    #[inline(always)]
+    fn add(&self, sums: &mut [f64]) {
+        self.groups(sums, |at, sums| self.add_to(at, sums), |at, sums| self.add_to(at, sums));
+    }
+
+    #[inline(always)]
+    fn add_to<const N: usize>(&self, first: usize, sums: &mut [f64; N]) {
+        let mut here = *sums;
+        for values in self.of::<N>(first) {
+            here.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        *sums = here;
+    }
+}
+
 /// The bits of |x|, which are in the order of the magnitudes; 0 for NaN and infinities.
+#[inline(always)]
 fn finite_magnitude(x: f32) -> u32 {
     let bits = x.to_bits() & 0x7fff_ffff;
     if bits < f32::INFINITY.to_bits() { bits } else { 0 }
 }
 
-/// The extremes of a block, as integers in the order of the floats: a loop over them becomes vector code, which one
-/// over `f32::max` does not.
-struct Extremes {
-    min: i32,
-    max: i32,
-}
-
-impl Extremes {
-    #[inline(always)]
-    fn of(block: &[f32]) -> Self {
-        block.iter().fold(Extremes { min: i32::MAX, max: i32::MIN }, |m, x| {
-            let key = ordered(x.to_bits() as i32);
-            Extremes { min: m.min.min(key), max: m.max.max(key) }
-        })
-    }
-
-    /// NaN and infinities lie outside, on either end.
-    fn finite(&self) -> bool {
-        let infinity = f32::INFINITY.to_bits() as i32;
-        self.max < infinity && self.min > ordered(f32::NEG_INFINITY.to_bits() as i32)
-    }
-
-    /// Smallest and largest value, -0 as 0.
-    fn range(&self) -> (f32, f32) {
-        let value = |key: i32| f32::from_bits(ordered(key) as u32) + 0.0;
-        (value(self.min), value(self.max))
-    }
-}
-
-/// Float bits to integers in the same order, and back.
-fn ordered(bits: i32) -> i32 {
-    bits ^ ((bits >> 31) & i32::MAX)
-}
-
-/// The integer part of a place among the bins. `as` would look for NaN and values out of range, one by one.
+/// The sum of a block, in eight sums side by side.
 #[inline(always)]
-fn truncated(place: f32) -> i32 {
-    debug_assert!((0.0..=BINS as f32).contains(&place));
-    // SAFETY: the values of a block are finite, and none is beyond the range that the factor scales to the bins.
-    unsafe { place.to_int_unchecked() }
-}
-
-/// Counts a block whose values, zeros apart, are all of one sign and at most `amax` in magnitude.
-#[inline(always)]
-fn count_one_side(h: &mut Histogram, block: &[f32], amax: f32, zeros: u64) {
-    let exp = exponent(amax).max(h.exp());
-    let cells = h.cells(exp);
-    match bin_factor(exp) {
-        Some(k) => {
-            let mut bins = [0u16; BLOCK];
-            for (bin, &x) in bins.iter_mut().zip(block) {
-                *bin = truncated(x.abs() * k) as u16;
-            }
-            // a bin is below BINS; the mask tells the compiler so
-            bins[..block.len()].iter().for_each(|&bin| cells[usize::from(bin) % BINS] += 1);
-        }
-        None => block.iter().for_each(|x| cells[bin_of(x.abs(), exp) % BINS] += 1),
+fn sum_of(block: &[f32]) -> f64 {
+    let mut sums = [0.0; 8];
+    for values in block.chunks(8) {
+        sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
     }
-    cells[0] -= zeros;
-}
-
-/// Counts a block with values of both signs, within `range`.
-#[inline(always)]
-fn count_both_sides(
-    positive: &mut Histogram,
-    negative: &mut Histogram,
-    block: &[f32],
-    range: Range<f32>,
-    zeros: u64,
-) {
-    let exp_p = exponent(range.end).max(positive.exp());
-    let exp_n = exponent(-range.start).max(negative.exp());
-    let sides = [positive.cells(exp_p), negative.cells(exp_n)];
-    match (bin_factor(exp_p), bin_factor(exp_n)) {
-        (Some(p), Some(n)) => {
-            let mut bins = [0u16; BLOCK];
-            for (bin, &x) in bins.iter_mut().zip(block) {
-                let (k, side) = if x < 0.0 { (-n, BINS as i32) } else { (p, 0) };
-                *bin = (truncated(x * k) + side) as u16;
-            }
-            for &bin in &bins[..block.len()] {
-                let bin = usize::from(bin);
-                sides[(bin / BINS) % 2][bin % BINS] += 1;
-            }
-        }
-        _ => block.iter().for_each(|&x| match x < 0.0 {
-            true => sides[1][bin_of(-x, exp_n) % BINS] += 1,
-            false => sides[0][bin_of(x, exp_p) % BINS] += 1,
-        }),
-    }
-    sides[0][0] -= zeros; // of either sign: -0 is not below 0
+    sums.iter().sum()
 }
 
 /// Magnitudes of one tensor, or of one sign of it, as a calibration method sees them.

@@ -2,7 +2,8 @@
 
 use super::build::Failure;
 use crate::base::codes::model::FOLD_LIMIT;
-use crate::base::{Diagnostic, Result, Shape, Tensor};
+use crate::base::{DType, Diagnostic, Result, Shape, Tensor};
+use crate::ir::ops::Cast;
 use crate::ir::{Array, Data, Fact, Op};
 
 /// How much may still be computed at import, in elements read and written and products.
@@ -59,6 +60,10 @@ pub(super) fn of_constants(
     let elements: u64 = facts.iter().chain(out).map(|f| numel(&f.shape)).fold(0, u64::saturating_add);
     let macs = out.first().map_or(0, |f| op.macs(&facts, f));
     budget.spend(elements.saturating_add(macs))?;
+    if let (Op::Cast(Cast { to: DType::F32 }), [halves]) = (op, inputs) {
+        // a model's weights, often: without the way through f64, which gives the same
+        return Ok(vec![Tensor::new(halves.shape().clone(), &halves.to_f32())]);
+    }
     let arrays: Vec<Array> = inputs.iter().map(Array::of).collect();
     tensors(op, &arrays, out)
 }

@@ -189,7 +189,7 @@ fn calibration(p: &Parts) -> CalibrationInfo {
         samples: c.cache.done,
         skipped: c.cache.skipped,
         source: c.source,
-        cache_digest: Some(Digest::of(c.cache.to_string().as_bytes()).to_string()),
+        cache_digest: Some(Digest::of(c.text.as_bytes()).to_string()),
         preprocessing: p.job.calibration.data.as_ref().map(|d| d.preprocess.describe()),
     }
 }

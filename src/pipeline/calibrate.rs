@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub struct Calibrated {
     /// Statistics, candidates, choices.
     pub cache: Cache,
+    /// The cache as a file.
+    pub text: String,
     /// Fresh, from a cache, imported.
     pub source: CalibrationSource,
     /// The samples, where there were any.
@@ -56,7 +58,7 @@ pub fn calibrate(
     if source == CalibrationSource::Tensorrt {
         decide(&mut net.graph, &settings, &cache);
         ranges::unify_imported(&net.graph, codings, &mut cache);
-        return Ok(Calibrated { cache, source, dataset, check: None });
+        return Ok(Calibrated { text: cache.to_string(), cache, source, dataset, check: None });
     }
     let data = job.calibration.data.as_ref().zip(dataset.as_ref());
     if !cache.is_complete() {
@@ -73,17 +75,18 @@ pub fn calibrate(
     }
     decide(&mut net.graph, &settings, &cache);
     let readers = select::readers_digest(&net.graph, &codings);
-    let check = |cache: &Cache| {
-        let parts = [cache.to_string(), readers.to_string()];
-        Some(Check::of(Digest::of_parts(parts.iter().map(|p| p.as_bytes()))))
-    };
+    let check =
+        |text: &str| Some(Check::of(Digest::of_parts([text.as_bytes(), readers.to_string().as_bytes()])));
     let setting = Setting {
         method: method.name().to_string(),
         percentile: job.calibration.percentile,
         readers: matches!(method, MethodName::Auto).then_some(readers),
     };
-    if cache.setting.as_ref() == Some(&setting) && known.is_some() && known == check(&cache) {
-        return Ok(Calibrated { cache, source, dataset, check: known });
+    if cache.setting.as_ref() == Some(&setting) && known.is_some() {
+        let text = cache.to_string();
+        if known == check(&text) {
+            return Ok(Calibrated { cache, text, source, dataset, check: known });
+        }
     }
     let decided = cache.setting.as_ref() == Some(&setting) && matches!(method, MethodName::Auto);
     if !decided {
@@ -114,8 +117,9 @@ pub fn calibrate(
     ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
     ranges::choose(&net.graph, codings, &mut cache, method, &winners);
     cache.setting = Some(setting);
-    let check = check(&cache);
-    Ok(Calibrated { cache, source, dataset, check })
+    let text = cache.to_string();
+    let check = check(&text);
+    Ok(Calibrated { cache, text, source, dataset, check })
 }
 
 /// The method of this name.

@@ -107,7 +107,7 @@ impl<'a> Chain<'a> {
         let cache = std::mem::take(&mut self.timings);
         let (mut engine, cache) = building::build(job, &net, &graph, &*self.device, cache, self.monitor)?;
         self.timings = cache;
-        engine.origin.calibration_digest = Some(Digest::of(calibrated.cache.to_string().as_bytes()));
+        engine.origin.calibration_digest = Some(Digest::of(calibrated.text.as_bytes()));
         let file = EngineFile::of(&engine)?;
         self.check_engine(&engine, &file, &graph, &calibrated)?;
         self.save_engine(&file)?;
@@ -184,7 +184,7 @@ impl<'a> Chain<'a> {
 
     fn save_caches(&mut self, c: &Calibrated) -> Result<()> {
         let path = calibration::path(self.job);
-        c.cache.save(&path)?;
+        files::write(&path, c.text.as_bytes())?;
         self.files.push(("calibration cache", path));
         if self.job.output.trt_cache {
             let path = self.job.output.dir.join("calibration.trt.cache");

@@ -1,23 +1,23 @@
 //! The last round of `auto`: whole 8-bit networks, each with another choice of methods, beside the FP32 reference on
-//! held-out calibration samples.
+//! calibration samples that did not make their thresholds.
 //!
 //! What a tensor's rounding does to its readers does not say what becomes of it further on: a few large values that
 //! hardly count in a layer's energy may decide an answer. So the mixture that won tensor by tensor competes with each
-//! method used throughout.
+//! method used throughout. Where few samples are held out, the others judge too: a fold at a time, by thresholds of all
+//! samples but that fold.
 
 use super::ranges::{self, Winners};
+use super::select::MOST;
 use crate::base::{Monitor, Result};
 use crate::calib::cache::Cache;
 use crate::calib::methods::{self, METHODS, Options};
+use crate::calib::shards::Fold;
 use crate::data::{Dataset, Preprocess};
 use crate::device::cpu::Cpu;
 use crate::engine::{self, Engine, Session};
 use crate::ir::{Graph, Value};
 use crate::quant::annotate::params;
 use crate::quant::{self, Coding};
-
-/// The reference's outputs for one sample.
-pub type Answer = Vec<Vec<f32>>;
 
 /// What the finalists share.
 pub struct Finals<'a> {
@@ -36,58 +36,88 @@ pub struct Finals<'a> {
 }
 
 impl Finals<'_> {
-    /// The best of `mixed` and of each bounded method throughout. `answers` are the reference's outputs for held-out
-    /// samples, by the sample's number; thresholds come from the other samples' statistics.
+    /// The best of `mixed` and of each bounded method throughout, beside the `reference`.
     pub fn best(
         &self,
         mixed: Winners,
-        answers: &[(usize, Answer)],
-        (dataset, preprocess): (&Dataset, &Preprocess),
+        reference: &mut Session,
+        data: (&Dataset, &Preprocess),
         monitor: &dyn Monitor,
     ) -> Result<Winners> {
         let throughout = |name: &'static str| mixed.keys().map(|tensor| (tensor.clone(), name)).collect();
         let mut finalists: Vec<Winners> = vec![mixed.clone()];
         let bounded = || METHODS.iter().filter(|m| m.is_bounded()).map(|m| m.name());
         finalists.extend(bounded().map(throughout));
-        monitor.stage("compare networks", "images", answers.len());
-        let engines = finalists.iter().map(|w| self.engine(w)).collect::<Result<Vec<_>>>()?;
-        let mut sessions = engines.iter().map(Session::on_host).collect::<Result<Vec<_>>>()?;
+        let all = 0..data.0.len();
+        let judging: Vec<usize> = Fold::ALL
+            .iter()
+            .flat_map(|&f| all.clone().filter(move |&i| Fold::of(i) == f))
+            .take(MOST)
+            .collect();
+        monitor.stage("compare networks", "images", judging.len());
         let mut losses = vec![0.0; finalists.len()];
-        for (i, answer) in answers {
-            monitor.check()?;
-            let sample = dataset.load(*i, preprocess)?;
-            for (s, sum) in sessions.iter_mut().zip(&mut losses) {
-                s.input_mut(0, 1).copy_from_slice(&sample.values);
-                s.step(1, None)?;
-                *sum +=
-                    answer.iter().enumerate().map(|(o, a)| self.loss(a, s.output_slice(o, 1))).sum::<f64>();
-            }
-            monitor.advance(1);
+        for samples in judging.chunk_by(|&a, &b| Fold::of(a) == Fold::of(b)) {
+            self.judge(&finalists, &mut losses, samples, reference, data, monitor)?;
         }
         for (w, loss) in std::iter::once("mixed").chain(bounded()).zip(&losses) {
-            tracing::info!("methods {w}: loss {:.5} on held-out samples", loss / answers.len().max(1) as f64);
+            tracing::info!(
+                "methods {w}: loss {:.5} on {} samples",
+                loss / judging.len().max(1) as f64,
+                judging.len()
+            );
         }
         // the first of equals: the mixture
         let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);
         Ok(finalists.swap_remove(best))
     }
 
-    /// The 8-bit network of a choice.
-    fn engine(&self, winners: &Winners) -> Result<Engine> {
+    /// Adds what each finalist, with thresholds of all samples but their fold, loses on `samples` of one fold.
+    fn judge(
+        &self,
+        finalists: &[Winners],
+        losses: &mut [f64],
+        samples: &[usize],
+        reference: &mut Session,
+        (dataset, preprocess): (&Dataset, &Preprocess),
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let Some(fold) = samples.first().map(|&i| Fold::of(i)) else { return Ok(()) };
+        let engines = finalists.iter().map(|w| self.engine(w, fold)).collect::<Result<Vec<_>>>()?;
+        let mut sessions = engines.iter().map(Session::on_host).collect::<Result<Vec<_>>>()?;
+        for &i in samples {
+            monitor.check()?;
+            let Ok(sample) = dataset.load(i, preprocess) else { continue }; // skipped before, skipped now
+            reference.input_mut(0, 1).copy_from_slice(&sample.values);
+            reference.step(1, None)?;
+            for (s, sum) in sessions.iter_mut().zip(losses.iter_mut()) {
+                s.input_mut(0, 1).copy_from_slice(&sample.values);
+                s.step(1, None)?;
+                let outputs = 0..s.outputs().len();
+                *sum += outputs
+                    .map(|o| self.loss(reference.output_slice(o, 1), s.output_slice(o, 1)))
+                    .sum::<f64>();
+            }
+            monitor.advance(1);
+        }
+        Ok(())
+    }
+
+    /// The 8-bit network of a choice, with thresholds of all samples but a fold.
+    fn engine(&self, winners: &Winners, fold: Fold) -> Result<Engine> {
         let g = self.graph;
         let mut codings = self.codings.to_vec();
-        let kept = |name: &str, coding| {
+        let stats = |name: &str| Some(self.cache.tensors.get(name)?.stats.without(fold));
+        let range = |name: &str, coding| {
             let method = methods::find(ranges::winner(winners, name))?;
-            let stats = self.cache.tensors.get(name)?.stats.kept();
-            Some(ranges::range_of(&stats, method, coding, self.options))
+            Some(ranges::range_of(&stats(name)?, method, coding, self.options))
         };
-        let ranges = ranges::unified(g, &mut codings, kept);
+        let ranges = ranges::unified(g, &mut codings, range);
         let of = |v: usize| Some(params(codings[v]?, ranges[v]?));
         let mut annotated = g.clone();
         quant::annotate(&mut annotated, &(0..g.value_count()).map(of).collect::<Vec<_>>());
         if self.bias_correction {
-            let means = |v: &Value| self.cache.tensors.get(&v.name).map(|e| e.stats.kept().means.values());
-            quant::correct_bias(&mut annotated, |v| means(v).unwrap_or_default());
+            let means = |v: &Value| stats(&v.name).map(|s| s.means.values()).unwrap_or_default();
+            quant::correct_bias(&mut annotated, means);
         }
         engine::build_unchecked(&annotated, &Cpu::host())
     }

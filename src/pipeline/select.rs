@@ -2,7 +2,7 @@
 //! on held-out calibration samples (every fifth, left out of the statistics that the thresholds come from here). The
 //! mixture then competes with each method used throughout, in [`super::finals`].
 
-use super::finals::{Answer, Finals};
+use super::finals::Finals;
 use super::fp32::small_engine;
 use super::ranges::{Winners, range_of};
 use super::taps::Collect;
@@ -11,7 +11,7 @@ use crate::base::quant::QuantParams;
 use crate::base::{Monitor, Result};
 use crate::calib::cache::Cache;
 use crate::calib::methods::{self, METHODS, Options};
-use crate::calib::shards::is_held_out;
+use crate::calib::shards::Fold;
 use crate::data::{Dataset, Preprocess};
 use crate::device::cpu::Cpu;
 use crate::engine::{Engine, Session};
@@ -22,8 +22,8 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// No more than so many held-out samples are looked at.
-const MOST: usize = 64;
+/// No more than so many samples are looked at in a round.
+pub(super) const MOST: usize = 64;
 
 /// A tensor with its candidates and what their errors add up to.
 struct Contest {
@@ -47,10 +47,10 @@ pub fn select(
     monitor: &dyn Monitor,
 ) -> Result<Winners> {
     let mut contests = contests(g, codings, cache, options);
-    let held_out: Vec<usize> = (0..dataset.len()).filter(|&i| is_held_out(i)).take(MOST).collect();
+    let held_out: Vec<usize> =
+        (0..dataset.len()).filter(|&i| Fold::of(i) == Fold::HeldOut).take(MOST).collect();
     monitor.stage("choose methods", "images", held_out.len());
     let engines = readers(g, &contests)?;
-    let mut answers: Vec<(usize, Answer)> = Vec::new();
     for i in held_out {
         monitor.check()?;
         let Ok(sample) = dataset.load(i, preprocess) else { continue }; // skipped before, skipped now
@@ -59,14 +59,12 @@ pub fn select(
         collect.input(0, &sample.values);
         session.step(1, Some(&mut collect))?;
         let values = collect.values;
-        answers
-            .push((i, (0..session.outputs().len()).map(|o| session.output_slice(o, 1).to_vec()).collect()));
         contests.par_iter_mut().try_for_each(|c| c.add(g, &values, &engines))?;
         monitor.advance(1);
     }
     let mixed: Winners = contests.into_iter().map(|c| c.finish(g, cache)).collect();
     let finals = Finals { graph: g, codings, cache, options, probabilities, bias_correction };
-    finals.best(mixed, &answers, (dataset, preprocess), monitor)
+    finals.best(mixed, session, (dataset, preprocess), monitor)
 }
 
 /// The values that have something to choose: how each is coded, and the nodes that read it in 8 bits.
@@ -85,8 +83,9 @@ fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec
 /// Digest of everything about a graph, beside the model and the statistics, that the contest depends on: a cache with
 /// another one has winners of another contest.
 pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
-    let mut text =
-        String::from("tensor by tensor, then whole networks, of bounded methods; channels have means\n");
+    let mut text = String::from(
+        "tensor by tensor, then whole networks over folds, of bounded methods; channels have means\n",
+    );
     for m in METHODS {
         text += &format!("method {}\n", m.name());
     }
@@ -104,7 +103,7 @@ pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
 fn contests(g: &Graph, codings: &[Option<Coding>], cache: &Cache, options: &Options) -> Vec<Contest> {
     let contest = |(v, coding, readers): (ValueId, Coding, Vec<NodeId>)| {
         let entry = cache.tensors.get(&g.value(v).name)?;
-        let kept = entry.stats.kept();
+        let kept = entry.stats.without(Fold::HeldOut);
         let mut candidates: Vec<(Vec<&'static str>, QuantParams)> = Vec::new();
         for m in METHODS.iter().filter(|m| m.is_bounded()) {
             let q = params(coding, range_of(&kept, *m, coding, options));

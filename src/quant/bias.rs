@@ -8,6 +8,7 @@ use super::weights;
 use crate::base::Tensor;
 use crate::ir::ops::Geometry;
 use crate::ir::{Graph, Node, NodeId, Op, Value, ValueId};
+use rayon::prelude::*;
 
 /// Corrects the bias of every 8-bit convolution and linear layer with constant weights and bias whose input has `means`,
 /// one for each channel, in the input's units. Weights that a Q/DQ model has rounded itself lose nothing.
@@ -37,19 +38,16 @@ fn shifts(g: &Graph, node: &Node, means: impl Fn(&Value) -> Vec<f64>) -> Option<
     let (outputs, inputs) = (w.fact.shape[0], w.fact.shape[1]);
     let groups = means.len() / inputs.max(1);
     let rounded = weights::quantize(exact, scales);
-    let (exact, rounded) = (exact.to_f32(), rounded.to_f64());
+    let (exact, rounded) = (exact.to_f32(), rounded.as_slice::<i8>()?);
     let each = inputs * taps.len();
     let lost = |o: usize| {
         let group = o / (outputs / groups).max(1);
         let scale = f64::from(scales.scales[o].get());
-        let of = |i: usize| {
-            let at = o * each + i;
-            let mean = means[group * inputs + i / taps.len()] * taps[i % taps.len()];
-            (f64::from(exact[at]) - scale * rounded[at]) * mean
-        };
-        (0..each).map(of).sum()
+        let weights = exact[o * each..].iter().zip(&rounded[o * each..]);
+        let under = means[group * inputs..][..inputs].iter().flat_map(|m| taps.iter().map(move |t| m * t));
+        weights.zip(under).map(|((&w, &q), mean)| (f64::from(w) - scale * f64::from(q)) * mean).sum()
     };
-    Some((0..outputs).map(lost).collect())
+    Some((0..outputs).into_par_iter().map(lost).collect())
 }
 
 /// For each tap of a window, the share of output pixels for which it does not lie in the padding.

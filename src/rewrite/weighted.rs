@@ -89,11 +89,12 @@ impl Weighted<'_> {
         let old = self.node.inputs[1];
         let w = c.constant(self.node, 1)?;
         c.may_change(old)?;
-        let mut v = w.to_f64();
-        let row = (v.len() / factor.len().max(1)).max(1);
-        v.chunks_mut(row).zip(factor).for_each(|(row, f)| row.iter_mut().for_each(|w| *w *= f));
+        if !w.dtype().is_float() {
+            return blocked("the weights are integers");
+        }
+        let scaled = w.map_rows(w.numel() / factor.len().max(1), |row, w| w * factor[row]);
         let name = c.constant_name(Some(old), self.node, "weight");
-        Ok(patch.constant(name, rounded(w.shape(), v, w)?))
+        Ok(patch.constant(name, finite(scaled)?))
     }
 
     fn new_bias(
@@ -119,8 +120,15 @@ impl Weighted<'_> {
 
 /// Numbers as a tensor of `like`'s type; refuses NaN and infinity.
 pub(crate) fn rounded(shape: &Shape, v: Vec<f64>, like: &Tensor) -> Result<Tensor, Decline> {
-    let t = Array::real(shape.clone(), v).to_tensor(like.dtype());
-    match t.to_f64().iter().all(|x| x.is_finite()) {
+    finite(Array::real(shape.clone(), v).to_tensor(like.dtype()))
+}
+
+fn finite(t: Tensor) -> Result<Tensor, Decline> {
+    let finite = match t.as_slice::<f32>() {
+        Some(values) => values.iter().all(|x| x.is_finite()),
+        None => t.to_f64().iter().all(|x| x.is_finite()),
+    };
+    match finite {
         true => Ok(t),
         false => blocked("a folded constant would not be finite"),
     }

@@ -113,11 +113,26 @@ fn histogram(s: &mut String, side: &str, h: &Histogram) -> fmt::Result {
         let bins = &h.bins()[from..from + BINS_A_LINE];
         if let Some(last) = bins.iter().rposition(|&n| n > 0) {
             write!(s, "{from}")?;
-            bins[..=last].iter().try_for_each(|n| write!(s, " {n}"))?;
-            writeln!(s)?;
+            bins[..=last].iter().for_each(|&n| count(s, n));
+            s.push('\n');
         }
     }
     Ok(())
+}
+
+/// A blank and a number: what a cache mostly consists of, and too much for the general way of formatting.
+fn count(s: &mut String, mut n: u64) {
+    const LONGEST: usize = 20;
+    let (mut digits, mut at) = ([b' '; LONGEST + 1], LONGEST);
+    loop {
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        at -= 1;
+        if n == 0 {
+            break;
+        }
+    }
+    s.extend(digits[at..].iter().map(|&d| char::from(d)));
 }
 
 fn ends(r: Range) -> String {

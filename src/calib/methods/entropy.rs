@@ -22,7 +22,7 @@ impl Method for Entropy {
     }
 
     fn amax(&self, m: &Magnitudes, levels: Levels, _: &Options) -> f32 {
-        let (bins, _) = Divergence::of(m).best(levels.codes(), EmptyBins::Half, MAX_CLIPPED);
+        let (bins, _) = Divergence::of(m).best(levels, EmptyBins::Half, MAX_CLIPPED);
         m.border(bins)
     }
 }

@@ -23,7 +23,7 @@ impl Method for EntropyTrt {
 
     fn amax(&self, m: &Magnitudes, levels: Levels, _: &Options) -> f32 {
         let search = Divergence::of(&first_bin_replaced(m));
-        m.border(search.best(levels.codes(), EmptyBins::Nothing, 1.0).0)
+        m.border(search.best(levels, EmptyBins::Nothing, 1.0).0)
     }
 }
 

@@ -26,7 +26,7 @@ impl Method for Mse {
     fn amax(&self, m: &Magnitudes, levels: Levels, _: &Options) -> f32 {
         let sums = Moments::of(m.histogram.bins());
         let last = m.histogram.last().unwrap_or(0);
-        let best = (FIRST..=last).min_by_key(|&i| sums.error(i, i128::from(levels.max_code())));
+        let best = (FIRST..=last).min_by_key(|&i| sums.error(i, levels.max_code()));
         best.map_or(m.max, |i| m.border(i + 1))
     }
 }
@@ -48,20 +48,20 @@ impl Moments {
 
     /// The error of candidate `i` in units of `(w / 2Q)^2`, less what all candidates share. Per code `k` that is the
     /// sum over its bins of `n (k (2i+1) - Q (2j+1))^2`, multiplied out, without the squares of `Q (2j+1)`.
-    fn error(&self, i: usize, q: i128) -> i128 {
-        let step = 2 * i as i128 + 1;
+    fn error(&self, i: usize, q: u32) -> i128 {
+        let step = 2 * i as u32 + 1;
         let mut error = 0;
         let mut from = &self.0[0];
         for k in 0..=q {
             // the bins that round to this code or a lower one: 2 Q (2j+1) < (2k+1) step
             let bins = match k == q {
                 true => BINS,
-                false => ((((2 * k + 1) * step / (2 * q) + 1) / 2) as usize).min(BINS),
+                false => (((2 * k + 1) * step / (2 * q)).div_ceil(2) as usize).min(BINS),
             };
             let to = &self.0[bins];
             let (n, c) = (to[0] - from[0], to[1] - from[1]);
-            let level = k * step;
-            error += level * (level * n - 2 * q * c);
+            let level = i128::from(k * step);
+            error += level * (level * n - i128::from(2 * q) * c);
             from = to;
         }
         error
@@ -87,7 +87,7 @@ mod tests {
                 .sum();
             let shared: i128 =
                 (0..BINS).map(|j| i128::from(bins[j]) * (q * (2 * j as i128 + 1)).pow(2)).sum();
-            let ours = (sums.error(i, q) + shared) as f64 / (4 * q * q) as f64;
+            let ours = (sums.error(i, q as u32) + shared) as f64 / (4 * q * q) as f64;
             assert!((ours / direct - 1.0).abs() < 1e-10, "{i} {q}: {ours} {direct}");
         }
     }

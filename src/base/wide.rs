@@ -1,0 +1,20 @@
+//! Plain loops, compiled for wide registers too.
+
+/// Calls `f`, compiled for registers of eight floats where this CPU has them. The result is the same: nothing is
+/// reordered or fused that the source does not reorder or fuse. `f` and what it calls must be `#[inline(always)]`, or it
+/// stays as it is.
+#[inline(always)]
+pub fn wide<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the CPU has the instructions.
+        return unsafe { avx2(f) };
+    }
+    f()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
