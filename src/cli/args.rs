@@ -190,6 +190,15 @@ pub struct Bench {
     /// How long to run before measuring
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "1", value_parser = seconds)]
     pub warmup: Duration,
+    /// Runs at a time, each in a session of its own
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub streams: usize,
+    /// Leave out the copies from and to the host: inputs are on the GPU, outputs stay there
+    #[arg(long)]
+    pub no_transfers: bool,
+    /// The number of the GPU, for engines built for one
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub gpu: usize,
     /// Measure the time of each layer too
     #[arg(long)]
     pub profile: bool,

@@ -155,6 +155,15 @@ pub trait Executor: Send {
         self.run(images, None)?;
         Ok(start.elapsed())
     }
+    /// The time of one run, by its parts.
+    fn phases(&mut self, images: usize) -> Result<Phases> {
+        Ok(Phases { compute: self.time(images)?, ..Phases::default() })
+    }
+    /// The time of so many runs, one behind the other, on inputs that are where they are read, to outputs that stay
+    /// where they are written.
+    fn time_resident(&mut self, images: usize, runs: usize) -> Result<Duration> {
+        (0..runs).map(|_| self.time(images)).sum()
+    }
     /// Takes in more steps over the same arena, to be tried: no run takes them. Their numbers.
     fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>>;
     /// The time of some steps, one after the other, as the device itself measures it.
@@ -166,6 +175,24 @@ pub trait Executor: Send {
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()>;
     /// Copies bytes out of the arena.
     fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// The parts of a run. Where inputs and outputs need not be copied, there is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Phases {
+    /// Inputs from the host to the device.
+    pub upload: Duration,
+    /// The steps.
+    pub compute: Duration,
+    /// Outputs from the device to the host.
+    pub download: Duration,
+}
+
+impl Phases {
+    /// All of them.
+    pub fn total(&self) -> Duration {
+        self.upload + self.compute + self.download
+    }
 }
 
 /// Sees what a run computes: the taps of calibration, of drift analysis, of profiles.

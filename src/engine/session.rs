@@ -4,7 +4,7 @@ use super::Engine;
 use super::host::{self, Wish};
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Result, Shape};
-use crate::device::{Device, Executor, Tap};
+use crate::device::{Device, Executor, Phases, Tap};
 use ndarray::{ArrayViewD, IxDyn};
 use std::time::Duration;
 
@@ -129,6 +129,18 @@ impl Session {
     pub fn time(&mut self, n: usize) -> Result<Duration> {
         self.fits(n)?;
         self.executor.time(n)
+    }
+
+    /// The time of one run of `n` images, by its parts.
+    pub fn phases(&mut self, n: usize) -> Result<Phases> {
+        self.fits(n)?;
+        self.executor.phases(n)
+    }
+
+    /// The time of `runs` runs of `n` images, one behind the other, without copies from and to the host.
+    pub fn time_resident(&mut self, n: usize, runs: usize) -> Result<Duration> {
+        self.fits(n)?;
+        self.executor.time_resident(n, runs)
     }
 
     /// Names and shapes (of one image) of the inputs.

@@ -1,9 +1,10 @@
 //! Measuring an engine.
 
 use crate::base::codes::engine::BAD_INPUT;
+use crate::base::codes::machine::INTERNAL;
 use crate::base::random::SplitMix64;
 use crate::base::{Diagnostic, Monitor, Result};
-use crate::device::Tap;
+use crate::device::{Phases, Tap};
 use crate::device::cpu::{Mode, Pin};
 use crate::engine::{Engine, Session, Wish, host};
 use crate::eval::latency;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Runs are counted until the time is over, but never fewer than this.
 const FEWEST_RUNS: usize = 3;
+/// Runs between two looks at the clock where nothing is copied.
+const RESIDENT_RUNS: u32 = 10;
 /// Most runs of a profile: its times are means, which so many settle.
 const PROFILE_RUNS: usize = 50;
 
@@ -33,6 +36,12 @@ pub struct Options {
     pub duration: Duration,
     /// How long to run before.
     pub warmup: Duration,
+    /// Runs at a time, each in a session and a thread of its own.
+    pub streams: usize,
+    /// Leave the copies from and to the host out?
+    pub resident: bool,
+    /// The number of the GPU.
+    pub gpu: usize,
     /// Measure each step too?
     pub profile: bool,
 }
@@ -44,6 +53,15 @@ pub struct Measured {
     pub throughput_per_s: f64,
     /// Milliseconds of a run of `batch` images, input ready to output ready.
     pub latency_ms: Percentiles,
+    /// Of these, copying inputs to the device, where they are copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2d_ms: Option<Percentiles>,
+    /// Computing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_ms: Option<Percentiles>,
+    /// Copying outputs back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d2h_ms: Option<Percentiles>,
     /// Images of a run.
     pub batch: usize,
     /// Threads of the session.
@@ -103,12 +121,12 @@ pub struct Start {
 ///
 /// # Errors
 /// A file that cannot be used, another device.
-pub fn start(path: &Path, threads: Option<usize>) -> Result<(Engine, Start)> {
+pub fn start(path: &Path, threads: Option<usize>, gpu: usize) -> Result<(Engine, Start)> {
     let clock = Instant::now();
     let now = || clock.elapsed().as_secs_f64() * 1e3;
     let engine = Engine::load(path)?;
     let loaded = now();
-    let mut session = Session::new(&engine, &*host::device(&engine, &Wish { threads, ..Wish::default() })?)?;
+    let mut session = Session::new(&engine, &*host::device(&engine, &Wish { threads, gpu, ..Wish::default() })?)?;
     let made = now();
     session.step(1, None)?;
     let total = now();
@@ -129,28 +147,44 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         .expected(format!("1 to {max}, the largest batch it was built for"))
         .help("set the batch of `model.inputs` in the configuration and build the engine again"));
     }
-    let wish = Wish { threads: options.threads, pin: options.pin.clone(), mode: options.mode, gpu: 0 };
+    let wish =
+        Wish { threads: options.threads, pin: options.pin.clone(), mode: options.mode, gpu: options.gpu };
     let device = host::device(engine, &wish)?;
-    let mut session = Session::new(engine, &*device)?;
-    for i in 0..engine.plan.inputs.len() {
-        fill(session.input_mut(i, options.batch), i as u64);
-    }
+    let session = |_| {
+        let mut session = Session::new(engine, &*device)?;
+        for i in 0..engine.plan.inputs.len() {
+            fill(session.input_mut(i, options.batch), i as u64);
+        }
+        session.step(options.batch, None)?;
+        Ok(session)
+    };
+    let mut sessions = (0..options.streams.max(1)).map(session).collect::<Result<Vec<_>>>()?;
     monitor.stage("warm-up", "runs", 0);
-    runs(&mut session, options.batch, options.warmup, monitor)?;
+    runs(&mut sessions, options, options.warmup, monitor)?;
     monitor.stage("measure", "runs", 0);
-    let (times, elapsed) = runs(&mut session, options.batch, options.duration, monitor)?;
+    let (all, elapsed) = runs(&mut sessions, options, options.duration, monitor)?;
+    let times: Vec<f64> = all.iter().map(|p| ms(p.total())).collect();
+    let copied = all.iter().any(|p| p.upload > Duration::ZERO);
+    let part = |of: fn(&Phases) -> Duration| {
+        let times: Vec<f64> = all.iter().map(|p| ms(of(p))).collect();
+        latency::summarize(&times).filter(|_| copied)
+    };
+    let session = &mut sessions[0];
     let profile = match options.profile {
-        true => Some(profile(engine, &mut session, options.batch, times.len(), monitor)?),
+        true => Some(profile(engine, session, options.batch, times.len(), monitor)?),
         false => None,
     };
     let int8 = engine.plan.steps.iter().any(|s| s.multiplies() && s.is_int8());
     Ok(Measured {
         throughput_per_s: (times.len() * options.batch) as f64 / elapsed.as_secs_f64().max(1e-12),
         latency_ms: latency::summarize(&times).unwrap_or_default(),
+        h2d_ms: part(|p| p.upload),
+        compute_ms: part(|p| p.compute),
+        d2h_ms: part(|p| p.download),
         batch: options.batch,
         threads: device.id().width,
         mode: options.mode,
-        streams: 1,
+        streams: options.streams.max(1),
         device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
         precision: if int8 { "int8" } else { "fp32" }.into(),
         start_ms: None,
@@ -165,21 +199,45 @@ fn fill(values: &mut [f32], seed: u64) {
     values.iter_mut().for_each(|v| *v = random.signed_unit());
 }
 
-/// Runs for so long; the milliseconds of each, and the time of all.
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Runs all sessions beside one another for so long; the parts of each run, and the time of all.
 fn runs(
-    session: &mut Session,
-    batch: usize,
+    sessions: &mut [Session],
+    options: &Options,
     long: Duration,
     monitor: &dyn Monitor,
-) -> Result<(Vec<f64>, Duration)> {
+) -> Result<(Vec<Phases>, Duration)> {
     let start = Instant::now();
-    let mut times = Vec::new();
-    while times.len() < FEWEST_RUNS || start.elapsed() < long {
-        monitor.check()?;
-        times.push(session.time(batch)?.as_secs_f64() * 1e3);
-        monitor.advance(1);
-    }
-    Ok((times, start.elapsed()))
+    let one = |session: &mut Session| -> Result<Vec<Phases>> {
+        let mut times = Vec::new();
+        while times.len() < FEWEST_RUNS || start.elapsed() < long {
+            monitor.check()?;
+            match options.resident {
+                false => times.push(session.phases(options.batch)?),
+                true => {
+                    let compute = session.time_resident(options.batch, RESIDENT_RUNS as usize)? / RESIDENT_RUNS;
+                    let each = Phases { compute, ..Phases::default() };
+                    times.extend(std::iter::repeat_n(each, RESIDENT_RUNS as usize));
+                }
+            }
+            monitor.advance(1);
+        }
+        Ok(times)
+    };
+    let [first, others @ ..] = sessions else { return Ok((vec![], start.elapsed())) };
+    let all = std::thread::scope(|scope| {
+        let others: Vec<_> = others.iter_mut().map(|s| scope.spawn(|| one(s))).collect();
+        let mut all = one(first)?;
+        for thread in others {
+            let stopped = |_| Diagnostic::new(INTERNAL, "a stream of the benchmark panicked");
+            all.extend(thread.join().map_err(stopped)??);
+        }
+        Ok::<_, Box<Diagnostic>>(all)
+    })?;
+    Ok((all, start.elapsed()))
 }
 
 /// Adds up the times of steps.

@@ -5,13 +5,15 @@ use crate::device::Device;
 use crate::device::cuda::{Arch, Cuda};
 use std::collections::HashSet;
 
-/// Compiles the first kernel of each family, and of each switch of its text, for an architecture: those of the first
-/// problem of each tactic that differs from others in more than numbers. Returns how many, or what does not compile.
+/// Compiles for an architecture what families would try first: of each family its first variant for every problem, each
+/// that differs from others in more than numbers once. Returns how many, or what does not compile.
 pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
     let gpu = Cuda::absent(arch);
     let mut seen: HashSet<String> = HashSet::new();
     for case in cases {
-        for tactic in gpu.tactics(&case.problem, &case.numerics) {
+        let mut families = HashSet::new();
+        let tactics = gpu.tactics(&case.problem, &case.numerics);
+        for tactic in tactics.into_iter().filter(|t| families.insert(t.family.clone())) {
             let switches = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
             if seen.insert(switches) {
                 gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)

@@ -14,7 +14,7 @@ use std::io::Write;
 
 /// Measures an engine and prints the result.
 pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Result<()> {
-    let (engine, start) = start(&args.engine, args.threads)?;
+    let (engine, start) = start(&args.engine, args.threads, args.gpu)?;
     let mode = match args.mode {
         args::ModeName::Latency => Mode::Latency,
         args::ModeName::Throughput => Mode::Throughput,
@@ -31,6 +31,9 @@ pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Resu
         mode,
         duration: args.duration,
         warmup: args.warmup,
+        streams: args.streams,
+        resident: args.no_transfers,
+        gpu: args.gpu,
         profile: args.profile,
     };
     let measured = Measured { start_ms: Some(start), ..bench(&engine, &options, progress)? };
@@ -62,6 +65,12 @@ fn page(engine: &Engine, m: &Measured) -> Page {
         [("min", l.min), ("mean", l.mean), ("p90", l.p90), ("p95", l.p95), ("p99", l.p99), ("max", l.max)];
     let list: Vec<String> = named.iter().map(|(name, ms)| format!("{name} {}", short(*ms))).collect();
     page.fact("", list.join(", "));
+    for (name, part) in [("H2D", &m.h2d_ms), ("compute", &m.compute_ms), ("D2H", &m.d2h_ms)] {
+        if let Some(p) = part {
+            let [min, mean, median, p99] = [p.min, p.mean, p.median, p.p99].map(short);
+            page.fact(name, format!("{median} ms median, min {min}, mean {mean}, p99 {p99}"));
+        }
+    }
     if let Some(steps) = &m.profile {
         page.table(profile(steps));
         let times: f64 = steps.iter().map(|s| s.time_us).sum();

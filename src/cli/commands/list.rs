@@ -6,7 +6,7 @@ use crate::calib::methods::AUTO;
 use crate::cli::args::{List, TableName};
 use crate::cli::page::{Page, Table};
 use crate::cli::print;
-use crate::device::cpu::FAMILIES;
+use crate::device::{cpu, cuda};
 use crate::eval::metrics::METRICS;
 use crate::ir::ops::OPERATORS;
 use crate::ir::precision::REASONS;
@@ -61,7 +61,8 @@ fn rewrites() -> Table {
 
 fn tactics() -> Table {
     let mut t = Table::new("tactics", &["device", "tactic", "what it computes"]);
-    FAMILIES.iter().for_each(|f| t.row(["cpu".into(), f.name().into(), f.doc().into()]));
+    cpu::FAMILIES.iter().for_each(|f| t.row(["cpu".into(), f.name().into(), f.doc().into()]));
+    cuda::FAMILIES.iter().for_each(|f| t.row(["cuda".into(), f.name().into(), f.doc().into()]));
     t
 }
 

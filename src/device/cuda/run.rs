@@ -5,7 +5,7 @@ use super::tactics::{Family, Launch, Place, Places, Spec};
 use super::{Cuda, family};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::{Bound, Executor, Program, Slot, Tactic, Tap, packed};
+use crate::device::{Bound, Executor, Phases, Program, Slot, Tactic, Tap, packed};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub struct Run {
     // graphs and the stream go first: what they use must outlive them
     graphs: HashMap<(Range<usize>, usize), Graph>,
     stream: Stream,
-    clock: [Event; 2],
+    clock: [Event; 4],
     steps: Vec<Step>,
     /// Steps of the program; those after them were added.
     ours: usize,
@@ -67,10 +67,11 @@ impl Run {
         let ports = |slots: &[Slot]| -> Result<Vec<Port>> {
             slots.iter().map(|&slot| Port::new(&context, slot, program)).collect()
         };
+        let event = || Event::new(&context);
         let mut run = Run {
             graphs: HashMap::new(),
             stream: Stream::new(&context)?,
-            clock: [Event::new(&context)?, Event::new(&context)?],
+            clock: [event()?, event()?, event()?, event()?],
             steps: Vec::new(),
             ours: program.steps.len(),
             code: Code::default(),
@@ -136,14 +137,14 @@ impl Run {
         Ok(())
     }
 
-    /// Queues the copies of all outputs and waits.
-    fn download(&mut self, images: usize) -> Result<()> {
+    /// Queues the copies of all outputs.
+    fn queue_download(&mut self, images: usize) -> Result<()> {
         for port in &mut self.outputs {
             let len = port.bytes(images);
             // SAFETY: as above.
             unsafe { self.stream.download(&self.arena, port.slot.offset, &mut port.host, len) }?;
         }
-        self.stream.wait()
+        Ok(())
     }
 
     /// One step after the other, each seen by the tap before the next.
@@ -254,21 +255,40 @@ impl Executor for Run {
             Some(tap) => self.watched(images, tap)?,
             None => self.compute(0..self.ours, images)?,
         }
-        self.download(images)
+        self.queue_download(images)?;
+        self.stream.wait()
     }
 
     fn output(&self, i: usize, images: usize) -> &[u8] {
         &self.outputs[i].host[..self.outputs[i].bytes(images)]
     }
 
-    /// On the GPU: without the copies from and to the host.
+    /// From the inputs on the host to the outputs on the host.
     fn time(&mut self, images: usize) -> Result<Duration> {
+        self.phases(images).map(|p| p.total())
+    }
+
+    fn phases(&mut self, images: usize) -> Result<Phases> {
         self.context.bind()?;
-        self.upload(images)?;
         self.stream.mark(&self.clock[0])?;
-        self.compute(0..self.ours, images)?;
+        self.upload(images)?;
         self.stream.mark(&self.clock[1])?;
-        self.download(images)?;
+        self.compute(0..self.ours, images)?;
+        self.stream.mark(&self.clock[2])?;
+        self.queue_download(images)?;
+        self.stream.mark(&self.clock[3])?;
+        self.stream.wait()?;
+        let [a, b, c, d] = &self.clock;
+        Ok(Phases { upload: b.since(a)?, compute: c.since(b)?, download: d.since(c)? })
+    }
+
+    fn time_resident(&mut self, images: usize, runs: usize) -> Result<Duration> {
+        self.context.bind()?;
+        self.compute(0..self.ours, images)?; // records the graph
+        self.stream.mark(&self.clock[0])?;
+        (0..runs).try_for_each(|_| self.compute(0..self.ours, images))?;
+        self.stream.mark(&self.clock[1])?;
+        self.stream.wait()?;
         self.clock[1].since(&self.clock[0])
     }
 

@@ -21,25 +21,32 @@ __device__ __forceinline__ void finish_all(const SUM_T* sum, u32 pixel, u32 k, s
 }
 
 #ifdef DEPTHWISE
-// A channel sees itself alone. A thread takes LANES channels of PIXELS_EACH neighbouring pixels; weights are
-// [row][column][channel].
+// A channel sees itself alone. A thread takes LANES channels of PIXELS_EACH neighbouring pixels and holds the SPAN columns
+// of a line that these see; what lies in the padding is a real 0. Weights are [row][column][channel].
 template <bool ALIGNED> __device__ __forceinline__ void convolution(ALL_PARAMETERS) {
   const u32 i = thread_number(), blocks = (Q + PIXELS_EACH - 1) / PIXELS_EACH;
   if (i >= P * blocks * (OUTPUTS / LANES)) return;
   const u32 k = i % (OUTPUTS / LANES) * LANES, first = i / (OUTPUTS / LANES) % blocks * PIXELS_EACH;
   const u32 p = i / (OUTPUTS / LANES) / blocks;
+  const int left = (int)(first * STRIDE_W) - PAD_W;
   x = (const X_T*)((const u8*)x + blockIdx.y * x_stride) + k;
   SUM_T sum[PIXELS_EACH][LANES] = {};
   for (int r = 0; r < R; r++) {
     const int h = (int)(p * STRIDE_H) + r * DILATION_H - PAD_H;
     if (h < 0 || h >= H) continue;
+    Lanes<X_T, LANES> line[SPAN];
+#pragma unroll
+    for (int v = 0; v < SPAN; v++) {
+#pragma unroll
+      for (int j = 0; j < LANES; j++) line[v].v[j] = ZERO_POINT;
+      if (left + v >= 0 && left + v < W) line[v] = load<LANES, ALIGNED>(x + (u64)(h * W + left + v) * X_PITCH);
+    }
+#pragma unroll
     for (int s = 0; s < S; s++) {
       const auto by = load<LANES>(w + (r * S + s) * OUTPUTS + k);
 #pragma unroll
       for (int q = 0; q < PIXELS_EACH; q++) {
-        const int v = (int)((first + q) * STRIDE_W) + s * DILATION_W - PAD_W;
-        if (v < 0 || v >= W) continue;
-        const auto at = load<LANES, ALIGNED>(x + (u64)(h * W + v) * X_PITCH);
+        const auto at = line[q * STRIDE_W + s * DILATION_W];
 #pragma unroll
         for (int j = 0; j < LANES; j++) {
 #ifdef INT8

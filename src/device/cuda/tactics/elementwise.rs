@@ -94,13 +94,7 @@ fn along(p: &Problem, o: &Operand, input: usize) -> Vec<Axis> {
         _ => None,
     };
     let stride = |a: usize| match (axis, (a + o.shape.rank()).checked_sub(rank)) {
-        (Some(axis), _) if o.shape.numel() > 1 => {
-            if a == axis {
-                own[0]
-            } else {
-                0
-            }
-        }
+        (Some(axis), _) if o.shape.numel() > 1 && a == axis => own[0],
         (None, Some(i)) if o.shape[i] > 1 => own[i],
         _ => 0,
     };

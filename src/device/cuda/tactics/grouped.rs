@@ -10,8 +10,10 @@ use multiply::Sizes;
 /// The family.
 pub struct Grouped;
 
-/// Neighbouring pixels that a thread takes.
+/// Neighbouring pixels that a thread takes, at most.
 const PIXELS: usize = 4;
+/// Columns of a line that a thread of a depthwise convolution holds, at most.
+const SPAN: usize = 13;
 /// Neighbouring channels that a thread takes.
 const LANES: usize = 4;
 
@@ -28,7 +30,7 @@ impl Family for Grouped {
         let p = spec.problem;
         let Some(s) = Sizes::of(p).filter(|_| countable(p)) else { return vec![] };
         let fours = s.channels.is_multiple_of(4) && pitches(p, &s)[0].is_multiple_of(4);
-        match (depthwise_lanes(p, &s), fours) {
+        match (Depthwise::of(p, &s), fours) {
             (Some(_), _) => vec!["depthwise".into()],
             (None, true) => vec!["fours".into()],
             _ => vec![],
@@ -38,23 +40,26 @@ impl Family for Grouped {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
         let s = Sizes::of(p).ok_or_else(|| missing(p))?;
-        let text = multiply::text(spec)?.define("PIXELS_EACH", PIXELS);
-        let text = match depthwise_lanes(p, &s) {
-            Some(lanes) => text.define("DEPTHWISE", 1).define("LANES", lanes),
+        let text = multiply::text(spec)?;
+        let text = match Depthwise::of(p, &s) {
+            Some(d) => (text.define("DEPTHWISE", 1)).defines(&[
+                ("PIXELS_EACH", d.pixels),
+                ("LANES", d.lanes),
+                ("SPAN", d.span),
+            ]),
             None => {
                 let first = if p.inputs[0].dtype == DType::U8 { "u32" } else { "s32" };
-                text.define("DP4A", format!("\"dp4a.{first}.s32\""))
+                text.define("PIXELS_EACH", PIXELS).define("DP4A", format!("\"dp4a.{first}.s32\""))
             }
         };
-        let text = text.raw(include_str!("../kernels/finish.cuh"));
-        let text = text.raw(include_str!("../kernels/lanes.cuh"));
+        let text = text.raw(include_str!("../kernels/finish.cuh")).raw(include_str!("../kernels/lanes.cuh"));
         Ok(text.raw(include_str!("../kernels/grouped.cu")).source())
     }
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let s = Sizes::of(spec.problem).ok_or_else(|| missing(spec.problem))?;
         let [m, b] = multiply::scales(spec, tensors);
-        let group = if depthwise_lanes(spec.problem, &s).is_some() { 1 } else { 4 };
+        let group = if Depthwise::of(spec.problem, &s).is_some() { 1 } else { 4 };
         Ok(vec![
             by_outputs(&multiply::channels_last(&tensors[0]), &s, group, tensors[0].dtype().size()),
             m,
@@ -67,8 +72,8 @@ impl Family for Grouped {
         let s = Sizes::of(p).ok_or_else(|| missing(p))?;
         let args = Args::default().operands(at).constants(at);
         let [rows, columns] = s.window.output;
-        let threads = match depthwise_lanes(p, &s) {
-            Some(lanes) => rows * columns.div_ceil(PIXELS) * (s.outputs / lanes),
+        let threads = match Depthwise::of(p, &s) {
+            Some(d) => rows * columns.div_ceil(d.pixels) * (s.outputs / d.lanes),
             None => s.pixels().div_ceil(PIXELS) * s.outputs,
         };
         let kernel = if at.aligned(16) { "grouped" } else { "grouped_anywhere" };
@@ -81,11 +86,26 @@ fn pitches(p: &Problem, s: &Sizes) -> [usize; 2] {
     [multiply::pitch(&p.inputs[0], s.channels * s.groups), multiply::pitch(&p.outputs[0], s.outputs)]
 }
 
-/// The channels that a thread takes, if every channel sees itself alone.
-fn depthwise_lanes(p: &Problem, s: &Sizes) -> Option<usize> {
-    let [x, y] = pitches(p, s);
-    let whole = [s.outputs, x, y].iter().all(|n| n.is_multiple_of(LANES));
-    (s.channels == 1 && s.groups == s.outputs && s.groups > 1).then_some(if whole { LANES } else { 1 })
+/// What a thread of a depthwise convolution takes: neighbouring pixels, channels, and the columns of a line that the
+/// pixels see.
+struct Depthwise {
+    pixels: usize,
+    lanes: usize,
+    span: usize,
+}
+
+impl Depthwise {
+    /// If every channel sees itself alone, through a window that is not too wide to be held.
+    fn of(p: &Problem, s: &Sizes) -> Option<Depthwise> {
+        let w = &s.window;
+        let span = |pixels: usize| (pixels - 1) * w.strides[1] + (w.kernel[1] - 1) * w.dilations[1] + 1;
+        let pixels = (1..=PIXELS).rev().find(|&n| span(n) <= SPAN)?;
+        let [x, y] = pitches(p, s);
+        let whole = [s.outputs, x, y].iter().all(|n| n.is_multiple_of(LANES));
+        let lanes = if whole { LANES } else { 1 };
+        let alone = s.channels == 1 && s.groups == s.outputs && s.groups > 1;
+        alone.then_some(Depthwise { pixels, lanes, span: span(pixels) })
+    }
 }
 
 /// Weights `[M, kh, kw, C]` as `[kh, kw, C / group, M, group]`: what neighbouring threads read lies side by side.

@@ -26,57 +26,54 @@ impl Family for Moves {
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
+        let p = spec.problem;
         if !moves(spec) {
             return vec![];
         }
-        let units = UNITS.iter().find(|(_, bytes)| tables(spec, *bytes, &[]).is_some());
+        // where constants decide what moves, that is not known before packing
+        if p.inputs.iter().any(|o| o.constant) {
+            return vec!["element".into()];
+        }
+        let Some(origins) = origins(p, &[]) else { return vec![] };
+        let mut larger = UNITS.iter().filter(|(_, bytes)| *bytes > p.outputs[0].dtype.size());
+        let units = larger.find(|(_, bytes)| tables(spec, *bytes, &origins).is_some());
         units.map(|u| u.0).into_iter().chain(["element"]).map(String::from).collect()
     }
 
+    /// The inputs are parameters as they are; the output is one of its own, as there may be several.
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
-        let unit = unit(spec);
-        let plain = |bytes: usize| match bytes {
-            1 => "u8",
-            2 => "u16",
-            4 => "u32",
-            8 => "u64",
-            _ => "uint4",
-        };
-        // inputs as what is read of them; the output is a parameter of its own, as there may be several
         let inputs = Problem { outputs: vec![], inputs: p.activations().cloned().collect(), ..p.clone() };
-        let text = Text::default()
-            .parameters(&inputs)
-            .define("SHIFT", SHIFT)
-            .define("NOWHERE", format!("{NOWHERE}u"));
-        let each = |one: &dyn Fn(usize) -> String| {
-            (1..inputs.inputs.len())
-                .rev()
-                .fold(String::new(), |s, k| format!("{s}(k) == {k} ? {} : ", one(k)))
-                + &one(0)
-        };
+        let count = inputs.inputs.len();
+        let text = Text::default().parameters(&inputs).define("SHIFT", SHIFT);
+        let text = text.define("NOWHERE", format!("{NOWHERE}u"));
         let text = match spec.numerics {
             Numerics::Rescale { inputs, output } => {
                 let zero = output.quant.map_or(0, |q| q.zero_point);
                 text.store("store", output)
                     .define("UNIT_T", "store_T")
                     .define("PADDING", format!("(store_T){zero}"))
-                    .define("VALUE(k, p)", each(&|k| values::rescaled(&format!("x{k}[p]"), inputs[k])))
+                    .define(
+                        "VALUE(k, p)",
+                        choice(count, |k| values::rescaled(&format!("x{k}[p]"), inputs[k])),
+                    )
             }
             _ => {
-                let unit_type = plain(unit);
-                let fill = padding(p)
-                    .map_or(format!("{unit_type}{{}}"), |v| format!("__float_as_uint({})", literal(v)));
-                text.define("UNIT_T", unit_type)
+                let unit = unsigned(unit(spec));
+                let fill =
+                    padding(p).map_or(format!("{unit}{{}}"), |v| format!("__float_as_uint({})", literal(v)));
+                text.define("UNIT_T", unit)
                     .define("PADDING", fill)
-                    .define("VALUE(k, p)", each(&|k| format!("load((const UNIT_T*)x{k} + (p))")))
+                    .define("VALUE(k, p)", choice(count, |k| format!("load((const UNIT_T*)x{k} + (p))")))
             }
         };
         Ok(text.raw(include_str!("../kernels/move.cu")).source())
     }
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
-        let tables = tables(spec, unit(spec), tensors).ok_or_else(|| missing(spec.problem))?;
+        let origins = origins(spec.problem, tensors);
+        let tables =
+            origins.and_then(|o| tables(spec, unit(spec), &o)).ok_or_else(|| missing(spec.problem))?;
         Ok(tables.iter().map(|t| bytemuck::cast_slice(t).to_vec()).collect())
     }
 
@@ -92,6 +89,23 @@ impl Family for Moves {
             Launch::images("move", count, BLOCK, at, args)
         });
         Ok(each.collect())
+    }
+}
+
+/// `(k) == 2 ? c : (k) == 1 ? b : a`
+fn choice(count: usize, one: impl Fn(usize) -> String) -> String {
+    let others = (1..count).rev().map(|k| format!("(k) == {k} ? {} : ", one(k)));
+    others.collect::<String>() + &one(0)
+}
+
+/// A C type of so many bytes.
+fn unsigned(bytes: usize) -> &'static str {
+    match bytes {
+        1 => "u8",
+        2 => "u16",
+        4 => "u32",
+        8 => "u64",
+        _ => "uint4",
     }
 }
 
@@ -132,23 +146,22 @@ fn moves(spec: &Spec) -> bool {
 }
 
 /// For each output, where each of its units of so many bytes comes from, as an origin that counts units. `None` where
-/// neighbours within a unit do not stay neighbours.
-fn tables(spec: &Spec, unit: usize, constants: &[Tensor]) -> Option<Vec<Vec<u32>>> {
+/// neighbours within a unit do not stay neighbours, or are not as they were.
+fn tables(spec: &Spec, unit: usize, origins: &[Vec<u32>]) -> Option<Vec<Vec<u32>>> {
     let p = spec.problem;
     let elements = (unit / p.outputs[0].dtype.size()).max(1);
     let plain = padding(p).is_none() && !matches!(spec.numerics, Numerics::Rescale { .. });
-    // where constants decide what moves, they are not known before packing
-    if elements > 1 && (!plain || p.inputs.iter().any(|o| o.constant)) {
+    if elements > 1 && !plain {
         return None;
     }
     let inputs: Vec<&Operand> = p.activations().collect();
-    let table = |(o, origins): (&Operand, Vec<u32>)| {
+    let table = |(o, origins): (&Operand, &Vec<u32>)| {
         let whole = |n: usize| n.is_multiple_of(elements);
         let rows = o.pitch.is_none_or(|pitch| whole(pitch) && whole(o.row()));
         let units = origins.chunks(elements).map(|u| origin_of(u, elements, &inputs));
         if rows && whole(origins.len()) { units.collect::<Option<Vec<u32>>>() } else { None }
     };
-    p.outputs.iter().zip(origins(p, constants)?).map(table).collect()
+    p.outputs.iter().zip(origins).map(table).collect()
 }
 
 /// The origin of a unit whose elements have these.
@@ -159,5 +172,5 @@ fn origin_of(unit: &[u32], elements: usize, inputs: &[&Operand]) -> Option<u32> 
     };
     let follows = |(i, &o): (usize, &u32)| place(o) == Some((input, first + i));
     let whole = first.is_multiple_of(elements) && unit.iter().enumerate().all(follows);
-    whole.then_some((input << SHIFT | first / elements) as u32)
+    whole.then_some(((input << SHIFT) | (first / elements)) as u32)
 }

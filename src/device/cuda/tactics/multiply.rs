@@ -27,7 +27,9 @@ impl Sizes {
     /// The sizes of a Conv or Linear with constant weights, stored as kernels want it.
     pub fn of(p: &Problem) -> Option<Sizes> {
         let stored = |o: &&Operand| o.dtype.is_int8() || o.dtype == DType::F32;
-        if !p.inputs.get(1)?.constant || !p.activations().chain(&p.outputs).all(|o| stored(&o)) {
+        let (bias, _) = fused(p).extra_inputs(p.inputs.len());
+        let constant = p.inputs.get(1)?.constant && (!bias || p.inputs[2].constant);
+        if !constant || !p.activations().chain(&p.outputs).all(|o| stored(&o)) {
             return None;
         }
         let (x, w) = (&p.inputs[0].shape, &p.inputs[1].shape);

@@ -97,7 +97,7 @@ impl Split {
         match self.members() {
             0..=4 => 1,
             _ if apart && self.count() >= 512 => 1,
-            0..=512 => 32,
+            5..=512 => 32,
             _ => BLOCK as usize,
         }
     }
