@@ -1,7 +1,7 @@
 //! From a document to a [`Job`].
 
 use super::document::Document;
-use super::job::{self, Arithmetic, Fallback, Job, Target};
+use super::job::{self, Arithmetic, Fallback, Job};
 use super::paths::{Want, path};
 use super::schema;
 use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
@@ -266,8 +266,8 @@ impl Resolver<'_> {
             rules.push(Rule { pattern, int8: rule.precision == Arithmetic::Int8, place });
         }
         let mut fallback = p.fallback;
-        if fallback == Fallback::Fp16 && self.s.target == Target::Cpu {
-            self.notes.push("the CPU computes no FP16, so `precision.fallback` is fp32".into());
+        if fallback == Fallback::Fp16 {
+            self.notes.push("no device computes FP16 yet, so `precision.fallback` is fp32".into());
             fallback = Fallback::Fp32;
         }
         let (activations, bias_correction) = (p.activations, p.bias_correction);

@@ -4,8 +4,8 @@ use crate::base::codes::engine::BAD_INPUT;
 use crate::base::codes::machine::INTERNAL;
 use crate::base::random::SplitMix64;
 use crate::base::{Diagnostic, Monitor, Result};
-use crate::device::{Phases, Tap};
 use crate::device::cpu::{Mode, Pin};
+use crate::device::{Phases, Tap};
 use crate::engine::{Engine, Session, Wish, host};
 use crate::eval::latency;
 use crate::plan::Step;
@@ -126,7 +126,8 @@ pub fn start(path: &Path, threads: Option<usize>, gpu: usize) -> Result<(Engine,
     let now = || clock.elapsed().as_secs_f64() * 1e3;
     let engine = Engine::load(path)?;
     let loaded = now();
-    let mut session = Session::new(&engine, &*host::device(&engine, &Wish { threads, gpu, ..Wish::default() })?)?;
+    let mut session =
+        Session::new(&engine, &*host::device(&engine, &Wish { threads, gpu, ..Wish::default() })?)?;
     let made = now();
     session.step(1, None)?;
     let total = now();
@@ -218,7 +219,8 @@ fn runs(
             match options.resident {
                 false => times.push(session.phases(options.batch)?),
                 true => {
-                    let compute = session.time_resident(options.batch, RESIDENT_RUNS as usize)? / RESIDENT_RUNS;
+                    let compute =
+                        session.time_resident(options.batch, RESIDENT_RUNS as usize)? / RESIDENT_RUNS;
                     let each = Phases { compute, ..Phases::default() };
                     times.extend(std::iter::repeat_n(each, RESIDENT_RUNS as usize));
                 }

@@ -56,7 +56,7 @@ struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     fn new(job: &'a Job, options: &'a Options, monitor: &'a dyn Monitor) -> Result<Self> {
-        let device = target::device(job)?;
+        let device = target::device(job, monitor)?;
         let timings = building::timings(job, monitor)?;
         let report = Report::new(job.name.clone());
         Ok(Chain { job, options, monitor, device, timings, report, files: Vec::new(), notes: Vec::new() })

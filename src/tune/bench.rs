@@ -1,5 +1,6 @@
 //! One problem on the bench: random inputs, the oracle's outputs, and runs of tactics against them.
 
+use crate::base::codes::machine::NO_MEMORY;
 use crate::base::random::SplitMix64;
 use crate::base::{Aligned, DType, Result, Tensor};
 use crate::device::interp::Interp;
@@ -46,11 +47,25 @@ impl Bench {
         max_batch: usize,
     ) -> Result<Self> {
         let bytes = p.activations().chain(&p.outputs).map(Operand::extent).sum();
-        let trial = device.trial(bytes, max_batch);
-        let mut end = 0;
-        let places: Vec<Places> = (0..trial.copies).map(|_| Places::of(p, trial.images, &mut end)).collect();
-        let empty =
-            Program { steps: vec![], arena: end, max_batch: trial.images, inputs: vec![], outputs: vec![] };
+        let mut trial = device.trial(bytes, max_batch);
+        let (stage, places) = loop {
+            let mut end = 0;
+            let places: Vec<_> = (0..trial.copies).map(|_| Places::of(p, trial.images, &mut end)).collect();
+            let empty = Program {
+                steps: vec![],
+                arena: end,
+                max_batch: trial.images,
+                inputs: vec![],
+                outputs: vec![],
+            };
+            match device.load(&empty) {
+                Ok(stage) => break (stage, places),
+                // what does not fit is tried smaller
+                Err(e) if e.code == NO_MEMORY && trial.copies > 1 => trial.copies /= 2,
+                Err(e) if e.code == NO_MEMORY && trial.images > 1 => trial.images /= 2,
+                Err(e) => return Err(e),
+            }
+        };
         let mut bench = Bench {
             problem: p.clone(),
             numerics: numerics.clone(),
@@ -58,7 +73,7 @@ impl Bench {
             expected: Vec::new(),
             trial,
             places,
-            stage: device.load(&empty)?,
+            stage,
         };
         let mut random = SplitMix64::new(0x5eed);
         let mut image = || p.activations().map(|o| numbers(o, &mut random)).collect::<Vec<_>>();

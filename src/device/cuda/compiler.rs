@@ -5,7 +5,7 @@ use super::probe::Arch;
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Digest, Result, files};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A program to be compiled: complete, as no header is included.
@@ -26,7 +26,7 @@ pub fn cubin(source: &Source, arch: Arch) -> Result<Arc<Vec<u8>>> {
     let key = Digest::of(format!("{arch} {OPTIONS:?}\n{}", source.0).as_bytes());
     let known = KNOWN.get_or_init(Mutex::default);
     let slot = known.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
-    if let Some(kept) = kept(key).filter(|_| slot.get().is_none()) {
+    if let Some(kept) = kept(folder().as_deref(), key).filter(|_| slot.get().is_none()) {
         let _ = slot.set(Ok(Arc::new(kept)));
     }
     if slot.get().is_none() {
@@ -34,7 +34,7 @@ pub fn cubin(source: &Source, arch: Arch) -> Result<Arc<Vec<u8>>> {
     }
     slot.get_or_init(|| {
         let made = compile(source, arch)?;
-        keep(key, &made);
+        keep(folder().as_deref(), key, &made);
         Ok(Arc::new(made))
     })
     .clone()
@@ -58,26 +58,54 @@ fn folder() -> Option<PathBuf> {
     set("QUANTIZE_KERNELS").or_else(|| Some(cache()?.join("quantize/kernels")))
 }
 
-fn file(key: Digest) -> Option<PathBuf> {
-    Some(folder()?.join(format!("{key}.cubin")))
-}
-
 /// Kept code, unless it was cut: the digest of a file's bytes stands at its end.
-fn kept(key: Digest) -> Option<Vec<u8>> {
-    let mut bytes = std::fs::read(file(key)?).ok()?;
-    let end = bytes.len().checked_sub(32)?;
-    let whole = Digest::of(&bytes[..end]).to_string().as_bytes()[..32] == bytes[end..];
+fn kept(folder: Option<&Path>, key: Digest) -> Option<Vec<u8>> {
+    let mut bytes = std::fs::read(folder?.join(format!("{key}.cubin"))).ok()?;
+    let end = bytes.len().checked_sub(MARK)?;
+    let whole = mark(&bytes[..end]) == bytes[end..];
     bytes.truncate(end);
     whole.then_some(bytes)
 }
 
 /// Kept for the next process. That it cannot be written is no error: it will be compiled again.
-fn keep(key: Digest, cubin: &[u8]) {
-    let Some(path) = file(key) else { return };
-    let mut bytes = cubin.to_vec();
-    bytes.extend(&Digest::of(cubin).to_string().as_bytes()[..32]);
-    let written = path.parent().map(std::fs::create_dir_all).transpose().is_ok();
-    if !written || files::write(&path, &bytes).is_err() {
+fn keep(folder: Option<&Path>, key: Digest, cubin: &[u8]) {
+    let Some(folder) = folder else { return };
+    let bytes = [cubin, &mark(cubin)].concat();
+    let path = folder.join(format!("{key}.cubin"));
+    if std::fs::create_dir_all(folder).is_err() || files::write(&path, &bytes).is_err() {
         tracing::debug!(path = %path.display(), "a compiled kernel could not be kept");
+    }
+}
+
+/// Bytes of a [`mark`].
+const MARK: usize = 32;
+
+/// What stands behind kept code: half of its digest, as text.
+fn mark(cubin: &[u8]) -> Vec<u8> {
+    Digest::of(cubin).to_string().as_bytes()[..MARK].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_code_is_whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, key) = (Some(dir.path()), Digest::of(b"source"));
+        assert_eq!(kept(folder, key), None);
+        keep(folder, key, b"machine code");
+        assert_eq!(kept(folder, key).as_deref(), Some(&b"machine code"[..]));
+        let path = dir.path().join(format!("{key}.cubin"));
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in [0, 5, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert_eq!(kept(folder, key), None, "{cut} bytes");
+        }
+        let mut other = bytes.clone();
+        other[3] ^= 1;
+        std::fs::write(&path, other).unwrap();
+        assert_eq!(kept(folder, key), None);
+        keep(None, key, b"nowhere");
     }
 }

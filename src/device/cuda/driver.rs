@@ -4,7 +4,7 @@
 //! A driver call answers with a code; [`Context`] makes each one a sentence that says what was tried. Objects keep
 //! their context alive and give back what they hold when dropped.
 
-use super::probe::{self, Gpu};
+use super::probe::{self, Arch, Gpu};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
 use cudarc::driver::result::DriverError;
@@ -296,7 +296,7 @@ impl Stream {
             attributes[used].value.clusterDim.z = 1;
             used += 1;
         }
-        if shape.chained {
+        if shape.chained && self.context.gpu.arch >= Arch::of(9, 0) {
             use sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION as CHAINED;
             attributes[used].id = CHAINED;
             attributes[used].value.programmaticStreamSerializationAllowed = 1;

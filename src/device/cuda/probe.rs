@@ -118,3 +118,19 @@ fn gpu(ordinal: i32) -> Result<Gpu, result::DriverError> {
         l2: attribute(A::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_have_names() {
+        for (arch, name) in
+            [(Arch::of(7, 5), "sm_75"), (Arch::of(9, 0), "sm_90a"), (Arch::of(12, 0), "sm_120")]
+        {
+            assert_eq!((arch.to_string().as_str(), name.parse()), (name, Ok(arch)));
+        }
+        assert!("sm_9".parse::<Arch>().is_err() && "avx2".parse::<Arch>().is_err());
+        assert!(Arch::ALL.is_sorted() && Arch::ALL[0] == Arch::OLDEST);
+    }
+}

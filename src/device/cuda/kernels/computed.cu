@@ -2,6 +2,7 @@
 // how far channels, rows and columns lie apart, and AFTER(t, i, k), what becomes of the sum of element i of channel k.
 
 extern "C" __global__ void computed(PARAMETERS) {
+  begin();
   const u32 i = thread_number();
   if (i >= COUNT) return;
   TO_IMAGE

@@ -7,6 +7,7 @@ extern "C" __global__ void direct(const X_T* x, u64 x_stride,
 #endif
                                   store_T* y, u64 y_stride, const W_T* __restrict__ w, const float* __restrict__ m,
                                   const float* __restrict__ b) {
+  begin();
   const u32 i = thread_number();
   if (i >= PIXELS * OUTPUTS) return;
   const u32 k = i % OUTPUTS, pixel = i / OUTPUTS;

@@ -9,6 +9,7 @@
 
 // A thread takes one element.
 extern "C" __global__ void elements(PARAMETERS MORE) {
+  begin();
   const u32 i = thread_number();
   if (i >= COUNT) return;
   TO_IMAGE
@@ -19,6 +20,7 @@ extern "C" __global__ void elements(PARAMETERS MORE) {
 // A thread takes LANES neighbours: LOAD(i) reads them, LANE(j) is `value` of lane j. Where rows lie apart, they are
 // multiples of LANES.
 extern "C" __global__ void vectors(PARAMETERS MORE) {
+  begin();
   const u32 i = thread_number() * LANES;
   if (i >= COUNT) return;
   TO_IMAGE

@@ -2,6 +2,7 @@
 // 0, as nothing can be refused here.
 
 extern "C" __global__ void gather(PARAMETERS) {
+  begin();
   const u32 i = thread_number();
   if (i >= COUNT) return;
   TO_IMAGE

@@ -125,6 +125,6 @@ template <bool ALIGNED> __device__ __forceinline__ void convolution(ALL_PARAMETE
 #else
 #define ALL x, x_stride, y, y_stride, w, m, b
 #endif
-extern "C" __global__ void grouped(ALL_PARAMETERS) { convolution<true>(ALL); }
+extern "C" __global__ void grouped(ALL_PARAMETERS) { begin(); convolution<true>(ALL); }
 // Where images begin anywhere.
-extern "C" __global__ void grouped_anywhere(ALL_PARAMETERS) { convolution<false>(ALL); }
+extern "C" __global__ void grouped_anywhere(ALL_PARAMETERS) { begin(); convolution<false>(ALL); }

@@ -149,7 +149,3 @@ template <int COUNT> __device__ __forceinline__ void give_registers() { asm vola
 __device__ __forceinline__ void cluster_sync() {
   asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
-// Everything that the grid before wrote is there. Nothing but constants may be read before.
-__device__ __forceinline__ void wait_for_previous_grid() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-// The next grid may be started where there is room; it waits in turn.
-__device__ __forceinline__ void allow_next_grid() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }

@@ -134,6 +134,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) igemm(const u8* x, u64 x_s
                                                             u8* y, u64 y_stride, const u8* __restrict__ w,
                                                             const float* __restrict__ m, const float* __restrict__ b,
                                                             const int* __restrict__ offsets, u32 images) {
+  begin();
   extern __shared__ __align__(128) u8 memory[];
   const u32 stages = shared_address(memory);
   const u32 tiles_n = (OUTPUTS + TILE_N - 1) / TILE_N;

@@ -1,6 +1,7 @@
 // Local response normalization: a thread takes one element and adds up the squares of the channels around it.
 
 extern "C" __global__ void lrn(PARAMETERS) {
+  begin();
   const u32 i = thread_number();
   if (i >= COUNT) return;
   TO_IMAGE

@@ -21,6 +21,7 @@ template <class T> __device__ __forceinline__ void put(T* to, T t) {
 // `count` units of an output whose rows have `row` of them and lie `pitch` apart.
 extern "C" __global__ void move(PARAMETERS, UNIT_T* y, u64 y_stride, const u32* __restrict__ origins, u32 count, u32 row,
                                 u32 pitch) {
+  begin();
   const u32 i = thread_number();
   if (i >= count) return;
   TO_IMAGE

@@ -30,9 +30,11 @@ template <int N> __device__ __forceinline__ void window(PARAMETERS, const float*
 }
 
 extern "C" __global__ void pool(PARAMETERS, const float* __restrict__ by) {
+  begin();
   window<1>(x0, x0_stride, y0, y0_stride, by);
 }
 
 extern "C" __global__ void pool_wide(PARAMETERS, const float* __restrict__ by) {
+  begin();
   window<LANES>(x0, x0_stride, y0, y0_stride, by);
 }

@@ -5,6 +5,25 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
+// A kernel is started while the one before it still runs (architectures before 9.0 wait for its end).
+// From here on everything that the grid before wrote is there. Nothing but constants may be read before.
+__device__ __forceinline__ void wait_for_previous_grid() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// The next grid may be started where there is room; it waits in turn.
+__device__ __forceinline__ void allow_next_grid() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+// Every kernel begins so, or does the same where it sees fit.
+__device__ __forceinline__ void begin() {
+  wait_for_previous_grid();
+  allow_next_grid();
+}
+
 // The number of this thread among all threads of the grid, whose blocks lie along x.
 __device__ __forceinline__ u32 thread_number() { return blockIdx.x * blockDim.x + threadIdx.x; }
 

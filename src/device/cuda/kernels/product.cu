@@ -19,6 +19,7 @@ __device__ __forceinline__ void fetch(SUM_T (*tile)[TILE + 1], const T* x, u32 f
 }
 
 extern "C" __global__ void product(PARAMETERS) {
+  begin();
   __shared__ SUM_T a[DEPTH][TILE + 1], b[DEPTH][TILE + 1];
   TO_IMAGE
   const u32 across = (COLUMNS + TILE - 1) / TILE, down = (ROWS + TILE - 1) / TILE;

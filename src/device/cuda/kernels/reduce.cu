@@ -23,6 +23,7 @@ __device__ __forceinline__ FOUND_T join(FOUND_T a, FOUND_T b) { return JOIN(a, b
 #endif
 
 extern "C" __global__ void reduce(PARAMETERS) {
+  begin();
   const u32 row = thread_number() / WIDTH, first = threadIdx.x % WIDTH;
   if (row >= ROWS) return;
   TO_IMAGE

@@ -27,13 +27,14 @@ template <int ALIGN> __device__ __forceinline__ void pixel(PARAMETERS) {
   put<ALIGN, sizeof(Y0_T) * CHANNELS>((u8*)(y0 + (u64)i * Y_PITCH), (const u8*)row.v);
 }
 
-extern "C" __global__ void pixels(PARAMETERS) { pixel<ROWS_ALIGN>(x0, x0_stride, y0, y0_stride); }
+extern "C" __global__ void pixels(PARAMETERS) { begin(); pixel<ROWS_ALIGN>(x0, x0_stride, y0, y0_stride); }
 
 // Where the image itself begins anywhere.
-extern "C" __global__ void pixels_anywhere(PARAMETERS) { pixel<sizeof(Y0_T)>(x0, x0_stride, y0, y0_stride); }
+extern "C" __global__ void pixels_anywhere(PARAMETERS) { begin(); pixel<sizeof(Y0_T)>(x0, x0_stride, y0, y0_stride); }
 #else
 // x[ROWS][X_PITCH] to y[COLUMNS][Y_PITCH]: a block takes 32 x 32 numbers through shared memory.
 extern "C" __global__ void tiles(PARAMETERS) {
+  begin();
   __shared__ Y0_T tile[32][33];
   TO_IMAGE
   const u32 across = (COLUMNS + 31) / 32, row = blockIdx.x / across * 32, column = blockIdx.x % across * 32;

@@ -7,6 +7,7 @@ struct Tap {
 };
 
 extern "C" __global__ void resize(PARAMETERS, const Tap* __restrict__ taps) {
+  begin();
   const u32 i = thread_number();
   if (i >= COUNT) return;
   TO_IMAGE

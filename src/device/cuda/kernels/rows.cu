@@ -3,6 +3,7 @@
 // the number of member k, and `y0_member`; N, in which numbers are computed.
 
 extern "C" __global__ void rows(PARAMETERS) {
+  begin();
   const u32 row = thread_number() / WIDTH, first = threadIdx.x % WIDTH;
   if (row >= ROWS) return;
   TO_IMAGE

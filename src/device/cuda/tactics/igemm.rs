@@ -137,7 +137,7 @@ impl Family for Igemm {
             block: THREADS,
             shared: tile.shared(spec) as u32,
             cluster: 1,
-            chained: false,
+            chained: true,
         };
         let args = Args::default().operands(at).constants(at).with(at.images);
         Ok(vec![Launch { kernel: "igemm", shape, args }])

@@ -146,7 +146,7 @@ impl Launch {
     /// A launch of `threads` threads in blocks of `block`, side by side.
     pub fn flat(kernel: &'static str, threads: u64, block: u32, args: Args) -> Launch {
         let blocks = threads.div_ceil(u64::from(block)).max(1) as u32;
-        let shape = Shape { grid: [blocks, 1, 1], block, shared: 0, cluster: 1, chained: false };
+        let shape = Shape { grid: [blocks, 1, 1], block, shared: 0, cluster: 1, chained: true };
         Launch { kernel, shape, args }
     }
 
@@ -224,4 +224,28 @@ pub const BLOCK: u32 = 256;
 /// Floats as bytes.
 pub fn bytes_of(v: &[f32]) -> Vec<u8> {
     bytemuck::cast_slice(v).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parameters lie as a C compiler lays them: each at a multiple of its size, tensor maps at 64.
+    #[test]
+    fn parameters_are_aligned() {
+        let mut args = Args::default().with(1u32).with(2u64).with(3u8).with(Line([4; 64])).with(5u32);
+        assert_eq!(args.starts, [0, 8, 16, 64, 128]);
+        let pointers = args.pointers();
+        assert_eq!(pointers[3] as usize % 64, 0);
+        assert_eq!(pointers[4] as usize - pointers[0] as usize, 128);
+    }
+
+    #[test]
+    fn families_have_names_of_their_own() {
+        let mut names: Vec<_> = FAMILIES.iter().map(|f| f.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FAMILIES.len());
+        assert!(FAMILIES.iter().all(|f| f.doc().len() > 10));
+    }
 }

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""INT8 engines on a GPU beside PyTorch with cuDNN in FP16: images a second and latency.
+
+    QUANTIZE_DATA=folder python3 tests/peers/gpu_speed.py --quantize target/release/quantize --out reports/gpu/speed
+
+Every engine is built for its batch (tactics are tuned at it). Ours is measured twice: inputs on the GPU and outputs left
+there (`bench --no-transfers`), and from f32 images on the host to scores on the host, with several streams. PyTorch runs the
+network of the same name with random weights, channels last, in a CUDA graph, inputs on the GPU; it has no
+EfficientNet-Lite. Needs a GPU, its driver, NVRTC, and torch and torchvision for the peer.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+MODELS = {
+    "resnet50_eurosat": "resnet50",
+    "mobilenet_v2_eurosat": "mobilenet_v2",
+    "efficientnet_lite0": None,
+}
+
+
+def ours(args, model, batch, work):
+    """Builds an engine for a batch and measures it."""
+    config = Path("configs") / f"{model}.yaml"
+    out = work / f"{model}-{batch}"
+    shape = json.dumps([batch, 3, 224, 224])
+    name = next(line.split(":")[0].strip() for line in config.read_text().splitlines() if "[16, 3, 224, 224]" in line)
+    command = [args.quantize, "build", "--config", config, "--set", "target=cuda", "--set", f"model.inputs.{name}={shape}"]
+    command += ["--set", "calibration.method=minmax", "--set", f"calibration.samples={args.samples}"]
+    command += ["--set", f"output.dir={out}"]
+    start = time.time()
+    built = subprocess.run(command, capture_output=True, text=True)
+    cold = time.time() - start
+    if built.returncode:
+        raise SystemExit(f"{model}, batch {batch}: {built.stderr[-2000:]}")
+    start = time.time()
+    subprocess.run(command, capture_output=True, check=True)
+    again = time.time() - start
+    engine = next(out.glob("*.engine"))
+
+    def bench(*more):
+        line = [args.quantize, "bench", engine, "--batch", str(batch), "--duration", str(args.duration), "--json", *more]
+        return json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+
+    resident, host = bench("--no-transfers"), bench("--streams", "3")
+    steps = bench("--profile")["profile"] if args.profile else []
+    return {
+        "model": model, "batch": batch, "images_per_s": batch / resident["latency_ms"]["median"] * 1e3,
+        "latency_ms": resident["latency_ms"]["median"], "host_images_per_s": host["throughput_per_s"],
+        "build_s": cold, "cached_build_s": again, "steps": steps,
+    }
+
+
+def torch_peer(name, batch, seconds):
+    """Images a second and milliseconds of a batch in a CUDA graph, FP16, channels last."""
+    import torch
+    import torchvision
+
+    torch.backends.cudnn.benchmark = True
+    net = getattr(torchvision.models, name)().eval().cuda().half().to(memory_format=torch.channels_last)
+    x = torch.randn(batch, 3, 224, 224, device="cuda").half().to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                net(x)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            net(x)
+        times, start = [], time.time()
+        while time.time() - start < seconds or len(times) < 5:
+            a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            a.record()
+            for _ in range(5):
+                graph.replay()
+            b.record()
+            torch.cuda.synchronize()
+            times.append(a.elapsed_time(b) / 5)
+    ms = sorted(times)[len(times) // 2]
+    return {"images_per_s": batch / ms * 1e3, "latency_ms": ms}
+
+
+def page(rows, gpu):
+    """The table."""
+    lines = ["# INT8 on a GPU", "", f"{gpu}, {datetime.date.today()}. Made by `tests/peers/gpu_speed.py`; medians. "
+             "*Resident*: f32 NCHW images on the GPU to scores on the GPU. *Host*: from f32 images on the host to scores "
+             "on the host, three streams.", "",
+             "| model | batch | resident, images/s | ms | host, images/s | PyTorch FP16 graph, images/s | ms | ratio | "
+             "cold build, s | again, s |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for r in rows:
+        p = r.get("torch")
+        peer = f"{p['images_per_s']:,.0f} | {p['latency_ms']:.3f} | {r['images_per_s'] / p['images_per_s']:.2f}" if p else "– | – | –"
+        lines.append(f"| {r['model']} | {r['batch']} | {r['images_per_s']:,.0f} | {r['latency_ms']:.4f} | "
+                     f"{r['host_images_per_s']:,.0f} | {peer} | {r['build_s']:.1f} | {r['cached_build_s']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quantize", default="target/release/quantize")
+    parser.add_argument("--out", default="reports/gpu/speed", help="without extension; .md and .json are written")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--batches", default="256,1")
+    parser.add_argument("--samples", type=int, default=16, help="calibration images; speed does not depend on them")
+    parser.add_argument("--duration", type=float, default=2.0)
+    parser.add_argument("--profile", action="store_true", help="the time of every step, into the .json")
+    parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--work", default="/tmp/gpu_speed")
+    args = parser.parse_args()
+    gpu = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
+                         capture_output=True, text=True, check=True).stdout.strip()
+    rows = []
+    os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
+    for model in args.models.split(","):
+        for batch in map(int, args.batches.split(",")):
+            row = ours(args, model, batch, Path(args.work))
+            if MODELS[model] and not args.no_torch:
+                row["torch"] = torch_peer(MODELS[model], batch, args.duration)
+            rows.append(row)
+            print({k: v for k, v in row.items() if k != "steps"}, flush=True)
+            Path(args.out + ".json").write_text(json.dumps({"gpu": gpu, "rows": rows}, indent=1))
+            Path(args.out + ".md").write_text(page(rows, gpu))
+
+
+if __name__ == "__main__":
+    main()
