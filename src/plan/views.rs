@@ -36,7 +36,7 @@ pub fn share(l: &mut Lowered, device: &dyn Device) {
             Some(Op::Split(_) | Op::Slice(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Identity(_))
                 if moved =>
             {
-                outputs_in_input(l, d)
+                outputs_in_input(l, d, device)
             }
             _ => None,
         };
@@ -93,8 +93,9 @@ fn writable(l: &Lowered, reader: &Draft, b: BufferId, form: &Operand, device: &d
     form.pitch.is_none() || !device.tactics(&writer.problem, &writer.numerics).is_empty()
 }
 
-/// The outputs of what only moves as parts of its input, if all of them are runs of its bytes.
-fn outputs_in_input(l: &Lowered, d: &Draft) -> Option<Vec<Part>> {
+/// The outputs of what only moves as parts of its input, if all of them are runs of its bytes; 8-bit ones begin where the
+/// device can read them.
+fn outputs_in_input(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<Part>> {
     let &[whole] = &d.inputs[..] else { return None };
     let port = |b: &BufferId| l.outputs.iter().any(|p| p.buffer == *b);
     if d.problem.has_gaps() || d.outputs.iter().any(port) {
@@ -103,8 +104,10 @@ fn outputs_in_input(l: &Lowered, d: &Draft) -> Option<Vec<Part>> {
     let part = |(origins, &buffer): (Vec<u32>, &BufferId)| {
         let (_, first) = input_and_place(*origins.first()?)?;
         let run = origins.iter().enumerate().all(|(i, &o)| input_and_place(o) == Some((0, first + i)));
-        let at = first * l.buffers[whole.index()].operand.dtype.size();
-        run.then_some(Part { buffer, within: Within { buffer: whole, at }, pitch: None })
+        let part = &l.buffers[buffer.index()].operand;
+        let at = first * part.dtype.size();
+        let reachable = at == 0 || !part.dtype.is_int8() || device.reaches(part, at);
+        (run && reachable).then_some(Part { buffer, within: Within { buffer: whole, at }, pitch: None })
     };
     origins(&d.problem, &[])?.into_iter().zip(&d.outputs).map(part).collect()
 }
