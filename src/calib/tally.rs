@@ -1,6 +1,7 @@
 //! Counting values into histograms, a block at a time.
 
 use super::histogram::{BINS, Histogram, bin_factor, exponent};
+use std::cell::Cell;
 
 /// Most values of a block: it and its bins stay in the first-level cache.
 pub(super) const BLOCK: usize = 2048;
@@ -46,13 +47,21 @@ impl Extremes {
     }
 }
 
+/// Counters of both signs, for each way.
+type Ways = [[u16; 2 * BINS]; WAYS];
+
+thread_local! {
+    /// Counters that nobody uses, all 0: every sample needs some, and allocates none.
+    static SPARE: Cell<Option<Box<Ways>>> = const { Cell::new(None) };
+}
+
 /// Counts that are on their way into the histograms of both signs, over the ranges of those or over larger ones.
 #[derive(Default)]
 pub(super) struct Tally {
     /// The ranges that are counted over, of the signs that occurred.
     exps: [Option<i32>; 2],
     /// For each way the bins of both signs.
-    ways: Option<Box<[[u16; 2 * BINS]; WAYS]>>,
+    ways: Option<Box<Ways>>,
     /// Blocks counted here.
     blocks: usize,
     /// Zeros counted here: in bin 0 of the positive sign, where none belongs.
@@ -81,7 +90,8 @@ impl Tally {
             let (factor, side) = if x < 0.0 { (-n, BINS as i32) } else { (p, 0) };
             *bin = (truncated(x * factor) + side) as u16;
         }
-        let ways = self.ways.get_or_insert_with(|| Box::new([[0; 2 * BINS]; WAYS]));
+        let ways =
+            self.ways.get_or_insert_with(|| SPARE.take().unwrap_or_else(|| Box::new([[0; 2 * BINS]; WAYS])));
         for bins in bins[..block.len()].chunks(WAYS) {
             // a bin is below the limit; the remainder tells the compiler so
             ways.iter_mut().zip(bins).for_each(|(way, &bin)| way[usize::from(bin) % (2 * BINS)] += 1);
@@ -118,9 +128,18 @@ impl Tally {
     }
 }
 
+impl Drop for Tally {
+    fn drop(&mut self) {
+        // what was not emptied is lost, not counted by the next
+        if let Some(ways) = self.ways.take().filter(|_| self.blocks == 0) {
+            SPARE.set(Some(ways));
+        }
+    }
+}
+
 /// Adds the counters from `first` on to the bins of one sign.
 #[inline(always)]
-fn add(cells: &mut [u64; BINS], ways: &[[u16; 2 * BINS]; WAYS], first: usize) {
+fn add(cells: &mut [u64; BINS], ways: &Ways, first: usize) {
     for (i, cell) in cells.iter_mut().enumerate() {
         *cell += ways.iter().map(|way| u64::from(way[first + i])).sum::<u64>();
     }

@@ -83,6 +83,7 @@ impl Bands {
 
     /// Cuts a walk over bytes whose windows are copied side by side, each rounded up to whole steps: output pixels are
     /// lines of one pixel then. [`Taps::has_whole_lines`] must hold.
+    #[cfg_attr(not(feature = "simd"), allow(dead_code))] // AMX alone wants it
     pub fn of_windows(walk: Walk, step: usize, fill: Fill, slack: usize, weights: usize) -> Bands {
         let line = Taps::of_window(&walk).len.next_multiple_of(step);
         let g = Walk::lines_of(walk.g.output[0] * walk.g.output[1]);
