@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn every_number_is_divided_by_the_scale_of_its_channel() {
         for (shape, axis) in [([3, 5, 7], 0), ([3, 5, 7], 1), ([3, 5, 7], 2), ([600, 3, 33], 0)] {
-            let value = |i: usize| if i % 11 == 0 { 0.0 } else { (i as f32 * 0.37).sin() * (i % 13) as f32 };
+            let value =
+                |i: usize| if i.is_multiple_of(11) { 0.0 } else { (i as f32 * 0.37).sin() * (i % 13) as f32 };
             let values: Vec<f32> = (0..shape.iter().product()).map(value).collect();
             let w = Tensor::new(shape, &values);
             let inner: usize = shape[axis + 1..].iter().product();
