@@ -1,5 +1,6 @@
 //! Tensors: typed numbers with a shape, row-major and dense.
 
+use super::dtype::{to_bf16, to_f16};
 use super::{DType, Shape};
 use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
@@ -126,8 +127,8 @@ impl Tensor {
     pub fn map_rows(&self, len: usize, f: impl Fn(usize, f64) -> f64) -> Self {
         match self.dtype {
             DType::F32 => self.map_rows_of::<f32>(len, |row, v| f(row, v.into()) as f32),
-            DType::F16 => self.map_rows_of::<f16>(len, |row, v| f16::from_f64(f(row, v.into()))),
-            DType::BF16 => self.map_rows_of::<bf16>(len, |row, v| bf16::from_f64(f(row, v.into()))),
+            DType::F16 => self.map_rows_of::<f16>(len, |row, v| to_f16(f(row, v.into()))),
+            DType::BF16 => self.map_rows_of::<bf16>(len, |row, v| to_bf16(f(row, v.into()))),
             _ => Tensor::new(self.shape.clone(), &self.to_f64()).map_rows_of::<f64>(len, f),
         }
     }
@@ -204,8 +205,10 @@ mod tests {
         let third = |row: usize, v: f64| v / (row as f64 * 2.0 + 1.0);
         let want = [1.0, 3.0, (f64::from(0.1f32) / 3.0) as f32, (f64::from(-0.1f32) / 3.0) as f32];
         assert_eq!(t.map_rows(2, third), Tensor::new([2, 2], &want));
-        let halves = Tensor::new([1], &[f16::from_f32(2.0)]).map_rows(1, |_, v| v / 3.0);
-        assert_eq!(halves, Tensor::new([1], &[f16::from_f64(2.0 / 3.0)]));
+        // just above the middle between two halves
+        let halves = Tensor::new([1], &[f16::from_f32(1.0)]);
+        let above = halves.map_rows(1, |_, v| v + 2f64.powi(-11) + 2f64.powi(-40));
+        assert_eq!(above, Tensor::new([1], &[f16::from_f32(1.0 + 2f32.powi(-10))]));
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub trait Device: Send + Sync {
     fn stored(&self, operand: Operand) -> Operand {
         operand
     }
+    /// Is the room between the rows of a tensor of this form its own: what [`Device::stored`] asks for? Such room may be
+    /// overwritten, any other holds somebody else's numbers.
+    fn owns_gaps(&self, operand: &Operand) -> bool {
+        operand.pitch.is_some() && self.stored(Operand { pitch: None, ..operand.clone() }) == *operand
+    }
     /// Can a tensor of this form begin so many bytes from where the device would have it begin?
     fn reaches(&self, _part: &Operand, _at: usize) -> bool {
         true
@@ -197,6 +202,10 @@ impl Phases {
 
 /// Sees what a run computes: the taps of calibration, of drift analysis, of profiles.
 pub trait Tap {
+    /// Does it want to see this output? What nobody looks at need not be copied from the device.
+    fn wants(&self, _step: usize, _output: usize) -> bool {
+        true
+    }
     /// Output `output` of step `step`, the images one after the other, in the form that the problem states but without
     /// gaps between rows.
     fn seen(&mut self, step: usize, output: usize, bytes: &[u8]);

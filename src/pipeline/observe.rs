@@ -181,6 +181,10 @@ impl Watch {
 }
 
 impl Tap for Watch {
+    fn wants(&self, step: usize, output: usize) -> bool {
+        self.writers.buffer(step, output).is_some_and(|id| self.tensors[id.index()].is_some())
+    }
+
     fn seen(&mut self, step: usize, output: usize, bytes: &[u8]) {
         if let Some(id) = self.writers.buffer(step, output) {
             self.update(id, bytes);

@@ -70,6 +70,10 @@ impl<'p> Collect<'p> {
 }
 
 impl Tap for Collect<'_> {
+    fn wants(&self, step: usize, output: usize) -> bool {
+        self.writers.buffer(step, output).is_some()
+    }
+
     fn seen(&mut self, step: usize, output: usize, bytes: &[u8]) {
         let Some(id) = self.writers.buffer(step, output) else { return };
         let b = self.plan.buffer(id);
@@ -96,6 +100,10 @@ impl Profile {
 }
 
 impl Tap for Profile {
+    fn wants(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
     fn seen(&mut self, _: usize, _: usize, _: &[u8]) {}
 
     fn timed(&mut self, step: usize, time: std::time::Duration) {

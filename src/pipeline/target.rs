@@ -4,7 +4,7 @@ use crate::base::{Monitor, Result};
 use crate::config::job::{Isa as IsaKey, Job, Target};
 use crate::device::Device;
 use crate::device::cpu::{Cpu, Isa};
-use crate::device::cuda::{Arch, Cuda, nvrtc, probe};
+use crate::device::cuda::{Cuda, nvrtc, probe};
 use std::sync::Arc;
 
 /// Opens the device of a job. What `auto` takes is noted where the choice may surprise.
@@ -32,10 +32,7 @@ pub fn device(job: &Job, monitor: &dyn Monitor) -> Result<Arc<dyn Device>> {
 /// The GPU that an engine can be built for; `None` where there is none, or why the one that is there cannot be used.
 fn usable_gpu(job: &Job) -> std::result::Result<Cuda, Option<String>> {
     let number = job.device as usize;
-    let gpu = probe::gpus().ok().and_then(|all| all.get(number).cloned()).ok_or(None)?;
-    if gpu.arch < Arch::OLDEST {
-        return Err(Some(format!("{} is older than {}", gpu.name, Arch::OLDEST)));
-    }
+    probe::gpus().ok().filter(|all| number < all.len()).ok_or(None)?;
     nvrtc::open().map_err(|e| Some(format!("{} ({})", e.what, e.help.unwrap_or_default())))?;
     Cuda::open(number).map_err(|e| Some(e.what.clone()))
 }

@@ -199,9 +199,7 @@ impl Placement {
         let mut rest = after.to_vec();
         let mut out = vec![Vec::new(); images];
         for (slot, o) in self.outputs.iter().zip(&case.problem.outputs) {
-            // room between rows that the device asks for is the tensor's own
-            let stored = device.stored(Operand { pitch: None, ..o.clone() });
-            let own = if stored == *o { o.pitch.unwrap_or(0) * o.dtype.size() } else { 0 };
+            let own = if device.owns_gaps(o) { o.pitch.unwrap_or(0) * o.dtype.size() } else { 0 };
             for (i, out) in out.iter_mut().enumerate() {
                 let (pieces, len) = o.pieces();
                 let mut numbers = Vec::with_capacity(o.bytes());

@@ -29,8 +29,8 @@ codes! {
          system then places the threads among the CPUs that the process may use.";
     CUDA = "Q0009", "the GPU or its driver refused",
         "A call of the NVIDIA driver failed, or a kernel does not compile. The message names what was tried and what the \
-         driver answered; where a kernel failed while an engine ran, the step is named. `quantize doctor` says what \
-         was found of driver and GPUs. `target: cpu` works without either.";
+         driver answered. A kernel that fails while an engine runs is named where steps run one by one \
+         (`quantize bench --profile`). `quantize doctor` says what was found of driver and GPUs. `target: cpu` works without either.";
     NO_COMPILER = "Q0010", "NVRTC is missing, which building for a GPU needs",
         "Kernels for the GPU are compiled when an engine is built, by NVIDIA's NVRTC library, which comes with the CUDA \
          toolkit, as the Python package nvidia-cuda-nvrtc, and as the apt packages cuda-nvrtc-12-x of NVIDIA's repository. \

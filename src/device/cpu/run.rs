@@ -78,7 +78,9 @@ impl Run {
             if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
                 tap.timed(i, start.elapsed());
                 for (o, (place, operand)) in s.outputs.iter().zip(&s.operands).enumerate() {
-                    tap.seen(i, o, &packed(self.arena.bytes(), &place.slot, operand, images));
+                    if tap.wants(i, o) {
+                        tap.seen(i, o, &packed(self.arena.bytes(), &place.slot, operand, images));
+                    }
                 }
             }
         }

@@ -39,6 +39,9 @@ impl Context {
         let gpu = gpus.get(ordinal).cloned().ok_or_else(|| {
             missing(format!("the driver lists {}", gpus.len())).help("GPUs are counted from 0: see `device`")
         })?;
+        if gpu.arch < Arch::OLDEST {
+            return Err(missing(format!("{} is {}, older than {}", gpu.name, gpu.arch, Arch::OLDEST)));
+        }
         let device = check("find the GPU", result::device::get(ordinal as i32))?;
         // SAFETY: `device` came from the driver a line above.
         let raw = check("open the GPU", unsafe { result::primary_ctx::retain(device) })?;

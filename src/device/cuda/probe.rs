@@ -93,10 +93,27 @@ pub fn gpus() -> Result<Vec<Gpu>, String> {
     if !unsafe { sys::is_culib_present() } {
         return Err("no NVIDIA driver (libcuda) was found".into());
     }
+    let version = version().map_err(|e| format!("the NVIDIA driver does not say its version: {e}"))?;
+    if version < LEAST_DRIVER {
+        let shown = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
+        let (has, wants) = (shown(version), shown(LEAST_DRIVER));
+        return Err(format!("the NVIDIA driver is for CUDA {has}; {wants} is needed (driver 525 or newer)"));
+    }
     result::init().map_err(|e| format!("the NVIDIA driver does not start: {e}"))?;
     let count =
         result::device::get_count().map_err(|e| format!("the NVIDIA driver lists no devices: {e}"))?;
     (0..count).map(|i| gpu(i).map_err(|e| format!("GPU {i} does not answer: {e}"))).collect()
+}
+
+/// The CUDA version of the oldest driver that has every function used here: a missing one would be a panic.
+const LEAST_DRIVER: i32 = 12_000;
+
+/// The CUDA version that the driver serves: 1000 times the major number and 10 times the minor.
+fn version() -> Result<i32, result::DriverError> {
+    let mut version = 0;
+    // SAFETY: a place for a number; the library is there, as the caller has asked.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
+    Ok(version)
 }
 
 fn gpu(ordinal: i32) -> Result<Gpu, result::DriverError> {

@@ -156,8 +156,11 @@ impl Run {
             self.stream.mark(&self.clock[1])?;
             self.stream.wait().map_err(|e| e.detail(format!("in step {i}, {}", step.bound.problem)))?;
             tap.timed(i, self.clock[1].since(&self.clock[0])?);
-            for (o, (slot, operand)) in step.bound.outputs.iter().zip(&step.bound.problem.outputs).enumerate()
-            {
+            let outputs = step.bound.outputs.iter().zip(&step.bound.problem.outputs).enumerate();
+            for (o, (slot, operand)) in outputs {
+                if !tap.wants(i, o) {
+                    continue;
+                }
                 let last = slot.stride * (images - 1) + operand.span();
                 let mut bytes = vec![0; last];
                 self.arena.read(slot.offset, &mut bytes)?;
@@ -223,22 +226,28 @@ impl Code {
     }
 }
 
-/// Constants of all steps, one after the other.
+/// Constants of several steps, one after the other. What steps share is there once: the copies of a step that is tried
+/// read the same weights, as a network does in every run.
 #[derive(Default)]
 struct Constants {
     bytes: Vec<u8>,
+    /// Places of what is there, by where it lies on the host.
+    known: HashMap<(usize, usize), u64>,
 }
 
 /// Constants begin where wide loads and tensor maps may.
 const ALIGN: usize = 256;
 
 impl Constants {
-    /// Adds a constant; its place from the first byte of all.
+    /// The place of a constant from the first byte of all. The constants must be alive together.
     fn place(&mut self, constant: &[u8]) -> u64 {
-        let at = self.bytes.len().next_multiple_of(ALIGN);
-        self.bytes.resize(at, 0);
-        self.bytes.extend(constant);
-        at as u64
+        let place = || {
+            let at = self.bytes.len().next_multiple_of(ALIGN);
+            self.bytes.resize(at, 0);
+            self.bytes.extend(constant);
+            at as u64
+        };
+        *self.known.entry((constant.as_ptr() as usize, constant.len())).or_insert_with(place)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::compiler::Source;
 use crate::base::DType;
 use crate::device::numerics::Output;
-use crate::device::{Layout, Operand, Problem};
+use crate::device::{Operand, Problem};
 use crate::ir::ops::formula::Lanes;
 use crate::ir::ops::{Geometry, UnaryFn};
 use std::cell::RefCell;
@@ -54,30 +54,9 @@ impl Text {
         self.define(name, literal(value))
     }
 
-    /// `NAME_T`, the element type of an operand, `NAME_place(i)`, where element `i` (row-major in the order of the shape)
-    /// of an image lies, in elements from its first, and `NAME_COUNT` elements of an image.
-    pub fn operand(mut self, name: &str, o: &Operand) -> Self {
-        let upper = name.to_uppercase();
-        let _ = writeln!(
-            self.0,
-            "typedef {} {upper}_T;\n#define {upper}_COUNT {}u",
-            ctype(o.dtype),
-            o.shape.numel()
-        );
-        let mut body = String::new();
-        if let (Layout::ChannelsLast, &[_, c, h, w]) = (o.layout, &o.shape[..]) {
-            let (area, all) = (h * w, c * h * w);
-            let _ = write!(
-                body,
-                "const u32 n = i / {all}u, r = i % {all}u; i = (n * {area}u + r % {area}u) * {c}u + r / {area}u; "
-            );
-        }
-        if let Some(pitch) = o.pitch {
-            let row = o.row();
-            let _ = write!(body, "i = i / {row}u * {pitch}u + i % {row}u; ");
-        }
-        let _ = writeln!(self.0, "__device__ __forceinline__ u32 {name}_place(u32 i) {{ {body}return i; }}");
-        self
+    /// The C type of elements, under a name.
+    pub fn typed(self, name: &str, dtype: DType) -> Self {
+        self.define(name, ctype(dtype))
     }
 
     /// `PARAMETERS` of a kernel that takes every operand as [`super::tactics::Args`] passes them, inputs as `x0`, `x1`,
@@ -171,6 +150,11 @@ pub struct Axis {
     pub count: usize,
     /// How far apart they are.
     pub stride: usize,
+}
+
+/// A walk over the elements of `y` in the order in which it has them in memory, so far apart along each axis of its shape.
+pub fn along(y: &Operand, stride: impl Fn(usize) -> usize) -> Vec<Axis> {
+    y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: stride(a) }).collect()
 }
 
 /// The same walk in fewer axes: neighbours that are one are joined.

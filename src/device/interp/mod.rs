@@ -67,7 +67,9 @@ impl Run {
             if let Some(tap) = tap.as_deref_mut() {
                 tap.timed(i, start.elapsed());
                 for (o, (slot, operand)) in s.outputs.iter().zip(&s.problem.outputs).enumerate() {
-                    tap.seen(i, o, &packed(&self.arena, slot, operand, images));
+                    if tap.wants(i, o) {
+                        tap.seen(i, o, &packed(&self.arena, slot, operand, images));
+                    }
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
 use crate::base::Result;
 use crate::device::Problem;
 use crate::device::cuda::compiler::Source;
-use crate::device::cuda::text::{Axis, Text};
+use crate::device::cuda::text::{Axis, Text, along};
 use crate::ir::Op;
 use crate::ir::ops::Conv;
 
@@ -35,9 +35,7 @@ impl Family for Computed {
         let (conv, x, w, y) = (conv(p)?, &p.inputs[0], &p.inputs[1], &p.outputs[0]);
         let g = conv.geometry(&x.shape, &w.shape).map_err(|_| missing(p))?;
         let kind = Kind::of(p.inputs.iter().map(|o| o.dtype));
-        let walk = |strides: &[usize]| -> Vec<Axis> {
-            y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: strides[a] }).collect()
-        };
+        let walk = |strides: &[usize]| along(y, |a| strides[a]);
         let (xs, ws) = (x.strides(), w.strides());
         let text = values::numbers(Text::default().parameters(p), kind)
             .geometry(&g)

@@ -4,7 +4,7 @@
 use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing, values};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
-use crate::device::cuda::text::{Axis, Text, joined};
+use crate::device::cuda::text::{Axis, Text, along, joined};
 use crate::device::{Numerics, Operand, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Quantize;
@@ -39,9 +39,9 @@ impl Family for Elementwise {
         let y = &p.outputs[0];
         let mut text = Text::default().parameters(p).define("COUNT", y.shape.numel());
         for (i, x) in p.inputs.iter().enumerate() {
-            text = text.walk(&format!("x{i}_at"), &along(p, x, i));
+            text = text.walk(&format!("x{i}_at"), &walk(p, x, i));
         }
-        text = values::value(text.walk("y0_at", &along(p, y, 0)), spec).ok_or_else(|| missing(p))?;
+        text = values::value(text.walk("y0_at", &walk(p, y, 0)), spec).ok_or_else(|| missing(p))?;
         let table = if let Numerics::Table(_) = spec.numerics { ", table" } else { "" };
         let call = |of: &dyn Fn(usize) -> String| {
             let arguments: Vec<String> = (0..p.inputs.len()).map(of).collect();
@@ -52,7 +52,7 @@ impl Family for Elementwise {
         }
         text = text.define("ELEMENT(i)", call(&|i| format!("x{i}[x{i}_at(i)]")));
         if let Some(lanes) = lanes(p) {
-            let row = |i: usize| is_row(&joined(&along(p, &p.inputs[i], i)));
+            let row = |i: usize| is_row(&joined(&walk(p, &p.inputs[i], i)));
             let load = |i: usize| match row(i) {
                 true => format!("const auto v{i} = load<LANES>(x{i} + x{i}_at(i)); "),
                 false => format!("const X{i}_T v{i} = x{i}[x{i}_at(i)]; "),
@@ -82,7 +82,7 @@ impl Family for Elementwise {
 }
 
 /// The walk over an operand that meets, for each element of the output in the order of memory, the one it is made of.
-fn along(p: &Problem, o: &Operand, input: usize) -> Vec<Axis> {
+fn walk(p: &Problem, o: &Operand, input: usize) -> Vec<Axis> {
     let y = &p.outputs[0];
     let (own, rank) = (o.strides(), y.shape.rank());
     // parameters of an axis have one number for each of its indices
@@ -98,7 +98,7 @@ fn along(p: &Problem, o: &Operand, input: usize) -> Vec<Axis> {
         (None, Some(i)) if o.shape[i] > 1 => own[i],
         _ => 0,
     };
-    y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: stride(a) }).collect()
+    along(y, stride)
 }
 
 /// Do neighbours of the output meet neighbours, not one and the same element?
@@ -110,7 +110,7 @@ fn is_row(walk: &[Axis]) -> bool {
 /// there is no such number but 1.
 fn lanes(p: &Problem) -> Option<usize> {
     let operands = || p.inputs.iter().enumerate().chain([(0, &p.outputs[0])]);
-    let walks: Vec<Vec<Axis>> = operands().map(|(i, o)| joined(&along(p, o, i))).collect();
+    let walks: Vec<Vec<Axis>> = operands().map(|(i, o)| joined(&walk(p, o, i))).collect();
     let rows = operands().zip(&walks).filter(|(_, w)| is_row(w));
     let size = rows.map(|((_, o), _)| o.dtype.size()).max()?;
     let fits = |walk: &[Axis], lanes: usize| match walk {

@@ -3,7 +3,7 @@
 use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
 use crate::base::Result;
 use crate::device::cuda::compiler::Source;
-use crate::device::cuda::text::{Axis, Text};
+use crate::device::cuda::text::{Text, along};
 use crate::device::{Numerics, Problem};
 use crate::ir::Op;
 
@@ -38,9 +38,7 @@ impl Family for Chosen {
             a => x.strides()[a + 1 - indices.shape.rank()],
         };
         let of_indices = |a: usize| if chosen.contains(&a) { indices.strides()[a - axis] } else { 0 };
-        let walk = |stride: &dyn Fn(usize) -> usize| -> Vec<Axis> {
-            y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: stride(a) }).collect()
-        };
+        let walk = |stride: &dyn Fn(usize) -> usize| along(y, stride);
         let text = (Text::default().parameters(p))
             .walk("x0_at", &walk(&of_data))
             .walk("index_at", &walk(&of_indices))

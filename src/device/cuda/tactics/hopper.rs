@@ -188,9 +188,7 @@ impl<'a> Job<'a> {
     /// Multipliers, addends and zero terms of all channels, as [`Channels`] finds them. `weights` are row-major.
     pub fn channels(&self, weights: &Tensor) -> Vec<u8> {
         let count = self.padded_outputs();
-        let each = weights.bytes().len() / self.sizes.outputs;
-        let zero = |row: &[u8]| -self.zero_point * row.iter().map(|&w| i32::from(w as i8)).sum::<i32>();
-        let mut zeros: Vec<i32> = weights.bytes().chunks(each.max(1)).map(zero).collect();
+        let mut zeros = multiply::offsets(self.zero_point, weights);
         zeros.resize(count, 0);
         let padded = |v: &[f32]| [v, &vec![0.0; count - v.len()]].concat();
         let mut bytes = super::bytes_of(&padded(&self.epilogue.m));

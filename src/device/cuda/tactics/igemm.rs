@@ -2,11 +2,11 @@
 //! one product after the other.
 
 use super::multiply::{self, Sizes, pitch, residual};
-use super::{Args, Family, Launch, Places, Spec};
+use super::{Args, Family, Launch, Places, Spec, missing};
 use crate::base::{DType, Result, Tensor};
+use crate::device::Operand;
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
-use crate::device::{Numerics, Operand};
 
 /// The family.
 pub struct Igemm;
@@ -72,6 +72,10 @@ fn staged(spec: &Spec) -> bool {
     whole(&p.outputs[0]) && residual(p).is_none_or(whole)
 }
 
+fn sizes(spec: &Spec) -> Result<Sizes> {
+    Sizes::of(spec.problem).ok_or_else(|| missing(spec.problem))
+}
+
 impl Family for Igemm {
     fn name(&self) -> &'static str {
         "igemm"
@@ -98,11 +102,8 @@ impl Family for Igemm {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let (text, tile) = (multiply::text(spec)?, Tile::of(spec));
         let x = &spec.problem.inputs[0];
-        let Some(s) = Sizes::of(spec.problem) else { return Ok(text.source()) };
-        let zero_point = match spec.numerics {
-            Numerics::Multiply { zero_point, .. } => *zero_point as u8,
-            _ => 0,
-        };
+        let s = sizes(spec)?;
+        let zero_point = multiply::zero_point(spec) as u8;
         let text = text
             .define("TILE_M", tile.pixels)
             .define("TILE_N", tile.outputs)
@@ -119,17 +120,21 @@ impl Family for Igemm {
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let [m, b] = multiply::scales(spec, tensors);
-        let Some(s) = Sizes::of(spec.problem) else { return Ok(vec![]) };
+        let s = sizes(spec)?;
         let rows = s.outputs.next_multiple_of(128); // whole tiles of any variant
         let (taps, pitch) =
             (s.window.kernel[0] * s.window.kernel[1], pitch(&spec.problem.inputs[0], s.channels));
         let w = multiply::padded(&tensors[0], taps, [s.channels, pitch], [rows, taps_bytes(spec, &s)]);
-        Ok(vec![w, m, b, multiply::offsets(spec, &tensors[0])])
+        let offsets = match spec.problem.is_int8() {
+            true => multiply::offsets(multiply::zero_point(spec), &tensors[0]),
+            false => vec![0], // not read
+        };
+        Ok(vec![w, m, b, bytemuck::cast_slice(&offsets).to_vec()])
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
         let tile = Tile::of(spec);
-        let Some(s) = Sizes::of(spec.problem) else { return Ok(vec![]) };
+        let s = sizes(spec)?;
         let tiles =
             (s.pixels() * at.images as usize).div_ceil(tile.pixels) * s.outputs.div_ceil(tile.outputs);
         let shape = Shape {

@@ -5,7 +5,7 @@ use super::values::{self, Kind};
 use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
 use crate::base::Result;
 use crate::device::cuda::compiler::Source;
-use crate::device::cuda::text::{Axis, Text};
+use crate::device::cuda::text::{Text, along};
 use crate::device::{Operand, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Lrn;
@@ -30,10 +30,7 @@ impl Family for Neighbours {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
         let (n, x, y) = (lrn(p)?, &p.inputs[0], &p.outputs[0]);
-        // elements are taken in the order in which the output has them in memory
-        let walk = |strides: &[usize]| -> Vec<Axis> {
-            y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: strides[a] }).collect()
-        };
+        let walk = |strides: &[usize]| along(y, |a| strides[a]);
         let channel: Vec<usize> = (0..y.shape.rank()).map(|a| usize::from(a == 1)).collect();
         let kind = Kind::of(std::iter::once(x.dtype));
         let text = values::numbers(Text::default().parameters(p), kind)

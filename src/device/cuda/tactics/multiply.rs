@@ -83,24 +83,23 @@ pub fn text(spec: &Spec) -> Result<Text> {
     let p = spec.problem;
     let s = Sizes::of(p).ok_or_else(|| missing(p))?;
     let w = &s.window;
-    let mut text = Text::default()
-        .operand("x", &Operand { pitch: None, ..p.inputs[0].clone() })
-        .operand("w", &p.inputs[1])
-        .geometry(w)
-        .defines(&[
-            ("CHANNELS", s.channels),
-            ("OUTPUTS", s.outputs),
-            ("GROUPS", s.groups),
-            ("PIXELS", s.pixels()),
-            ("X_PITCH", pitch(&p.inputs[0], s.channels * s.groups)),
-            ("Y_PITCH", pitch(&p.outputs[0], s.outputs)),
-        ]);
+    let mut text =
+        Text::default().typed("X_T", p.inputs[0].dtype).typed("W_T", p.inputs[1].dtype).geometry(w).defines(
+            &[
+                ("CHANNELS", s.channels),
+                ("OUTPUTS", s.outputs),
+                ("GROUPS", s.groups),
+                ("PIXELS", s.pixels()),
+                ("X_PITCH", pitch(&p.inputs[0], s.channels * s.groups)),
+                ("Y_PITCH", pitch(&p.outputs[0], s.outputs)),
+            ],
+        );
     if p.is_int8() {
         text = text.define("INT8", 1);
     }
     text = text.define("SUM_T", if p.is_int8() { "int" } else { "float" });
     if let Some(r) = residual(p) {
-        text = text.define("RESIDUAL", 1).operand("r", &Operand { pitch: None, ..r.clone() });
+        text = text.define("RESIDUAL", 1).typed("R_T", r.dtype);
         text = text.define("R_PITCH", pitch(r, s.outputs));
     }
     epilogue(text, spec)
@@ -181,13 +180,17 @@ pub fn padded(
     out
 }
 
-/// What is added to the exact sum of stored inputs by weights of each channel, as bytes of i32: `-zero_point * sum(w)`.
-pub fn offsets(spec: &Spec, w: &Tensor) -> Vec<u8> {
-    let Numerics::Multiply { zero_point, .. } = spec.numerics else { return vec![0; 4] };
-    let outputs = w.shape()[0].max(1);
-    let sums = w
-        .bytes()
-        .chunks(w.bytes().len() / outputs)
-        .map(|w| w.iter().map(|&w| i32::from(w as i8)).sum::<i32>());
-    sums.flat_map(|sum| (-zero_point * sum).to_le_bytes()).collect()
+/// What is added to the exact sum of stored inputs by weights of each channel: `-zero_point * sum(w)`.
+pub fn offsets(zero_point: i32, w: &Tensor) -> Vec<i32> {
+    let each = (w.bytes().len() / w.shape()[0].max(1)).max(1);
+    let sum = |w: &[u8]| w.iter().map(|&w| i32::from(w as i8)).sum::<i32>();
+    w.bytes().chunks(each).map(|w| -zero_point * sum(w)).collect()
+}
+
+/// The zero point of the input; 0 for floats.
+pub fn zero_point(spec: &Spec) -> i32 {
+    match spec.numerics {
+        Numerics::Multiply { zero_point, .. } => *zero_point,
+        _ => 0,
+    }
 }

@@ -4,7 +4,7 @@ use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
 use crate::base::{DType, Result, Tensor};
 use crate::device::Problem;
 use crate::device::cuda::compiler::Source;
-use crate::device::cuda::text::{Axis, Text};
+use crate::device::cuda::text::{Text, along};
 use crate::ir::Op;
 use crate::ir::ops::resize::Taps;
 
@@ -29,10 +29,7 @@ impl Family for Interpolation {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
         let (taps, x, y) = (taps(p)?, &p.inputs[0], &p.outputs[0]);
-        // elements are taken in the order in which the output has them in memory
-        let walk = |stride: &dyn Fn(usize) -> usize| -> Vec<Axis> {
-            y.order().into_iter().map(|a| Axis { count: y.shape[a], stride: stride(a) }).collect()
-        };
+        let walk = |stride: &dyn Fn(usize) -> usize| along(y, stride);
         let same = |a: usize| if taps[a] == Taps::Same { x.strides()[a] } else { 0 };
         let mut text = (Text::default().parameters(p))
             .walk("x0_at", &walk(&same))
