@@ -161,6 +161,7 @@ fn a_program() {
         max_batch: 4,
         inputs: vec![slot(0)],
         outputs: vec![slot(3)],
+        entry: None,
     };
     let mut executor = cpu.load(&program).unwrap();
     executor.run(4, None).unwrap(); // threads have started

@@ -12,7 +12,7 @@ pub mod moved;
 pub mod numerics;
 pub mod problem;
 
-pub use numerics::Numerics;
+pub use numerics::{Numerics, PixelTables};
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
 use crate::base::{Result, Tensor};
@@ -144,12 +144,48 @@ pub struct Program {
     pub inputs: Vec<Slot>,
     /// Where the caller's outputs are.
     pub outputs: Vec<Slot>,
+    /// The way in for pixels, where there is one.
+    pub entry: Option<Entry<Bound>>,
 }
 
-/// A loaded program. Its runs allocate nothing.
+/// A second way into a program: pixels, where the first takes floats.
+#[derive(Clone, Debug)]
+pub struct Entry<S> {
+    /// The step that reads the pixels.
+    pub step: S,
+    /// The step that it stands for; without one it comes before all, and makes the input of floats.
+    pub instead: Option<usize>,
+    /// Where the caller's pixels go.
+    pub input: Slot,
+}
+
+impl<S> Entry<S> {
+    /// Its step, and the one that it stands for.
+    pub fn way(&self) -> (&S, Option<usize>) {
+        (&self.step, self.instead)
+    }
+}
+
+/// The steps of a run in order, each with its number: by the first way in, or by a second one that has a step of its
+/// own, which stands for another or comes before all.
+pub fn run_order<'s, S>(
+    steps: &'s [S],
+    way: Option<(&'s S, Option<usize>)>,
+) -> impl Iterator<Item = (Option<usize>, &'s S)> {
+    let first = way.filter(|(_, instead)| instead.is_none()).map(|(s, _)| (None, s));
+    let of = move |(i, s)| match way {
+        Some((other, Some(instead))) if instead == i => (Some(i), other),
+        _ => (Some(i), s),
+    };
+    first.into_iter().chain(steps.iter().enumerate().map(of))
+}
+
+/// A loaded program. Its runs allocate nothing. A run reads what was written last: floats or pixels.
 pub trait Executor: Send {
     /// The bytes of input `i`, for `images` images, to be written before a run.
     fn input(&mut self, i: usize, images: usize) -> &mut [u8];
+    /// The pixels of `images` images, to be written before a run instead of the inputs, where the program takes pixels.
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]>;
     /// Runs the first `images` images. `tap` sees every step's outputs right after the step.
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()>;
     /// The bytes of output `i` of the last run.

@@ -169,6 +169,7 @@ impl Placement {
             max_batch: IMAGES,
             inputs: vec![whole],
             outputs: vec![whole],
+            entry: None,
         }
     }
 

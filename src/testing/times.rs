@@ -126,8 +126,14 @@ fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[
     let packed = packed.into_iter().map(Into::into).collect();
     let step =
         Bound { problem: p.clone(), tactic: tactic.clone(), numerics: n.clone(), packed, inputs, outputs };
-    let program =
-        Program { steps: vec![step], arena: end, max_batch: IMAGES, inputs: vec![], outputs: vec![] };
+    let program = Program {
+        steps: vec![step],
+        arena: end,
+        max_batch: IMAGES,
+        inputs: vec![],
+        outputs: vec![],
+        entry: None,
+    };
     let mut run = device.load(&program).unwrap();
     (0..12).map(|_| run.time(IMAGES).unwrap()).min().unwrap()
 }

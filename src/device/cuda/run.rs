@@ -5,7 +5,7 @@ use super::tactics::{Family, Launch, Place, Places, Spec};
 use super::{Cuda, family};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::{Bound, Executor, Phases, Program, Slot, Tactic, Tap, packed};
+use crate::device::{Bound, Entry, Executor, Phases, Program, Slot, Tactic, Tap, packed, run_order};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,12 +15,16 @@ use std::time::Duration;
 /// A loaded program.
 pub struct Run {
     // graphs and the stream go first: what they use must outlive them
-    graphs: HashMap<(Range<usize>, usize), Graph>,
+    graphs: HashMap<Recorded, Graph>,
     stream: Stream,
     clock: [Event; 4],
     steps: Vec<Step>,
     /// Steps of the program; those after them were added.
     ours: usize,
+    entry: Option<Entry<Step>>,
+    pixels: Option<Port>,
+    /// Were pixels written last?
+    by_pixels: bool,
     /// Machine code and constants, which the steps point into.
     code: Code,
     constants: Vec<Memory>,
@@ -28,6 +32,14 @@ pub struct Run {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     context: Arc<Context>,
+}
+
+/// What a graph is a recording of.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Recorded {
+    steps: Range<usize>,
+    by_pixels: bool,
+    images: usize,
 }
 
 /// A step ready to be launched; a view has no family.
@@ -74,6 +86,9 @@ impl Run {
             clock: [event()?, event()?, event()?, event()?],
             steps: Vec::new(),
             ours: program.steps.len(),
+            entry: None,
+            pixels: None,
+            by_pixels: false,
             code: Code::default(),
             constants: Vec::new(),
             arena: Memory::zeroed(&context, program.arena)?,
@@ -82,7 +97,24 @@ impl Run {
             context,
         };
         run.add(&program.steps)?;
+        if let Some(e) = &program.entry {
+            run.pixels = Some(Port::new(&run.context, e.input, program)?);
+            let step = run.load(std::slice::from_ref(&e.step))?.pop();
+            run.entry = step.map(|step| Entry { step, instead: e.instead, input: e.input });
+        }
         Ok(run)
+    }
+
+    /// Steps with their code and constants on the GPU.
+    fn load(&mut self, steps: &[Bound]) -> Result<Vec<Step>> {
+        let mut store = Constants::default();
+        let load = |s: &Bound| Step::new(&self.context, s, &mut self.code, &mut store);
+        let mut loaded = steps.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let constants = Memory::of(&self.context, &store.bytes)?;
+        let places = loaded.iter_mut().flat_map(|s| &mut s.constants);
+        places.for_each(|at| *at += constants.address());
+        self.constants.push(constants);
+        Ok(loaded)
     }
 
     /// Queues the kernels of a step.
@@ -101,11 +133,13 @@ impl Run {
 
     /// Queues steps as one graph, recorded when they are first run with a number of images.
     fn compute(&mut self, steps: Range<usize>, images: usize) -> Result<()> {
-        let key = (steps, images);
+        let by_pixels = self.by_pixels && steps == (0..self.ours);
+        let key = Recorded { steps, by_pixels, images };
         if !self.graphs.contains_key(&key) {
-            self.load_functions(key.0.clone(), images)?;
-            let all = || self.steps[key.0.clone()].iter().try_for_each(|s| self.queue(s, images));
-            let graph = self.stream.capture(all)?;
+            self.load_functions(key.steps.clone(), images)?;
+            let entry = self.entry.as_ref().filter(|_| by_pixels).map(Entry::way);
+            let mut all = run_order(&self.steps[key.steps.clone()], entry);
+            let graph = self.stream.capture(|| all.try_for_each(|(_, s)| self.queue(s, images)))?;
             self.graphs.insert(key.clone(), graph);
         }
         match self.graphs.get(&key) {
@@ -116,7 +150,7 @@ impl Run {
 
     /// Finds the kernels that steps need for so many images.
     fn load_functions(&mut self, steps: Range<usize>, images: usize) -> Result<()> {
-        for step in &mut self.steps[steps] {
+        for step in self.steps[steps].iter_mut().chain(self.entry.iter_mut().map(|e| &mut e.step)) {
             for launch in step.launches(&self.context, &self.arena, images)? {
                 let key = (launch.kernel, launch.shape.shared);
                 if !step.functions.contains_key(&key) {
@@ -128,9 +162,10 @@ impl Run {
         Ok(())
     }
 
-    /// Queues the copies of all inputs.
+    /// Queues the copies of what a run reads.
     fn upload(&self, images: usize) -> Result<()> {
-        for port in &self.inputs {
+        let pixels = self.pixels.iter().filter(|_| self.by_pixels);
+        for port in pixels.chain(self.inputs.iter().filter(|_| !self.by_pixels)) {
             // SAFETY: the port and the arena live as long as the stream, and a run waits before it returns.
             unsafe { self.stream.upload(&port.host, port.bytes(images), &self.arena, port.slot.offset) }?;
         }
@@ -150,11 +185,13 @@ impl Run {
     /// One step after the other, each seen by the tap before the next.
     fn watched(&mut self, images: usize, tap: &mut dyn Tap) -> Result<()> {
         self.load_functions(0..self.ours, images)?;
-        for (i, step) in self.steps[..self.ours].iter().enumerate() {
+        let entry = self.entry.as_ref().filter(|_| self.by_pixels).map(Entry::way);
+        for (i, step) in run_order(&self.steps[..self.ours], entry) {
             self.stream.mark(&self.clock[0])?;
             self.queue(step, images)?;
             self.stream.mark(&self.clock[1])?;
-            self.stream.wait().map_err(|e| e.detail(format!("in step {i}, {}", step.bound.problem)))?;
+            self.stream.wait().map_err(|e| e.detail(format!("in {}", step.bound.problem)))?;
+            let Some(i) = i else { continue };
             tap.timed(i, self.clock[1].since(&self.clock[0])?);
             let outputs = step.bound.outputs.iter().zip(&step.bound.problem.outputs).enumerate();
             for (o, (slot, operand)) in outputs {
@@ -253,8 +290,16 @@ impl Constants {
 
 impl Executor for Run {
     fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        self.by_pixels = false;
         let bytes = self.inputs[i].bytes(images);
         &mut self.inputs[i].host[..bytes]
+    }
+
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]> {
+        let port = self.pixels.as_mut()?;
+        self.by_pixels = true;
+        let bytes = port.bytes(images);
+        Some(&mut port.host[..bytes])
     }
 
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
@@ -302,13 +347,7 @@ impl Executor for Run {
     }
 
     fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>> {
-        let mut store = Constants::default();
-        let load = |s: &Bound| Step::new(&self.context, s, &mut self.code, &mut store);
-        let mut more = steps.iter().map(load).collect::<Result<Vec<_>>>()?;
-        let constants = Memory::of(&self.context, &store.bytes)?;
-        let places = more.iter_mut().flat_map(|s| &mut s.constants);
-        places.for_each(|at| *at += constants.address());
-        self.constants.push(constants);
+        let more = self.load(steps)?;
         let first = self.steps.len();
         self.steps.extend(more);
         Ok(first..self.steps.len())
