@@ -38,39 +38,48 @@ impl<'a> From<ArrayViewD<'a, u8>> for Batch<'a> {
 impl Session {
     /// Writes a batch into the session's inputs; returns its size.
     pub fn fill<'a>(&mut self, batch: impl Into<Batch<'a>>) -> Result<usize> {
-        match batch.into() {
-            Batch::Floats(arrays) => self.fill_floats(arrays),
-            Batch::Pixels(pictures) => self.fill_pixels(&pictures),
-        }
-    }
-
-    fn fill_floats(&mut self, arrays: &[ArrayViewD<f32>]) -> Result<usize> {
-        if arrays.len() != self.inputs.len() {
-            let what = format!("{} inputs were given", arrays.len());
-            return Err(
-                Diagnostic::new(engine::BAD_INPUT, what).expected(format!("{} inputs", self.inputs.len()))
-            );
-        }
-        let n = arrays.first().map_or(0, |x| x.shape().first().copied().unwrap_or(0));
-        for (i, x) in arrays.iter().enumerate() {
-            let (name, shape) = &self.inputs[i];
-            self.stacked(&format!("input {name}"), shape, x.shape(), n)?;
-            copy(x, bytemuck::cast_slice_mut(self.executor.input(i, n)));
+        let batch = batch.into();
+        let n = self.images(&batch)?;
+        match &batch {
+            Batch::Floats(arrays) => {
+                let input = |(i, x)| copy(x, bytemuck::cast_slice_mut(self.executor.input(i, n)));
+                arrays.iter().enumerate().for_each(input);
+            }
+            Batch::Pixels(x) => copy(x, self.executor.pixels(n).unwrap_or_default()),
         }
         Ok(n)
     }
 
-    fn fill_pixels(&mut self, pictures: &ArrayViewD<u8>) -> Result<usize> {
-        let none = || {
-            Diagnostic::new(engine::BAD_INPUT, "the engine takes no pixels").help(
-                "build it from a configuration with a `preprocess` section; its only input must be a picture",
-            )
-        };
-        let n = pictures.shape().first().copied().unwrap_or(0);
-        let shape = self.pixels.as_ref().ok_or_else(none)?;
-        self.stacked("the array of pictures", shape, pictures.shape(), n)?;
-        copy(pictures, self.executor.pixels(n).ok_or_else(none)?);
-        Ok(n)
+    /// The number of images of a batch.
+    ///
+    /// # Errors
+    /// `BAD_INPUT` where it does not fit the engine.
+    pub(super) fn images(&self, batch: &Batch) -> Result<usize> {
+        let rows = |shape: &[usize]| shape.first().copied().unwrap_or(0);
+        match batch {
+            Batch::Floats(arrays) => {
+                if arrays.len() != self.inputs.len() {
+                    let what = format!("{} inputs were given", arrays.len());
+                    let want = format!("{} inputs", self.inputs.len());
+                    return Err(Diagnostic::new(engine::BAD_INPUT, what).expected(want));
+                }
+                let n = arrays.first().map_or(0, |x| rows(x.shape()));
+                for (x, (name, shape)) in arrays.iter().zip(&self.inputs) {
+                    self.stacked(&format!("input {name}"), shape, x.shape(), n)?;
+                }
+                Ok(n)
+            }
+            Batch::Pixels(x) => {
+                let none = || {
+                    Diagnostic::new(engine::BAD_INPUT, "the engine takes no pixels").help(
+                        "build it from a configuration with a `preprocess` section; its only input must be a picture",
+                    )
+                };
+                let shape = self.pixels.as_ref().ok_or_else(none)?;
+                self.stacked("the array of pictures", shape, x.shape(), rows(x.shape()))?;
+                Ok(rows(x.shape()))
+            }
+        }
     }
 
     /// Is an array of this shape `n` images, and can a run have so many?

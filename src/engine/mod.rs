@@ -19,6 +19,7 @@ pub mod build;
 pub mod file;
 pub mod host;
 pub mod session;
+pub mod stream;
 
 pub use batch::Batch;
 pub use build::{Settings, build, build_unchecked};
@@ -113,6 +114,7 @@ impl Engine {
                 inside.then(|| self.weights.slice(r.clone())).ok_or_else(cut)
             });
             Ok(Bound {
+                name: s.name.clone(),
                 problem: s.problem.clone(),
                 tactic: s.choice.tactic.clone(),
                 numerics: s.numerics.clone(),

@@ -6,6 +6,7 @@ use crate::base::codes::engine;
 use crate::base::{Diagnostic, Result, Shape};
 use crate::device::{Device, Executor, Phases, Tap};
 use ndarray::{ArrayViewD, IxDyn};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A loaded engine with memory and threads of its own. Several sessions over one engine share its weights and may
@@ -16,19 +17,15 @@ pub struct Session {
     outputs: Vec<(String, Shape)>,
     pub(super) pixels: Option<Shape>,
     pub(super) max_batch: usize,
+    /// Most batches in flight, and the images of those that are.
+    pub(super) room: usize,
+    pub(super) pending: VecDeque<usize>,
 }
 
 impl Session {
     /// A session on a device. The engine must have been built for it.
     pub fn new(engine: &Engine, device: &dyn Device) -> Result<Self> {
-        let (built, here) = (&engine.plan.device, device.id());
-        if (&built.kind, &built.arch) != (&here.kind, &here.arch) {
-            return Err(Diagnostic::new(
-                engine::WRONG_DEVICE,
-                format!("the engine was built for {built}, this is {here}"),
-            )
-            .help("build it again here; `quantize inspect` says what it was built from"));
-        }
+        host::fits(engine, device)?;
         let ports = |p: &[crate::plan::Port]| p.iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
         Ok(Session {
             executor: device.load(&engine.program()?)?,
@@ -36,6 +33,8 @@ impl Session {
             outputs: ports(&engine.plan.outputs),
             pixels: engine.pixels().cloned(),
             max_batch: engine.plan.max_batch,
+            room: 0,
+            pending: VecDeque::new(),
         })
     }
 
@@ -50,7 +49,11 @@ impl Session {
     pub fn run<'a>(&mut self, batch: impl Into<Batch<'a>>) -> Result<Vec<ArrayViewD<'_, f32>>> {
         let n = self.fill(batch)?;
         self.step(n, None)?;
-        Ok((0..self.outputs.len()).map(|i| self.output(i, n)).collect())
+        Ok(self.all_outputs(n))
+    }
+
+    pub(super) fn all_outputs(&self, n: usize) -> Vec<ArrayViewD<'_, f32>> {
+        (0..self.outputs.len()).map(|i| self.output(i, n)).collect()
     }
 
     /// The numbers of input `i` for `n` images, for callers that write in place.
@@ -114,6 +117,12 @@ impl Session {
     pub fn phases(&mut self, n: usize) -> Result<Phases> {
         self.fits(n)?;
         self.executor.phases(n)
+    }
+
+    /// Runs the first `n` images and tells the tap how long each step takes, as well as the device can say.
+    pub fn profile(&mut self, n: usize, tap: &mut dyn Tap) -> Result<()> {
+        self.fits(n)?;
+        self.executor.profile(n, tap)
     }
 
     /// The time of `runs` runs of `n` images, one behind the other, without copies from and to the host.

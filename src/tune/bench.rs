@@ -125,6 +125,7 @@ impl Bench {
     fn bound(&self, device: &dyn Device, tactic: &Tactic, places: &Places) -> Result<Bound> {
         let packed = device.pack(&self.problem, &self.numerics, tactic, &self.tensors)?;
         Ok(Bound {
+            name: String::new(),
             problem: self.problem.clone(),
             tactic: tactic.clone(),
             numerics: self.numerics.clone(),

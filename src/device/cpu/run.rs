@@ -219,6 +219,7 @@ mod tests {
         let slot = |offset| Slot { offset, stride: 8 };
         let load = |tactic: &str| {
             let step = Bound {
+                name: String::new(),
                 problem: problem.clone(),
                 tactic: tactic.parse::<Tactic>().unwrap(),
                 numerics: Numerics::Float,

@@ -10,6 +10,7 @@ use crate::base::{Diagnostic, Result};
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
 use std::ffi::{CString, c_void};
+use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -323,15 +324,15 @@ impl Stream {
         check("start a kernel", code.result())
     }
 
-    /// Queues a copy of the first `len` bytes of `from` to byte `at` of `to`.
+    /// Queues a copy of bytes of `from` to byte `at` of `to`.
     ///
     /// # Safety
     /// Neither is dropped, nor `from` written, before the copy is done.
-    pub unsafe fn upload(&self, from: &Pinned, len: usize, to: &Memory, at: usize) -> Result<()> {
-        assert!(at + len <= to.bytes, "a copy ends outside the memory");
+    pub unsafe fn upload(&self, from: &Pinned, range: Range<usize>, to: &Memory, at: usize) -> Result<()> {
+        assert!(at + range.len() <= to.bytes, "a copy ends outside the memory");
         // SAFETY: in bounds by the assertion and the slice; lifetimes by the caller's promise.
         check("copy to the GPU", unsafe {
-            result::memcpy_htod_async(to.address + at as u64, &from[..len], self.raw)
+            result::memcpy_htod_async(to.address + at as u64, &from[range], self.raw)
         })
     }
 
@@ -345,6 +346,24 @@ impl Stream {
         check("copy from the GPU", unsafe {
             result::memcpy_dtoh_async(&mut to[..len], from.address + at as u64, self.raw)
         })
+    }
+
+    /// Queues a copy of `len` bytes from byte `at` of `from` to byte `to_at` of `to`.
+    ///
+    /// # Safety
+    /// Neither is dropped before the copy is done, nor touched by what is not queued before or behind it.
+    pub unsafe fn copy(&self, from: &Memory, at: usize, to: &Memory, to_at: usize, len: usize) -> Result<()> {
+        assert!(at + len <= from.bytes && to_at + len <= to.bytes, "a copy ends outside the memory");
+        let (from, to) = (from.address + at as u64, to.address + to_at as u64);
+        // SAFETY: in bounds by the assertion; lifetimes by the caller's promise.
+        check("copy on the GPU", unsafe { result::memcpy_dtod_async(to, from, len, self.raw) })
+    }
+
+    /// Queues nothing more before this mark of another queue is passed.
+    pub fn wait_for(&self, event: &Event) -> Result<()> {
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: both are alive.
+        check("wait for another queue", unsafe { result::stream::wait_event(self.raw, event.raw, flags) })
     }
 
     /// Waits until all that was queued is done.
@@ -435,6 +454,13 @@ impl Event {
         context.bind()?;
         let raw = check("make an event", result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT))?;
         Ok(Event { context: context.clone(), raw })
+    }
+
+    /// Waits until this mark is passed.
+    pub fn wait(&self) -> Result<()> {
+        self.context.bind()?;
+        // SAFETY: the event is alive.
+        check("finish its work", unsafe { result::event::synchronize(self.raw) })
     }
 
     /// The time from `start` to this mark; both were passed.

@@ -22,7 +22,7 @@ mod direct;
 mod elementwise;
 mod gather;
 mod grouped;
-mod hopper;
+pub(super) mod hopper;
 mod igemm;
 mod lrn;
 mod moves;
