@@ -1,12 +1,26 @@
 // Pixels of a picture to what a model reads. The host defines PIXELS, CHANNELS, FROM(c), which is the picture's channel
 // for channel c of the output, and how far apart neighbouring pixels and channels lie, on both sides.
 
+#ifdef BANKS
+// Tables of bytes, a copy for each lane in a bank of shared memory of its own: lanes look up at once whatever they want.
+__shared__ u32 copies[CHANNELS * 64][32];
+
+__device__ __forceinline__ void load(const Y0_T* __restrict__ tables) {
+  for (u32 i = threadIdx.x; i < CHANNELS * 64 * 32; i += blockDim.x) copies[i / 32][i % 32] = ((const u32*)tables)[i / 32];
+  __syncthreads();
+}
+__device__ __forceinline__ Y0_T entry(int c, u32 value) {
+  return ((const Y0_T*)&copies[c * 64 + value / 4][threadIdx.x % 32])[value % 4];
+}
+#else
 __shared__ Y0_T table[CHANNELS][256];
 
 __device__ __forceinline__ void load(const Y0_T* __restrict__ tables) {
   for (u32 i = threadIdx.x; i < CHANNELS * 256; i += blockDim.x) table[i / 256][i % 256] = tables[i];
   __syncthreads();
 }
+__device__ __forceinline__ Y0_T entry(int c, u32 value) { return table[c][value]; }
+#endif
 
 // A thread takes every so many-th pixel.
 extern "C" __global__ void pixels(PARAMETERS, const Y0_T* __restrict__ tables) {
@@ -16,7 +30,7 @@ extern "C" __global__ void pixels(PARAMETERS, const Y0_T* __restrict__ tables) {
   for (u32 i = thread_number(); i < PIXELS; i += gridDim.x * blockDim.x)
 #pragma unroll
     for (int c = 0; c < CHANNELS; c++)
-      y0[i * Y_PIXEL + c * Y_CHANNEL] = table[c][x0[i * X_PIXEL + FROM(c) * X_CHANNEL]];
+      y0[i * Y_PIXEL + c * Y_CHANNEL] = entry(c, x0[i * X_PIXEL + FROM(c) * X_CHANNEL]);
 }
 
 #ifdef FOURS
@@ -34,7 +48,7 @@ extern "C" __global__ void fours(PARAMETERS, const Y0_T* __restrict__ tables) {
 #pragma unroll
       for (int c = 0; c < 3; c++) {
         const int at = 3 * j + FROM(c);
-        y[j][c] = table[c][x[at / 4] >> at % 4 * 8 & 255];
+        y[j][c] = entry(c, x[at / 4] >> at % 4 * 8 & 255);
       }
 #ifdef ROOM
     // pixels of four bytes, the last of which is nobody's

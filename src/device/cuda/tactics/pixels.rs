@@ -9,6 +9,8 @@ use crate::device::{Numerics, PixelTables, Problem, Work};
 /// The family.
 pub struct Pixels;
 
+/// The variant with a copy of the tables for each lane of a warp.
+const BANKS: &str = "banks";
 /// Most channels that a picture has.
 const MOST: usize = 4;
 /// Blocks that a multiprocessor runs at a time: a table is loaded once for all that its block takes.
@@ -26,6 +28,7 @@ impl Family for Pixels {
     fn variants(&self, spec: &Spec) -> Vec<String> {
         let fits = |t: &PixelTables| (1..=MOST).contains(&t.from.len()) && countable(spec.problem);
         match tables(spec).filter(|t| fits(t)) {
+            Some(_) if spec.problem.outputs[0].dtype.is_int8() => vec![BANKS.into(), "tables".into()],
             Some(_) => vec!["tables".into()],
             None => vec![],
         }
@@ -45,6 +48,9 @@ impl Family for Pixels {
             ("Y_PIXEL", y_pixel),
             ("Y_CHANNEL", y_channel),
         ]);
+        if spec.variant == BANKS {
+            text = text.define("BANKS", 1);
+        }
         if in_fours(p, t) {
             text = text.define("FOURS", 1);
             if p.outputs[0].dtype.is_int8() && [y_pixel, y_channel] == [4, 1] {
