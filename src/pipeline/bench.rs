@@ -180,7 +180,11 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         latency::summarize(&times).filter(|_| copied)
     };
     let session = &mut streams[0].session;
-    let roof = options.profile.then(|| device.ceilings()).transpose()?.map(Roof::from);
+    let roof = options.profile.then(|| {
+        monitor.stage("measure the device", "loops", 0);
+        device.ceilings().map(Roof::from)
+    });
+    let roof = roof.transpose()?;
     let profile = match roof {
         Some(roof) => Some(profile::steps(engine, session, options, roof, monitor)?),
         None => None,

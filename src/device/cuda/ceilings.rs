@@ -5,9 +5,9 @@ use super::compiler::{self, Source};
 use super::driver::{Context, Event, Memory, Module, Shape, Stream};
 use super::probe::Arch;
 use super::tactics::Args;
-use super::tactics::hopper::{self, Products};
+use super::tactics::hopper;
 use super::text::Text;
-use crate::base::Result;
+use crate::base::{DType, Result};
 use crate::device::Ceilings;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,13 +99,13 @@ fn products(context: &Arc<Context>, stream: &Stream, kind: Kind) -> Result<f64> 
 fn source(kind: Kind, warpgroups: bool) -> Source {
     let operands = if kind == Kind::Int8 { "noise(i)" } else { "halves(i)" };
     let text = Text::default().define("ROUNDS", ROUNDS).define("OPERANDS(i)", operands);
-    let of_warpgroups = |text: Text, products| {
+    let of_warpgroups = |text: Text, x| {
         let text = text.define("WGMMA", 1).raw(include_str!("kernels/hopper.cuh"));
-        text.raw(&hopper::wgmma(256, products))
+        text.raw(&hopper::wgmma(256, x))
     };
     let text = match (kind, warpgroups) {
-        (Kind::Int8, true) => of_warpgroups(text.define("SUM", "int"), Products::int8(true)),
-        (Kind::Half, true) => of_warpgroups(text.define("SUM", "float"), Products::HALF),
+        (Kind::Int8, true) => of_warpgroups(text.raw("typedef int Sum;"), DType::I8),
+        (Kind::Half, true) => of_warpgroups(text.raw("typedef float Sum;"), DType::F16),
         (Kind::Int8, false) => text.define("MMA8", 1),
         (Kind::Half, false) => text.define("MMA16", 1),
         (Kind::Float, _) => text.define("FFMA", 1),

@@ -319,6 +319,7 @@ impl Executor for Run {
 
     fn phases(&mut self, images: usize) -> Result<Phases> {
         self.context.bind()?;
+        self.landed = None;
         self.stream.mark(&self.clock[0])?;
         self.upload(images)?;
         self.stream.mark(&self.clock[1])?;

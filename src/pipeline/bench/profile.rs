@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::base::{DType, Monitor, Result};
-use crate::device::{Ceilings, Operand, Tap};
+use crate::device::{Ceilings, Operand, Tactic, Tap};
 use crate::engine::{Engine, Session};
 use crate::plan::Step;
 use serde::Serialize;
@@ -148,6 +148,9 @@ pub fn steps(
 
 /// Bytes that a step reads and writes for so many images.
 fn moved(s: &Step, batch: usize) -> usize {
+    if s.choice.tactic == Tactic::view() {
+        return 0;
+    }
     let constants: usize = s.problem.inputs.iter().filter(|o| o.constant).map(Operand::bytes).sum();
     let images: usize = s.problem.activations().chain(&s.problem.outputs).map(Operand::bytes).sum();
     constants + images * batch

@@ -1,5 +1,5 @@
 // What a GPU does at most: the innermost products of our kernels with nothing else to do. The host defines one of WGMMA
-// (with SUM and `wgmma`), MMA8, MMA16 and FFMA; ROUNDS; and OPERANDS(i), which are noise: a GPU that multiplies zeros takes
+// (with Sum and `wgmma`), MMA8, MMA16 and FFMA; ROUNDS; and OPERANDS(i), which are noise: a GPU that multiplies zeros takes
 // less power, and a higher clock.
 
 __device__ __forceinline__ u32 noise(u32 x) {
@@ -19,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(256, 1) peak(int* sink) {
   __syncthreads();
   const u64 w = swizzled_rows<128>(shared_address(memory) + warp_index() / 4 * 64 * 128);
   const u64 x = swizzled_rows<128>(shared_address(memory) + 2 * 64 * 128);
-  SUM sum[128] = {};
+  Sum sum[128] = {};
   for (int i = 0; i < ROUNDS; i++) {
     wgmma_fence();
 #pragma unroll
@@ -29,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(256, 1) peak(int* sink) {
   }
   wgmma_wait<0>();
   for (int i = 0; i < 128; i++)
-    if (sum[i] == (SUM)12345.678f) *sink = i;
+    if (sum[i] == (Sum)12345.678f) *sink = i;
 }
 
 #else

@@ -1,7 +1,7 @@
 //! Convolutions and products in 8 bits on Hopper: persistent blocks, pixels by the copy engine, products by wgmma. See
 //! `kernels/conv_wgmma.cu` for how, and for the meaning of what a variant says.
 
-use super::hopper::{self, Form, Job, Products, Set, Window};
+use super::hopper::{self, Form, Job, Set, Window};
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
@@ -336,7 +336,7 @@ impl Family for ConvWgmma {
         let text = (kernel.job.text(spec)?.defines(&kernel.defines()))
             .define("SPLIT", row(&SPLITS, v.split).1)
             .define("READ", row(&READS, v.read).1)
-            .raw(&hopper::wgmma(kernel.wgmma, Products::int8(kernel.job.x.is_signed())));
+            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.dtype));
         Ok(text.raw(include_str!("../kernels/conv_wgmma.cu")).source())
     }
 
