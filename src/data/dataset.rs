@@ -109,6 +109,12 @@ impl Dataset {
         Ok(Sample { values, shape, label: item.label, name: item.name.clone(), index: i })
     }
 
+    /// The picture of sample `i` after the steps of the preprocessing; the sample must be an image.
+    pub fn pixels(&self, i: usize, preprocess: &Preprocess) -> Result<Picture> {
+        let item = &self.items[i];
+        preprocess.picture(&self.picture(item)?).map_err(|e| e.at(item.place()))
+    }
+
     fn picture(&self, item: &Item) -> Result<Picture> {
         match (&item.origin, &self.array) {
             (Origin::File(path), _) => Picture::open(path),

@@ -179,13 +179,21 @@ impl Preprocess {
     /// # Errors
     /// A crop larger than the picture; a step that makes an absurd size; what [`Preprocess::check`] refuses.
     pub fn apply(&self, picture: &Picture) -> Result<(Vec<f32>, Shape)> {
+        Ok(self.numbers(&self.picture(picture)?))
+    }
+
+    /// The picture after the steps, grey or red, green, blue: what is left to do is done to each pixel by itself, and
+    /// engines that take pixels do it.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::apply`].
+    pub fn picture(&self, picture: &Picture) -> Result<Picture> {
         self.check()?;
         let start = match self.channels {
             Channels::Grey => picture.to_grey(),
             Channels::Rgb | Channels::Bgr => picture.to_rgb(),
         };
-        let p = self.steps.iter().try_fold(start, |p, step| step.apply(&p, self.interpolation))?;
-        Ok(self.numbers(&p))
+        self.steps.iter().try_fold(start, |p, step| step.apply(&p, self.interpolation))
     }
 
     /// What each of the 256 values of a pixel becomes, a table for each channel of a sample.

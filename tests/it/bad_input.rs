@@ -118,7 +118,13 @@ fn every_mistake_gets_a_message() {
         let _ =
             writeln!(said, "$ quantize {line}   => {}\n{}\n", code.unwrap(), message.join("\n").trim_end());
     }
-    insta::assert_snapshot!("bad-input", said);
+    // names of tactics, which have other lengths on other processors, are in the file
+    let size = fs::metadata(dir.path().join("e.engine")).unwrap().len();
+    let sizes = format!("the file has {} bytes, its header says {size}", size - 64);
+    insta::assert_snapshot!(
+        "bad-input",
+        said.replace(&sizes, "the file has SIZE - 64 bytes, its header says SIZE")
+    );
 }
 
 #[test]

@@ -8,10 +8,11 @@
 use super::driver::{Context, Event, Memory, Pinned, Stream};
 use crate::base::{Result, copy};
 use crate::device::{Phases, Slot};
+use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Bytes that are on their way to the GPU while the next are copied to where it can reach them.
-const PIECE: usize = 8 << 20;
+/// Bytes that a thread copies to where the GPU can reach them, and sends on their way.
+const PIECE: usize = 1 << 20;
 
 /// Batches in flight, in a ring.
 pub struct Flights {
@@ -98,12 +99,15 @@ impl Flights {
                 Some(staged) => staged,
                 None => place.insert(Staged::new(context, part.most)?),
             };
-            for (i, piece) in bytes.chunks(PIECE).enumerate() {
-                let range = i * PIECE..i * PIECE + piece.len();
-                copy::by_threads(piece, &mut staged.host[range.clone()]);
+            let (up, gpu) = (&self.up, &staged.gpu);
+            let host = staged.host[..bytes.len()].par_chunks_mut(PIECE);
+            // one thread alone is slower than the bus
+            host.zip(bytes.par_chunks(PIECE)).enumerate().try_for_each(|(i, (to, from))| {
+                copy::past_caches(from, to);
+                context.bind()?;
                 // SAFETY: both live as long as the streams, and nobody writes them before this batch was waited for.
-                unsafe { self.up.upload(&staged.host, range.clone(), &staged.gpu, range.start) }?;
-            }
+                unsafe { up.upload(to, gpu, i * PIECE) }
+            })?;
         }
         self.up.mark(&flight.marks[1])?;
         main.wait_for(&flight.marks[1])?;

@@ -267,7 +267,7 @@ impl Run {
         let pixels = self.pixels.iter().filter(|_| self.by_pixels);
         for port in pixels.chain(self.inputs.iter().filter(|_| !self.by_pixels)) {
             // SAFETY: the port and the arena live as long as the stream, and a run waits before it returns.
-            unsafe { self.stream.upload(&port.host, 0..port.bytes(images), &self.arena, port.slot.offset) }?;
+            unsafe { self.stream.upload(&port.host[..port.bytes(images)], &self.arena, port.slot.offset) }?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use super::{Arch, Context, Function, Memory, Pinned, check};
 use crate::base::Result;
 use cudarc::driver::{result, sys};
 use std::ffi::c_void;
-use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +31,8 @@ pub struct Stream {
 
 // SAFETY: a stream belongs to its context, not to a thread.
 unsafe impl Send for Stream {}
+// SAFETY: as above; the driver synchronizes its own state.
+unsafe impl Sync for Stream {}
 
 impl Stream {
     /// A new queue.
@@ -81,16 +82,14 @@ impl Stream {
         check("start a kernel", code.result())
     }
 
-    /// Queues a copy of bytes of `from` to byte `at` of `to`.
+    /// Queues a copy of `from` to byte `at` of `to`.
     ///
     /// # Safety
-    /// Neither is dropped, nor `from` written, before the copy is done.
-    pub unsafe fn upload(&self, from: &Pinned, range: Range<usize>, to: &Memory, at: usize) -> Result<()> {
-        assert!(at + range.len() <= to.bytes, "a copy ends outside the memory");
+    /// `from` is pinned. Neither is dropped, nor `from` written, before the copy is done.
+    pub unsafe fn upload(&self, from: &[u8], to: &Memory, at: usize) -> Result<()> {
+        assert!(at + from.len() <= to.bytes, "a copy ends outside the memory");
         // SAFETY: in bounds by the assertion and the slice; lifetimes by the caller's promise.
-        check("copy to the GPU", unsafe {
-            result::memcpy_htod_async(to.address + at as u64, &from[range], self.raw)
-        })
+        check("copy to the GPU", unsafe { result::memcpy_htod_async(to.address + at as u64, from, self.raw) })
     }
 
     /// Queues a copy of `len` bytes from byte `at` of `from` to the start of `to`.

@@ -1,5 +1,5 @@
-// Pixels of a picture to what a model reads. The host defines PIXELS, CHANNELS, FROM(c), which is the picture's channel
-// for channel c of the output, and how far apart neighbouring pixels and channels lie, on both sides.
+// Pixels of a picture to what a model reads. The host defines PIXELS, CHANNELS, BLOCK (threads), FROM(c), which is the
+// picture's channel for channel c of the output, and how far apart neighbouring pixels and channels lie, on both sides.
 
 #ifdef BANKS
 // Tables of bytes, a copy for each lane in a bank of shared memory of its own: lanes look up at once whatever they want.
@@ -23,7 +23,7 @@ __device__ __forceinline__ Y0_T entry(int c, u32 value) { return table[c][value]
 #endif
 
 // A thread takes every so many-th pixel.
-extern "C" __global__ void pixels(PARAMETERS, const Y0_T* __restrict__ tables) {
+extern "C" __global__ void __launch_bounds__(BLOCK) pixels(PARAMETERS, const Y0_T* __restrict__ tables) {
   load(tables);
   begin();
   TO_IMAGE
@@ -40,7 +40,7 @@ __device__ __forceinline__ uint3 four(const u8* x, u32 i) {
   const u32* words = (const u32*)x + 3 * i;
   return make_uint3(words[0], words[1], words[2]);
 }
-extern "C" __global__ void fours(PARAMETERS, const Y0_T* __restrict__ tables) {
+extern "C" __global__ void __launch_bounds__(BLOCK) fours(PARAMETERS, const Y0_T* __restrict__ tables) {
   load(tables);
   begin();
   TO_IMAGE

@@ -13,8 +13,10 @@ pub struct Pixels;
 const BANKS: &str = "banks";
 /// Most channels that a picture has.
 const MOST: usize = 4;
-/// Blocks that a multiprocessor runs at a time: a table is loaded once for all that its block takes.
-const BLOCKS: usize = 8;
+/// Threads that a multiprocessor runs at a time: all images are taken in one go, and tables are loaded once.
+const THREADS: usize = 2048;
+/// Threads of a block that copies its tables for each lane.
+const WIDE: u32 = 1024;
 
 impl Family for Pixels {
     fn name(&self) -> &'static str {
@@ -48,6 +50,7 @@ impl Family for Pixels {
             ("Y_PIXEL", y_pixel),
             ("Y_CHANNEL", y_channel),
         ]);
+        text = text.define("BLOCK", block(spec));
         if spec.variant == BANKS {
             text = text.define("BANKS", 1);
         }
@@ -72,10 +75,15 @@ impl Family for Pixels {
             true => ("fours", pixels(spec.problem, t) / 4),
             false => ("pixels", pixels(spec.problem, t)),
         };
-        let room = (BLOCKS * spec.gpu.multiprocessors).div_ceil(at.images as usize);
-        let threads = count.min(room * BLOCK as usize);
-        Ok(vec![Launch::images(kernel, threads, BLOCK, at, args)])
+        let blocks = spec.gpu.multiprocessors * THREADS / block(spec) as usize;
+        let each = (blocks / at.images as usize).max(1) * block(spec) as usize;
+        Ok(vec![Launch::images(kernel, count.min(each), block(spec), at, args)])
     }
+}
+
+/// Threads of a block.
+fn block(spec: &Spec) -> u32 {
+    if spec.variant == BANKS { WIDE } else { BLOCK }
 }
 
 fn tables<'a>(spec: &Spec<'a>) -> Option<&'a PixelTables> {
