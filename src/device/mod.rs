@@ -41,6 +41,10 @@ pub trait Device: Send + Sync {
     fn owns_gaps(&self, operand: &Operand) -> bool {
         operand.pitch.is_some() && self.stored(Operand { pitch: None, ..operand.clone() }) == *operand
     }
+    /// Does it have kernels for F16?
+    fn has_halves(&self) -> bool {
+        false
+    }
     /// Can a tensor of this form begin so many bytes from where the device would have it begin?
     fn reaches(&self, _part: &Operand, _at: usize) -> bool {
         true

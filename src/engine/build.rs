@@ -2,7 +2,7 @@
 
 use super::{Engine, Origin};
 use crate::base::codes::engine;
-use crate::base::{Aligned, Diagnostic, Digest, Monitor, Result, Silent};
+use crate::base::{Aligned, DType, Diagnostic, Digest, Monitor, Result, Silent};
 use crate::device::Device;
 use crate::ir::Graph;
 use crate::plan::{Plan, Step, check, lower, memory, views};
@@ -17,12 +17,34 @@ pub struct Settings {
     pub max_batch: usize,
     /// What the stage is called towards the monitor.
     pub stage: &'static str,
+    /// How floats are stored between nodes: F32, or F16 where the device has it.
+    pub floats: DType,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { max_batch: 1, stage: "", floats: DType::F32 }
+    }
+}
+
+/// Can the device store floats in this form between nodes?
+///
+/// # Errors
+/// `NO_HALVES`: it is F16, and it has no kernels for that.
+pub fn has_floats(device: &dyn Device, floats: DType) -> Result<()> {
+    if floats == DType::F32 || floats == DType::F16 && device.has_halves() {
+        return Ok(());
+    }
+    let what = format!("{} has no kernels for {floats}, which `precision.fallback` asks for", device.id());
+    Err(Diagnostic::new(engine::NO_HALVES, what)
+        .help("set `precision.fallback: fp32`, or `target: cuda` where there is a GPU"))
 }
 
 /// Builds an engine of `graph` for `device`, with tactics from `tuner`.
 ///
 /// # Errors
-/// `BAD_GRAPH` where `graph` breaks an invariant ([`Graph::verify`]): everything below relies on them.
+/// `BAD_GRAPH` where `graph` breaks an invariant ([`Graph::verify`]): everything below relies on them. Those of
+/// [`has_floats`].
 pub fn build(
     graph: &Graph,
     device: &dyn Device,
@@ -35,7 +57,8 @@ pub fn build(
         let e = Diagnostic::new(engine::BAD_GRAPH, format!("the graph {} does not fit together", graph.name));
         all.into_iter().take(10).fold(e, |e, v| e.detail(v))
     })?;
-    let mut lowered = lower(graph)?;
+    has_floats(device, settings.floats)?;
+    let mut lowered = lower(graph, settings.floats)?;
     views::store(&mut lowered, device);
     views::share(&mut lowered, device);
     let arena = memory::place(&mut lowered, settings.max_batch);
@@ -106,9 +129,9 @@ impl Weights {
 }
 
 /// Builds an engine for one image with the device's first tactic for every problem, neither checked nor timed: what
-/// the oracle or a single node computes, to be compared with something else.
-pub fn build_unchecked(graph: &Graph, device: &dyn Device) -> Result<Engine> {
+/// the oracle or a single node computes, to be compared with something else. Floats are stored as `floats`.
+pub fn build_unchecked(graph: &Graph, device: &dyn Device, floats: DType) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-    let settings = Settings { max_batch: 1, stage: "" };
+    let settings = Settings { floats, ..Settings::default() };
     build(graph, device, &mut tuner, settings, Origin::default(), &Silent)
 }

@@ -19,7 +19,7 @@ pub mod file;
 pub mod host;
 pub mod session;
 
-pub use build::{Settings, build, build_unchecked};
+pub use build::{Settings, build, build_unchecked, has_floats};
 pub use host::Wish;
 pub use session::Session;
 

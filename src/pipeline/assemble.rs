@@ -283,7 +283,11 @@ fn layer(
     Layer {
         name: s.name.clone(),
         op: s.problem.kind().to_string(),
-        precision: if s.is_int8() { Precision::Int8 } else { Precision::Fp32 },
+        precision: match (s.is_int8(), s.is_half()) {
+            (true, _) => Precision::Int8,
+            (false, true) => Precision::Fp16,
+            (false, false) => Precision::Fp32,
+        },
         reason: reason.map(|r| r.to_string()).unwrap_or_default(),
         reason_code: reason.map(|r| r.code().to_string()),
         sqnr_db: drift.cumulative.sqnr_db(),

@@ -72,7 +72,7 @@ pub struct Measured {
     pub streams: usize,
     /// The device and its instruction set: `cpu/avx512-vnni`.
     pub device: String,
-    /// `int8` where any node that multiplies computes in 8 bits, else `fp32`.
+    /// `int8` where any node that multiplies computes in 8 bits, else `fp16` where any does in halves, else `fp32`.
     pub precision: String,
     /// From the file to the first result, where it was opened for this.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ pub struct StepTime {
     pub name: String,
     /// `Conv`, `Reformat`.
     pub op: String,
-    /// The type that it computes in, or converts from: `u8`, `i8`, `f32`.
+    /// The type that it computes in, or converts from: `u8`, `i8`, `f16`, `f32`.
     pub dtype: String,
     /// How it is computed.
     pub tactic: String,
@@ -175,7 +175,12 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         true => Some(profile(engine, session, options.batch, times.len(), monitor)?),
         false => None,
     };
-    let int8 = engine.plan.steps.iter().any(|s| s.multiplies() && s.is_int8());
+    let any = |of: fn(&Step) -> bool| engine.plan.steps.iter().any(|s| s.multiplies() && of(s));
+    let precision = match (any(Step::is_int8), any(Step::is_half)) {
+        (true, _) => "int8",
+        (false, true) => "fp16",
+        (false, false) => "fp32",
+    };
     Ok(Measured {
         throughput_per_s: (times.len() * options.batch) as f64 / elapsed.as_secs_f64().max(1e-12),
         latency_ms: latency::summarize(&times).unwrap_or_default(),
@@ -187,7 +192,7 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         mode: options.mode,
         streams: options.streams.max(1),
         device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
-        precision: if int8 { "int8" } else { "fp32" }.into(),
+        precision: precision.into(),
         start_ms: None,
         warning: latency::noisy(&times),
         profile,

@@ -4,8 +4,9 @@ use super::calibrate::Calibrated;
 use super::import::Network;
 use super::ranges;
 use crate::base::codes::engine as codes;
-use crate::base::{Diagnostic, Monitor, Result};
+use crate::base::{DType, Diagnostic, Monitor, Result};
 use crate::config::Job;
+use crate::config::job::Fallback;
 use crate::device::Device;
 use crate::device::interp::Interp;
 use crate::engine::{self, Engine, Origin, Session};
@@ -16,7 +17,7 @@ use crate::tune::{TimingCache, Tuner};
 use std::path::PathBuf;
 
 /// Signal to noise of an engine with float islands against the oracle, at least: f32 against f64 between 8-bit nodes
-/// moves a few integers by one.
+/// moves a few integers by one, and halves by their last bit.
 const LEAST_SQNR_DB: f64 = 30.0;
 
 /// Where a run keeps its timing cache: where it is told to, else beside the engine.
@@ -57,6 +58,14 @@ pub fn largest_batch(job: &Job) -> usize {
     asked.chain(stages).max().unwrap_or(1)
 }
 
+/// How an engine stores what is not in 8 bits.
+pub fn floats(fallback: Fallback) -> DType {
+    match fallback {
+        Fallback::Fp32 => DType::F32,
+        Fallback::Fp16 => DType::F16,
+    }
+}
+
 /// Builds the engine of an annotated graph.
 pub fn build(
     job: &Job,
@@ -68,7 +77,11 @@ pub fn build(
 ) -> Result<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(device, cache, job.build.budget);
     let eval = job.evaluation.as_ref();
-    let settings = engine::Settings { max_batch: largest_batch(job), stage: "build INT8 engine" };
+    let settings = engine::Settings {
+        max_batch: largest_batch(job),
+        stage: "build INT8 engine",
+        floats: floats(job.precision.fallback),
+    };
     let labels = match (&job.model.classes, eval) {
         (Some(classes), _) => classes.clone(),
         (None, Some(e)) => e.dataset()?.classes().map(<[_]>::to_vec).unwrap_or_default(),
@@ -89,7 +102,8 @@ pub fn build(
 /// Runs the engine beside the oracle on `input` (one image): bit for bit where every node that computes is
 /// 8-bit, within rounding where there are float islands. Returns a sentence on what was found equal.
 pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[f32]) -> Result<String> {
-    let oracle = engine::build_unchecked(graph, &Interp)?;
+    let floats = if engine.plan.has_halves() { DType::F16 } else { DType::F32 };
+    let oracle = engine::build_unchecked(graph, &Interp, floats)?;
     let (mut fast, mut slow) = (Session::new(engine, device)?, Session::new(&oracle, &Interp)?);
     for s in [&mut fast, &mut slow] {
         s.input_mut(0, 1).copy_from_slice(input);

@@ -8,7 +8,7 @@
 
 use super::ranges::{self, Winners};
 use super::select::MOST;
-use crate::base::{Monitor, Result};
+use crate::base::{DType, Monitor, Result};
 use crate::calib::cache::Cache;
 use crate::calib::methods::{self, METHODS, Options};
 use crate::calib::shards::Fold;
@@ -119,7 +119,7 @@ impl Finals<'_> {
             let means = |v: &Value| stats(&v.name).map(|s| s.means.values()).unwrap_or_default();
             quant::correct_bias(&mut annotated, means);
         }
-        engine::build_unchecked(&annotated, &Cpu::host())
+        engine::build_unchecked(&annotated, &Cpu::host(), DType::F32)
     }
 
     /// [`loss`] of one output.

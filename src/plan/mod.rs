@@ -13,7 +13,7 @@ pub mod views;
 
 pub use lower::{Lowered, lower, wants_int8};
 
-use crate::base::Shape;
+use crate::base::{DType, Shape};
 use crate::base::quant::QuantParams;
 use crate::device::{DeviceId, Numerics, Operand, Problem};
 use crate::ir::Precision;
@@ -88,6 +88,12 @@ impl Step {
     pub fn is_int8(&self) -> bool {
         self.precision.as_ref().is_some_and(|p| p.int8)
     }
+
+    /// Is it a node in floats that reads or writes F16?
+    pub fn is_half(&self) -> bool {
+        let mut operands = self.problem.inputs.iter().chain(&self.problem.outputs);
+        !self.is_int8() && operands.any(|o| o.dtype == DType::F16)
+    }
 }
 
 /// An input or output of the engine.
@@ -124,6 +130,11 @@ impl Plan {
     /// A buffer.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// Does it store floats as F16?
+    pub fn has_halves(&self) -> bool {
+        self.steps.iter().any(Step::is_half)
     }
 
     /// Bytes from one image of a buffer to the next: those of the whole that it is a part of.

@@ -48,7 +48,7 @@ pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine>
         g,
         device,
         &mut tuner,
-        engine::Settings { max_batch, stage: "build" },
+        engine::Settings { max_batch, ..Default::default() },
         Origin::default(),
         &Silent,
     )

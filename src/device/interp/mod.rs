@@ -25,6 +25,10 @@ impl Device for Interp {
         Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
     }
 
+    fn has_halves(&self) -> bool {
+        true
+    }
+
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
         Ok(Box::new(Run {
             arena: vec![0; program.arena],

@@ -2,6 +2,7 @@
 
 mod convolutions;
 mod elementwise;
+mod halves;
 mod moves;
 mod products;
 mod rare;
@@ -50,7 +51,16 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// A convolution with room after each pixel of 8 bits up to a multiple of 16 bytes (of 4, where there are no more), where
+/// Those with floats once more, with F16 between nodes as engines may have it, and conversions from and to it.
+pub fn in_halves() -> Vec<Case> {
+    let mut rng = Rng(SplitMix64::new(2027));
+    let mut cases: Vec<Case> = all().iter().filter_map(halves::of).collect();
+    cases.extend(cases.iter().filter_map(roomy).collect::<Vec<_>>());
+    cases.extend(elementwise::conversions(&mut rng, &[DType::F32, DType::F16, DType::U8, DType::I8]));
+    cases
+}
+
+/// A convolution with room after each pixel of 8 bits or halves up to a multiple of 16 bytes (of 4, where there are no more), where
 /// that makes a difference: as GPUs store them.
 fn roomy(case: &Case) -> Option<Case> {
     let mut case = case.clone();
@@ -58,8 +68,9 @@ fn roomy(case: &Case) -> Option<Case> {
     let conv = matches!(p.op(), Some(Op::Conv(_))) && !p.has_gaps();
     let mut changed = false;
     for o in p.inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {
-        let grain = if o.row() <= 4 { 4 } else { 16 };
-        if o.layout == Layout::ChannelsLast && o.dtype.is_int8() && o.row() % grain != 0 {
+        let grain = if o.row() <= 4 { 4 } else { 16 / o.dtype.size() };
+        let small = o.dtype.is_int8() || o.dtype == DType::F16;
+        if o.layout == Layout::ChannelsLast && small && o.row() % grain != 0 {
             (o.pitch, changed) = (Some(o.row().next_multiple_of(grain)), true);
         }
     }

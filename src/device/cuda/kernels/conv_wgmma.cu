@@ -1,10 +1,10 @@
-// Convolution and Linear in INT8 as an implicit product of matrices: D[channel][pixel] = sum over k of W[channel][k] X[pixel][k].
+// Convolution and Linear, INT8 or halves, as an implicit product of matrices: D[channel][pixel] = sum over k of W[channel][k] X[pixel][k].
 //
 // Weights are the first operand of wgmma (64 output channels an instruction), pixels the second (up to 256): the numbers of a
 // channel then belong to a row, which a thread keeps in registers, 64 channels run at the full rate, and few pixels
-// are few columns. Inside every 16 channels the rows of weights are permuted (row i holds channel 2i, or 2i - 15 from row 8
-// on), so that a thread owns pairs of adjacent channels of a pixel: 16 bits, which `stmatrix` transposes into pixels of
-// adjacent channels.
+// are few columns. Inside every 16 channels the rows of 8-bit weights are permuted (row i holds channel 2i, or 2i - 15 from
+// row 8 on), so that a thread owns pairs of adjacent channels of a pixel: 16 bits, which `stmatrix` transposes into pixels of
+// adjacent channels. A half is 16 bits by itself: their weights are in order, and a thread owns channels 8 apart.
 //
 // A block stays on its multiprocessor and takes every gridDim.x-th tile, channels fastest: pixels come from memory once and
 // for the other tiles of channels from the L2. Warps 0 to 7 are two warpgroups that multiply; one thread of warp 8 loads;
@@ -48,10 +48,11 @@ constexpr bool WHOLE_ROWS = READ == HALO || READ == PATCHES;
 constexpr int STAGE_PIXELS = (WHOLE_ROWS ? STAGE_ROWS * ROW_PIXELS + round_up(ROW_END + 2, 16) : TILE_P) * PIXEL_BYTES;
 constexpr int LOADED_BYTES = STAGE_WEIGHTS + (READ == HALO ? STAGE_ROWS * ROW_PIXELS : TILE_P) * PIXEL_BYTES;
 constexpr u32 STAGE = round_up(STAGE_WEIGHTS + STAGE_PIXELS, 1024);
-constexpr int BOX_C = TILE_C % 128 == 0 ? 128 : 64;                  // bytes of a row of staged outputs
+constexpr int APART = HALVES ? 8 : 1;                                // from one channel of a thread's pair to the other
+constexpr int BOX_C = TILE_C * ELEMENT % 128 == 0 ? 128 : 64;        // bytes of a row of staged outputs
 constexpr int BOX_P = TILE_P < 256 ? TILE_P : 256;                   // a box of the copy engine has 256 rows at most
 // A row of pixels is written in eights, the last of which may end beyond it.
-constexpr u32 BUFFER = round_up((TILE_P + (READ == PATCHES ? 8 : 0)) * (CONTIGUOUS ? PITCH : TILE_C), 1024);
+constexpr u32 BUFFER = round_up((TILE_P + (READ == PATCHES ? 8 : 0)) * (CONTIGUOUS ? PITCH : TILE_C * ELEMENT), 1024);
 // Stores that may be in flight: the other buffers are for tiles to come.
 constexpr int PENDING_STORES = RESIDUAL ? BUFFERS / 2 - (BUFFERS == 2) : BUFFERS - 1;
 static_assert(STAGES >= 2, "a stage is free again one step after it was read: a ring of one stands still");
@@ -84,7 +85,7 @@ struct Memory {
     stages = round_up(start, 1024);
     weights = stages + STAGES * STAGE + (READ == RAW16 ? 1024 : 0);  // the last pixel's upper half
     buffers = weights + RESIDENT * WEIGHT_BLOCK;
-    full = buffers + (OUTPUT_FLOAT ? 0 : BUFFERS * BUFFER);
+    full = buffers + (OUTPUT_DIRECT ? 0 : BUFFERS * BUFFER);
     empty = full + STAGES * 8;
     ready = empty + STAGES * 8;
     written = ready + BUFFERS * 8;
@@ -229,12 +230,13 @@ __device__ __forceinline__ void fill_stages(const Memory& s, const Maps& maps, c
 
 // ---- Warp 9: buffers
 
-// Calls `move(address in the buffer, channel, pixel or row)` for each box of the tile.
+// Calls `move(address in the buffer, byte of a pixel, pixel or row)` for each box of the tile.
 template <class Move> __device__ __forceinline__ void each_box(u32 buffer, int tile_c, const Move& move) {
 #pragma unroll
-  for (int c = 0; c < TILE_C; c += BOX_C)
+  for (int c = 0; c < TILE_C * ELEMENT; c += BOX_C)
 #pragma unroll
-    for (int row = 0; row < (WHOLE_ROWS ? 1 : TILE_P); row += BOX_P) move(buffer + c * TILE_P + row * BOX_C, tile_c * TILE_C + c, row);
+    for (int row = 0; row < (WHOLE_ROWS ? 1 : TILE_P); row += BOX_P) 
+      move(buffer + c * TILE_P + row * BOX_C, tile_c * TILE_C * ELEMENT + c, row);
 }
 
 __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps& maps, const Problem& p, int tile_c, int tile_p) {
@@ -243,7 +245,7 @@ __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps&
     barrier_expect(ready, bytes);
     load_bytes(buffer, p.residual + (u64)tile_p * (TILE_P * PITCH), bytes, ready);
   } else {
-    barrier_expect(ready, TILE_P * TILE_C);
+    barrier_expect(ready, TILE_P * TILE_C * ELEMENT);
     each_box(buffer, tile_c, [&](u32 at, int c, int row) {
       if constexpr (READ == HALO) load_4d(at, maps.residual, ready, c, 0, tile_p % p.tiles_h * ROWS, tile_p / p.tiles_h);
       else load_2d(at, maps.residual, ready, c, tile_p * TILE_P + row);
@@ -294,7 +296,7 @@ __device__ __forceinline__ void move_buffers(const Memory& s, const Maps& maps, 
 constexpr int NEXT_W = READ == PATCHES ? 0 : 64 * BLOCK_K / 16, NEXT_X = READ == PATCHES ? ROW_PIXELS : 0;
 
 // A tile's products. Returns with the last of them in flight, and which stage they read.
-__device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
+__device__ __forceinline__ u32 multiply(Sum (&acc)[BLOCKS][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
   const int group = threadIdx.x / 128;
   const u32 own_weights = SPLIT == BY_CHANNELS ? group * GROUP_C * BLOCK_K : 0;
   const u32 own_pixels = STAGE_WEIGHTS + (SPLIT == BY_PIXELS ? group * GROUP_P * PIXEL_BYTES : 0);
@@ -326,14 +328,50 @@ __device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS][WGMMA_N / 2], Ring<ST
   return before;
 }
 
-// The channels of a thread in an accumulator: pair `threadIdx.x % 32 / 4` of the 16 that its warp has of 64.
+// The first channel of a thread in an accumulator: of pair `threadIdx.x % 32 / 4` of the 16 that its warp has of 64.
 __device__ __forceinline__ int first_channel(int block) {
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4;
-  return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + (READ == PATCHES ? 0 : block * 64) + warp * 16 + threadIdx.x % 32 / 4 * 2;
+  return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + (READ == PATCHES ? 0 : block * 64) + warp * 16 + threadIdx.x % 32 / 4 * (HALVES ? 1 : 2);
 }
 
 // Adds to the residual and writes the tile to a buffer, in the form that the copy engine stores.
-__device__ __forceinline__ void write_buffer(const int (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
+#if HALVES
+__device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
+  const int lane = threadIdx.x % 32, first_row = SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0;
+#pragma unroll
+  for (int m = 0; m < BLOCKS; m++) {
+    const int first_chunk = first_channel(m) / 16 * 2;     // of 8 channels
+    if (CONTIGUOUS && first_chunk * 16 >= PITCH) continue;
+    auto place = [&](u32 row, int chunk) -> u32 {
+      if (CONTIGUOUS) return buffer + row * PITCH + chunk * 16;
+      return buffer + chunk / 8 * TILE_P * BOX_C + row * BOX_C + ((chunk % 8 ^ row & 7) << 4);
+    };
+    constexpr int PIXEL = CONTIGUOUS ? PITCH : BOX_C;
+    const Pair& pair = pairs[m];
+    const u32 four = place(first_row + lane / 16 * 8 + lane % 8, first_chunk + lane / 8 % 2);
+#pragma unroll
+    for (int i = 0; i < GROUP_P / 16; i++) {               // 16 pixels of 16 channels
+      u32 r[4] = {0, 0, 0, 0};
+      if constexpr (RESIDUAL) load_matrices(r, four + i * 16 * PIXEL);
+#pragma unroll
+      for (int j = 0; j < 4; j++)
+        r[j] = finished_halves(&acc[m][i * 8 + j * 2], j % 2 ? pair.m.y : pair.m.x, j % 2 ? pair.b.y : pair.b.x, r[j], e);
+      store_matrices(four + i * 16 * PIXEL, r);
+    }
+    if constexpr (GROUP_P % 16 != 0) {                     // the last eight
+#pragma unroll
+      for (int j = 0; j < 2; j++) {
+        const u32 one = place(first_row + GROUP_P / 16 * 16 + lane % 8, first_chunk + j);
+        u32 r = 0;
+        if constexpr (RESIDUAL) load_matrix(r, one);
+        store_matrix(one, finished_halves(&acc[m][GROUP_P / 16 * 8 + j * 2], j ? pair.m.y : pair.m.x, j ? pair.b.y : pair.b.x, r, e));
+      }
+    }
+  }
+  fence_async();
+}
+#else
+__device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
   const int lane = threadIdx.x % 32, first_row = SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0;
 #pragma unroll
   for (int m = 0; m < BLOCKS; m++) {
@@ -366,19 +404,21 @@ __device__ __forceinline__ void write_buffer(const int (&acc)[BLOCKS][WGMMA_N / 
   fence_async();
 }
 
-// Writes f32 from registers: eight lanes have a sector of 16 neighbouring channels.
-__device__ __forceinline__ void write_floats(const int (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {
+#endif
+
+// Writes floats from registers: eight lanes have a sector of 16 neighbouring channels.
+__device__ __forceinline__ void write_floats(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {
   const int first = tile_p * TILE_P + (SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0) + threadIdx.x % 4 * 2;
 #pragma unroll
   for (int m = 0; m < BLOCKS; m++) {
     const int c = tile_c * TILE_C + first_channel(m);
 #pragma unroll
     for (int i = 0; i < GROUP_P / 8; i++) {
-      const Quad q = finished(&acc[m][i * 4], pairs[m], 0, e);
+      const Quad q = finished(&acc[m][i * 4], pairs[m], Residual{}, e);
 #pragma unroll
       for (int j = 0; j < 4; j++) {
-        const int pixel = first + i * 8 + j / 2, channel = c + j % 2;
-        if (pixel < p.pixels && channel < p.channels) ((float*)p.y)[(u64)pixel * p.pitch + channel] = q.t[j];
+        const int pixel = first + i * 8 + j / 2, channel = c + j % 2 * APART;
+        if (pixel < p.pixels && channel < p.channels) ((Y_T*)p.y)[(u64)pixel * p.pitch + channel] = q.t[j];
       }
     }
   }
@@ -388,7 +428,7 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
   const int group = warp_index() / 4;
   const bool leader = threadIdx.x % 32 == 0;
   constexpr int TURNS = SPLIT == BY_TILES ? 2 : 1;
-  int acc[BLOCKS][WGMMA_N / 2];
+  Sum acc[BLOCKS][WGMMA_N / 2];
   Ring<STAGES> ring;
   // Whole tiles in turns: a warpgroup passes over the other's stages.
   const u32 rounds = p.blocks_k / STAGES, rest = p.blocks_k % STAGES;
@@ -399,14 +439,14 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
     const int tile_c = t % p.tiles_c, buffer = j % BUFFERS;
     Pair pairs[PAIRS];
 #pragma unroll
-    for (int m = 0; m < PAIRS; m++) pairs[m] = channel_pair(channels, tile_c * TILE_C + first_channel(m));
+    for (int m = 0; m < PAIRS; m++) pairs[m] = channel_pair<APART>(channels, tile_c * TILE_C + first_channel(m));
     // Until the other warpgroup has seen all stages of the tile before, a barrier may be a whole round behind.
     if (SPLIT == BY_TILES && j > 0) barrier_wait(s.turn + group * 8, (j - 1) / 2 & 1);
     const u32 last = multiply(acc, ring, s, p, tile_c, leader);
     if (SPLIT == BY_TILES && leader) barrier_arrive(s.turn + (group ^ 1) * 8);
     wgmma_wait<0>();
     if (leader) barrier_arrive(s.empty + last * 8);
-    if constexpr (OUTPUT_FLOAT) {
+    if constexpr (OUTPUT_DIRECT) {
       write_floats(acc, pairs, p, tile_c, t / p.tiles_c, e);
     } else {
       barrier_wait(s.ready + buffer * 8, j / BUFFERS & 1);
@@ -434,14 +474,14 @@ conv_wgmma(const __grid_constant__ TensorMap weights, const __grid_constant__ Te
   __syncthreads();
   if (warp < 8) {
     take_registers<232>();
-    // F32 is written where an earlier grid may still read
-    if constexpr (OUTPUT_FLOAT) wait_for_previous_grid();
+    // floats are written where an earlier grid may still read
+    if constexpr (OUTPUT_DIRECT) wait_for_previous_grid();
     multiply_tiles(s, p, channels, e);
   } else {
     give_registers<40>();
     const bool one = threadIdx.x % 32 == 0;
     if (READ == PATCHES && warp != 9) fill_stages(s, maps, p, max(warp - 9, 0));
     if (READ != PATCHES && warp == 8 && one) load_stages(s, maps, p);
-    if (warp == 9 && one && !OUTPUT_FLOAT) move_buffers(s, maps, p);
+    if (warp == 9 && one && !OUTPUT_DIRECT) move_buffers(s, maps, p);
   }
 }

@@ -1,5 +1,5 @@
-//! Convolutions and products as implicit matrix products for every architecture: 8 bits by tensor cores (`mma.sync`), f32
-//! one product after the other.
+//! Convolutions and products as implicit matrix products for every architecture: 8 bits and f16 by tensor cores
+//! (`mma.sync`), f32 one product after the other.
 
 use super::multiply::{self, Sizes, pitch, residual};
 use super::{Args, Family, Launch, Places, Spec, missing};
@@ -58,7 +58,7 @@ fn taps_bytes(spec: &Spec, s: &Sizes) -> usize {
 fn copied(spec: &Spec, s: &Sizes) -> usize {
     let o = &spec.problem.inputs[0];
     let row = pitch(o, s.channels) * o.dtype.size();
-    if row.is_multiple_of(16) { 16 } else { 4 }
+    [16, 8, 4].into_iter().find(|n| row.is_multiple_of(*n)).unwrap_or(4)
 }
 
 /// Are rows of output and residual made of whole chunks of 16 bytes?
@@ -82,7 +82,7 @@ impl Family for Igemm {
     }
 
     fn doc(&self) -> &'static str {
-        "convolutions and products with constant weights, f32 and 8-bit (tensor cores), as implicit matrix products"
+        "convolutions and products with constant weights, f32, f16 and 8-bit (tensor cores), as implicit matrix products"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
@@ -112,6 +112,7 @@ impl Family for Igemm {
             .define("COPY", copied(spec, &s))
             .define("PAD_WORD", format!("0x{:08x}u", u32::from_ne_bytes([zero_point; 4])))
             .define("X_NAME", if x.dtype == DType::I8 { "\"s8\"" } else { "\"u8\"" })
+            .define("HALVES", u8::from(x.dtype == DType::F16))
             .define(if x.dtype == DType::F32 { "FFMA" } else { "MMA" }, 1);
         let text = if staged(spec) { text.define("STAGED", 1) } else { text };
         let text = text.raw(include_str!("../kernels/finish.cuh"));

@@ -115,9 +115,9 @@ const WIDE: [([usize; 2], Split, [usize; 2]); 8] = [
     ([64, 128], Split::Pixels, [2, 3]),
 ];
 
-/// Bytes of a step along k: whole channels in as few steps as waste little.
-fn block(channels: usize) -> usize {
-    match channels {
+/// Bytes of a step along k: all of a pixel's in as few steps as waste little.
+fn block(depth: usize) -> usize {
+    match depth {
         c if c % 128 == 0 || c > 192 => 128,
         c if c > 32 => 64,
         _ => 32,
@@ -133,8 +133,8 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
     };
     let outputs = job.sizes.outputs;
     let whole = outputs.next_multiple_of(64);
-    let (block, read) = (block(job.sizes.channels), if job.is_flat() { Read::Flat } else { Read::Im2col });
-    let raw = job.is_flat() && job.x.pitch == 16;
+    let (block, read) = (block(job.depth()), if job.is_flat() { Read::Flat } else { Read::Im2col });
+    let raw = job.is_flat() && job.x.bytes() == 16;
     // an output's rows in one run: pixels of a tile by how many channels they have
     let runs: &[([usize; 2], Split)] = match whole {
         64 => &[([64, 512], Split::Pixels), ([64, 256], Split::Tiles)],
@@ -166,7 +166,8 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
     if outputs <= 64 {
         // whole rows, as many as one instruction takes
         let rows = (1..=16).rev().filter(|rows| rows * row <= MOST_ROWS && (rows * row).is_multiple_of(8));
-        rows.take(2).for_each(|rows| add([64, rows * row], Split::Tiles, 2, Read::Halo, false, 64));
+        let block = if job.is_half() { block } else { 64 };
+        rows.take(2).for_each(|rows| add([64, rows * row], Split::Tiles, 2, Read::Halo, false, block));
     }
     for (tile, split, buffers) in if outputs <= 64 { &NARROW[..] } else { &WIDE[..] } {
         add(*tile, *split, buffers[usize::from(job.residual.is_some())], read, false, block);
@@ -184,7 +185,7 @@ pub fn patches(job: &Job) -> [usize; 2] {
 /// Can the input be cut into patches?
 pub fn is_patched(job: &Job) -> bool {
     let w = &job.sizes.window;
-    let few = job.sizes.channels <= 4 && job.x.pitch == 4 && job.sizes.outputs <= 64;
+    let few = job.sizes.channels <= 4 && job.x.bytes() == 4 && job.sizes.outputs <= 64;
     let whole = w.input[1].is_multiple_of(2) && w.output[1] <= MOST_ROWS && patches(job)[1] <= 4;
     few && whole && job.residual.is_none() && w.strides == [2, 2] && w.dilations == [1, 1]
 }
