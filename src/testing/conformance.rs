@@ -387,7 +387,11 @@ mod tests {
         on_the_gpu(problems::in_halves());
     }
 
-    fn on_the_gpu(cases: Vec<Case>) {
+    /// All cases, or those whose text contains what `QUANTIZE_PROBLEMS` says.
+    fn on_the_gpu(mut cases: Vec<Case>) {
+        if let Ok(some) = std::env::var("QUANTIZE_PROBLEMS") {
+            cases.retain(|c| c.problem.to_string().contains(&some));
+        }
         let gpu = match Cuda::open(0) {
             Ok(gpu) => gpu,
             Err(why) => return println!("cuda: absent ({}), {} problems skipped", why.what, cases.len()),

@@ -1,6 +1,7 @@
 //! The GPU's kernels compile for every architecture, whether or not such a GPU is there.
 
 use super::problems::Case;
+use crate::base::DType;
 use crate::device::Device;
 use crate::device::cuda::{Arch, Cuda};
 use std::collections::HashSet;
@@ -14,8 +15,10 @@ pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
         let mut families = HashSet::new();
         let tactics = gpu.tactics(&case.problem, &case.numerics);
         for tactic in tactics.into_iter().filter(|t| families.insert(t.family.clone())) {
+            let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
+            let halves = if operands.any(|o| o.dtype == DType::F16) { ", halves" } else { "" };
             let switches = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
-            if seen.insert(switches) {
+            if seen.insert(switches + halves) {
                 gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)
                     .map_err(|e| format!("{} by {tactic}: {e}", case.problem))?;
             }
@@ -38,7 +41,7 @@ mod tests {
                 return println!("NVRTC: absent, {} architectures skipped ({})", Arch::ALL.len(), why.what);
             }
         };
-        let cases = problems::all();
+        let cases = [problems::all(), problems::in_halves()].concat();
         std::thread::scope(|scope| {
             let all = Arch::ALL.map(|arch| {
                 scope.spawn({

@@ -2,7 +2,7 @@
 
 use crate::base::quant::Range;
 use crate::base::random::SplitMix64;
-use crate::base::{Result, Silent, Tensor};
+use crate::base::{DType, Result, Silent, Tensor};
 use crate::device::Device;
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::{Array, Graph, evaluate_all};
@@ -43,12 +43,17 @@ pub fn quantize(g: &mut Graph, settings: &Settings, samples: &[Vec<Tensor>]) {
 
 /// An engine of the graph by each problem's first tactic.
 pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine> {
+    build_in(g, device, max_batch, DType::F32)
+}
+
+/// The same with floats stored as `floats`.
+pub fn build_in(g: &Graph, device: &dyn Device, max_batch: usize, floats: DType) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
     engine::build(
         g,
         device,
         &mut tuner,
-        engine::Settings { max_batch, ..Default::default() },
+        engine::Settings { max_batch, floats, ..Default::default() },
         Origin::default(),
         &Silent,
     )

@@ -1,6 +1,7 @@
 //! Whole graphs, quantized, on the CPU against the oracle and against FP32.
 
 mod file;
+mod halves;
 mod plans;
 mod sessions;
 

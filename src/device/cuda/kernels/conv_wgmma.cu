@@ -41,7 +41,9 @@ constexpr int WEIGHT_BLOCK = TILE_C * BLOCK_K;
 constexpr int STAGE_WEIGHTS = RESIDENT ? 0 : TAPS * WEIGHT_BLOCK;
 constexpr int PIXEL_BYTES = READ == RAW16 || READ == PATCHES ? 16 : BLOCK_K;  // from one pixel of a stage to the next
 constexpr int ROW_PIXELS = READ == PATCHES ? WIDTH + BLOCK_K / 16 - 1 : WIDTH + 2;  // of a row of a stage
-constexpr int STAGE_ROWS = ROWS + (READ == PATCHES ? TAP_ROWS - 1 : 2);
+constexpr int PATCH_ROWS = HALVES ? 1 : 2;                           // rows of pixels in a patch, which has two columns
+constexpr int NEXT_ROWS = READ == PATCHES ? 2 / PATCH_ROWS : 1;      // of a stage, from one row of output to the next
+constexpr int STAGE_ROWS = (ROWS - 1) * NEXT_ROWS + (READ == PATCHES ? TAP_ROWS : 3);
 // The last taps of whole rows read past the last pixel loaded, for columns that are not stored.
 constexpr int ROW_END = READ == PATCHES ? WGMMA_N - WIDTH + 8 : WGMMA_N - GROUP_P;
 constexpr bool WHOLE_ROWS = READ == HALO || READ == PATCHES;
@@ -182,22 +184,24 @@ __device__ __forceinline__ void load_stages(const Memory& s, const Maps& maps, c
 
 // ---- Warps 8, 10 and 11: patches
 
-// Begins a warp's copies of a tile's patches, a row of pixels after the other. Patch (0, 0) of an image begins above and to
-// the left of it where the padding is odd.
+// Begins a warp's copies of a tile's patches, a row of pixels after the other. Patch (0, 0) of an image begins to the left
+// of it, and above it, where the padding is odd.
 __device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int tile_p) {
   constexpr int CHUNKS = (ROW_PIXELS + 31) / 32;
   const int lane = threadIdx.x % 32, n = tile_p / p.tiles_h;
-  const int first = (tile_p % p.tiles_h * ROWS - (p.window.pad_h + 1) / 2) * 2, column = (lane - (p.window.pad_w + 1) / 2) * 2;
-  const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * 4;
-  u32 to = stage + lane * 16;
+  const int above = (p.window.pad_h + PATCH_ROWS - 1) / PATCH_ROWS * PATCH_ROWS;
+  const int first = tile_p % p.tiles_h * ROWS * 2 - above, column = (lane - (p.window.pad_w + 1) / 2) * 2;
+  constexpr int PIXEL = 4 * ELEMENT, PART = 16 / PATCH_ROWS;  // bytes of a pixel, and of a patch's row
+  const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * PIXEL;
 #pragma unroll 2
-  for (int row = 0; row < 2 * STAGE_ROWS; row++, from += p.in_w * 4, to += row % 2 ? 8 : ROW_PIXELS * 16 - 8) {
+  for (int row = 0; row < PATCH_ROWS * STAGE_ROWS; row++, from += p.in_w * PIXEL) {
+    const u32 to = stage + (row / PATCH_ROWS * ROW_PIXELS + lane) * 16 + row % PATCH_ROWS * PART;
     const bool inside = (u32)(first + row) < (u32)p.in_h;
 #pragma unroll
     for (int k = 0; k < CHUNKS; k++) {
       if (lane + k * 32 >= ROW_PIXELS) continue;
-      if (inside && (u32)(column + k * 64) < (u32)p.in_w) copy_8(to + k * 512, from + k * 256);
-      else fill_8(to + k * 512, p.padding);
+      if (inside && (u32)(column + k * 64) < (u32)p.in_w) copy<PART>(to + k * 512, from + k * 64 * PIXEL);
+      else fill<PART>(to + k * 512, p.padding);
     }
   }
   commit_copies();
@@ -293,7 +297,7 @@ __device__ __forceinline__ void move_buffers(const Memory& s, const Maps& maps, 
 // ---- Warps 0 to 7: products and epilogue
 
 // From an accumulator's operands to the next one's, in 16 bytes.
-constexpr int NEXT_W = READ == PATCHES ? 0 : 64 * BLOCK_K / 16, NEXT_X = READ == PATCHES ? ROW_PIXELS : 0;
+constexpr int NEXT_W = READ == PATCHES ? 0 : 64 * BLOCK_K / 16, NEXT_X = READ == PATCHES ? NEXT_ROWS * ROW_PIXELS : 0;
 
 // A tile's products. Returns with the last of them in flight, and which stage they read.
 __device__ __forceinline__ u32 multiply(Sum (&acc)[BLOCKS][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
@@ -347,10 +351,11 @@ __device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 
       return buffer + chunk / 8 * TILE_P * BOX_C + row * BOX_C + ((chunk % 8 ^ row & 7) << 4);
     };
     constexpr int PIXEL = CONTIGUOUS ? PITCH : BOX_C;
-    const Pair& pair = pairs[m];
-    const u32 four = place(first_row + lane / 16 * 8 + lane % 8, first_chunk + lane / 8 % 2);
+    const Pair& pair = pairs[m % PAIRS];
+    const int first = first_row + (READ == PATCHES ? m * WIDTH : 0);
+    const u32 four = place(first + lane / 16 * 8 + lane % 8, first_chunk + lane / 8 % 2);
 #pragma unroll
-    for (int i = 0; i < GROUP_P / 16; i++) {               // 16 pixels of 16 channels
+    for (int i = 0; i < BLOCK_P / 16; i++) {               // 16 pixels of 16 channels
       u32 r[4] = {0, 0, 0, 0};
       if constexpr (RESIDUAL) load_matrices(r, four + i * 16 * PIXEL);
 #pragma unroll
@@ -358,13 +363,14 @@ __device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 
         r[j] = finished_halves(&acc[m][i * 8 + j * 2], j % 2 ? pair.m.y : pair.m.x, j % 2 ? pair.b.y : pair.b.x, r[j], e);
       store_matrices(four + i * 16 * PIXEL, r);
     }
-    if constexpr (GROUP_P % 16 != 0) {                     // the last eight
+#pragma unroll
+    for (int i = 0; i < (BLOCK_P % 16 + 7) / 8; i++) {     // the last pixels, eight at a time
 #pragma unroll
       for (int j = 0; j < 2; j++) {
-        const u32 one = place(first_row + GROUP_P / 16 * 16 + lane % 8, first_chunk + j);
+        const u32 one = place(first + BLOCK_P / 16 * 16 + i * 8 + lane % 8, first_chunk + j);
         u32 r = 0;
         if constexpr (RESIDUAL) load_matrix(r, one);
-        store_matrix(one, finished_halves(&acc[m][GROUP_P / 16 * 8 + j * 2], j ? pair.m.y : pair.m.x, j ? pair.b.y : pair.b.x, r, e));
+        store_matrix(one, finished_halves(&acc[m][BLOCK_P / 16 * 8 + i * 4 + j * 2], j ? pair.m.y : pair.m.x, j ? pair.b.y : pair.b.x, r, e));
       }
     }
   }

@@ -8,7 +8,7 @@ use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
 use crate::device::cuda::maps::{Bytes, TensorMap};
 use bytemuck::{Pod, Zeroable};
-use variant::{READS, Read, SPLITS, Split, Variant, candidates, is_patched, patches, row};
+use variant::{READS, Read, SPLITS, Split, Variant, candidates, is_patched, patch, patch_rows, patches, row};
 
 mod variant;
 
@@ -86,7 +86,8 @@ impl<'a> Kernel<'a> {
         match self.v.read {
             Read::Patches => {
                 let rows = self.rows().max(1);
-                is_patched(job) && rows * w.output[1] == self.v.tile[1] && w.output[0].is_multiple_of(rows)
+                let boxed = self.v.contiguous || self.v.tile[1] <= MOST_ROWS;
+                is_patched(job) && boxed && rows * w.output[1] == self.v.tile[1] && w.output[0].is_multiple_of(rows)
             }
             _ if !job.is_loaded() => false,
             Read::Flat => job.is_flat(),
@@ -135,8 +136,7 @@ impl<'a> Kernel<'a> {
         let pixels = match self.v.read {
             Read::Halo => (self.rows() + 2) * (w.input[1] + 2) + beyond(self.wgmma - group_p),
             Read::Patches => {
-                let rows = self.rows() + patches(&self.job)[0] - 1;
-                rows * (w.output[1] + block / 16 - 1) + beyond(self.wgmma - w.output[1] + 8)
+                patch_rows(&self.job, self.rows()) * (w.output[1] + block / 16 - 1) + beyond(self.wgmma - w.output[1] + 8)
             }
             _ => tile_p,
         };
@@ -204,10 +204,13 @@ impl<'a> Kernel<'a> {
             return self.job.weights(w, order);
         }
         let window = &self.job.sizes.window;
-        let ([kh, kw], odd) = (window.kernel, window.begin.map(|n| n % 2));
+        let ([kh, kw], [height, _]) = (window.kernel, patch(&self.job));
+        let odd = [window.begin[0] % height, window.begin[1] % 2];
+        let element = self.job.element();
         self.job.rows(w, self.row(), order, |i| {
             let (c, row, column) = (i / (kh * kw), i / kw % kh + odd[0], i % kw + odd[1]);
-            row / 2 * self.v.block + column / 2 * 16 + row % 2 * 8 + column % 2 * 4 + c
+            let within = row % height * 8 + (column % 2 * 4 + c) * element;
+            row / height * self.v.block + column / 2 * 16 + within
         })
     }
 

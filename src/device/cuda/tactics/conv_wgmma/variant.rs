@@ -159,9 +159,13 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
         let block = if patches(job)[1] <= 2 { 32 } else { 64 };
         let registers = width.next_multiple_of(16) / 2;
         let rows = [4, 2, 1].into_iter().find(|rows| height.is_multiple_of(*rows) && rows * registers <= 128);
-        [4, 2].into_iter().for_each(|buffers| {
-            add([64, rows.unwrap_or(1) * width], Split::Tiles, buffers, Read::Patches, true, block);
-        });
+        // a pixel of 64 halves is a whole line of banks: as it is stored by the copy engine, rows take turns
+        for (buffers, contiguous) in [(4, true), (2, true), (4, false), (2, false)] {
+            if contiguous || job.is_half() {
+                let tile = [64, rows.unwrap_or(1) * width];
+                add(tile, Split::Tiles, buffers, Read::Patches, contiguous, block);
+            }
+        }
     }
     if outputs <= 64 {
         // whole rows, as many as one instruction takes
@@ -175,17 +179,27 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
     all
 }
 
-/// Rows and columns of patches of 2x2 pixels under a window of stride 2: one more where the padding is odd, as the first
-/// patch then begins before it.
+/// Rows and columns of a patch: 16 bytes of pixels.
+pub fn patch(job: &Job) -> [usize; 2] {
+    [2 / job.element(), 2]
+}
+
+/// Rows and columns of patches under a window of stride 2: one more where the padding is odd, as the first patch then begins
+/// before it.
 pub fn patches(job: &Job) -> [usize; 2] {
-    let w = &job.sizes.window;
-    [0, 1].map(|i| (w.kernel[i] + w.begin[i] % 2).div_ceil(2))
+    let (w, patch) = (&job.sizes.window, patch(job));
+    [0, 1].map(|i| (w.kernel[i] + w.begin[i] % patch[i]).div_ceil(patch[i]))
+}
+
+/// Rows of patches of a stage, for so many rows of output.
+pub fn patch_rows(job: &Job, rows: usize) -> usize {
+    (rows.max(1) - 1) * (2 / patch(job)[0]) + patches(job)[0]
 }
 
 /// Can the input be cut into patches?
 pub fn is_patched(job: &Job) -> bool {
     let w = &job.sizes.window;
-    let few = job.sizes.channels <= 4 && job.x.bytes() == 4 && job.sizes.outputs <= 64;
+    let few = job.sizes.channels <= 4 && job.x.pitch == 4 && job.sizes.outputs <= 64;
     let whole = w.input[1].is_multiple_of(2) && w.output[1] <= MOST_ROWS && patches(job)[1] <= 4;
     few && whole && job.residual.is_none() && w.strides == [2, 2] && w.dilations == [1, 1]
 }
