@@ -83,8 +83,8 @@ impl Cut {
         if by[RIGHT] == usize::MAX {
             return false;
         }
-        let path = || std::iter::successors(Some(by[RIGHT]), |arc| by.get(self.arcs[arc ^ 1].0).copied());
-        let path: Vec<usize> = path().take_while(|arc| *arc != usize::MAX).collect();
+        let before = |arc: &usize| Some(by[self.arcs[arc ^ 1].0]).filter(|arc| *arc != usize::MAX);
+        let path: Vec<usize> = std::iter::successors(Some(by[RIGHT]), before).collect();
         let flow = path.iter().map(|arc| self.arcs[*arc].1).min().unwrap_or(0);
         for arc in path {
             self.arcs[arc].1 -= flow;
@@ -106,8 +106,9 @@ mod tests {
         for _ in 0..200 {
             let n = 1 + random.below(6);
             let costs: Vec<[u64; 2]> = (0..n).map(|_| [0; 2].map(|_: u64| random.below(20) as u64)).collect();
-            let arcs: Vec<(usize, usize, u64)> =
-                (0..random.below(12)).map(|_| (random.below(n), random.below(n), random.below(9) as u64)).collect();
+            let arcs: Vec<(usize, usize, u64)> = (0..random.below(12))
+                .map(|_| (random.below(n), random.below(n), random.below(9) as u64))
+                .collect();
             let paid = |left: &[bool]| -> u64 {
                 let own: u64 = costs.iter().zip(left).map(|(c, l)| if *l { c[0] } else { c[1] }).sum();
                 let parted = arcs.iter().filter(|(a, b, _)| left[*a] && !left[*b]);

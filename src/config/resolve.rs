@@ -266,13 +266,7 @@ impl Resolver<'_> {
             rules.push(Rule { pattern, int8: rule.precision == Arithmetic::Int8, place });
         }
         let (activations, bias_correction) = (p.activations, p.bias_correction);
-        Ok(job::Precision {
-            activations,
-            bias_correction,
-            default: p.default,
-            fallback: p.fallback,
-            rules,
-        })
+        Ok(job::Precision { activations, bias_correction, default: p.default, fallback: p.fallback, rules })
     }
 
     fn gate(&self) -> Result<()> {

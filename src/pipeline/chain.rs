@@ -1,8 +1,8 @@
 //! The chain: every stage in order, timed, its results on file as soon as they exist.
 
 use super::assemble::{self, EngineFile, Parts};
-use super::calibrate::{self as calibration, Calibrated};
 use super::build::Building;
+use super::calibrate::{self as calibration, Calibrated};
 use super::import;
 use super::{
     Options, Outcome, build as building, doubts, drift, evaluate, fp32, latency, preflight, rules, target,

@@ -26,7 +26,8 @@ pub fn engine(
 ) -> Result<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(device, cache, None).in_order();
     let origin = Origin { model: graph.name.clone(), ..Origin::default() };
-    let settings = engine::Settings { max_batch, stage: "build FP32 reference", ..engine::Settings::default() };
+    let settings =
+        engine::Settings { max_batch, stage: "build FP32 reference", ..engine::Settings::default() };
     let engine = engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)?;
     Ok((engine, tuner.into_cache()))
 }

@@ -146,7 +146,8 @@ impl<'g> Costs<'g> {
             all.find(|o| is(o.dtype))
         };
         let of_int8 = buffer(self.plans[0], DType::is_int8);
-        let (Some(q), Some(a), Some(b)) = (value.quant, of_int8, buffer(self.plans[1], DType::is_float)) else {
+        let (Some(q), Some(a), Some(b)) = (value.quant, of_int8, buffer(self.plans[1], DType::is_float))
+        else {
             return Ok(0);
         };
         let (from, to, numerics) = match back {

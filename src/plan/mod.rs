@@ -13,8 +13,8 @@ pub mod views;
 
 pub use lower::{Lowered, lower, wants_int8};
 
-use crate::base::{DType, Shape};
 use crate::base::quant::QuantParams;
+use crate::base::{DType, Shape};
 use crate::device::{DeviceId, Numerics, Operand, Problem};
 use crate::ir::Precision;
 use crate::tune::Choice;

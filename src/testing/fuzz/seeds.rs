@@ -73,7 +73,8 @@ fn built(int8: bool) -> Option<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(&device, TimingCache::default(), None);
     let origin = Origin { labels: vec!["a".into(), "b".into()], ..Origin::default() };
     let engine =
-        build(&graph, &device, &mut tuner, Settings { max_batch: 2, ..Settings::default() }, origin, &Silent).ok()?;
+        build(&graph, &device, &mut tuner, Settings { max_batch: 2, ..Settings::default() }, origin, &Silent)
+            .ok()?;
     Some((engine, tuner.into_cache()))
 }
 

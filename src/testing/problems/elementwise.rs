@@ -10,7 +10,15 @@ const NHWC: Layout = Layout::ChannelsLast;
 const INT8: [DType; 2] = [DType::U8, DType::I8];
 
 pub fn cases(rng: &mut Rng) -> Vec<Case> {
-    [unary(rng), tables(rng), pairs(rng), mixed(rng), combinations(rng), conversions(rng, &[DType::F32, DType::U8, DType::I8])].concat()
+    [
+        unary(rng),
+        tables(rng),
+        pairs(rng),
+        mixed(rng),
+        combinations(rng),
+        conversions(rng, &[DType::F32, DType::U8, DType::I8]),
+    ]
+    .concat()
 }
 
 fn unary(rng: &mut Rng) -> Vec<Case> {

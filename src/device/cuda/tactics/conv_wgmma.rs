@@ -87,7 +87,10 @@ impl<'a> Kernel<'a> {
             Read::Patches => {
                 let rows = self.rows().max(1);
                 let boxed = self.v.contiguous || self.v.tile[1] <= MOST_ROWS;
-                is_patched(job) && boxed && rows * w.output[1] == self.v.tile[1] && w.output[0].is_multiple_of(rows)
+                is_patched(job)
+                    && boxed
+                    && rows * w.output[1] == self.v.tile[1]
+                    && w.output[0].is_multiple_of(rows)
             }
             _ if !job.is_loaded() => false,
             Read::Flat => job.is_flat(),
@@ -136,7 +139,8 @@ impl<'a> Kernel<'a> {
         let pixels = match self.v.read {
             Read::Halo => (self.rows() + 2) * (w.input[1] + 2) + beyond(self.wgmma - group_p),
             Read::Patches => {
-                patch_rows(&self.job, self.rows()) * (w.output[1] + block / 16 - 1) + beyond(self.wgmma - w.output[1] + 8)
+                patch_rows(&self.job, self.rows()) * (w.output[1] + block / 16 - 1)
+                    + beyond(self.wgmma - w.output[1] + 8)
             }
             _ => tile_p,
         };

@@ -50,10 +50,12 @@ impl Family for Pooling {
             ("LANES", lanes(p)),
         ]);
         let text = match (spec.numerics, spec.variant) {
-            (Numerics::Average { zero_point, output, .. }, _) => (text.store("store", output, p.outputs[0].dtype))
-                .defines(&[("SUM_T", "int"), ("START", "0")])
-                .define("JOIN(s, x)", format!("(s) + ((int)(x) - {zero_point})"))
-                .define("FINISH(s, by)", "store(__fmul_rn((float)(s), by))"),
+            (Numerics::Average { zero_point, output, .. }, _) => {
+                (text.store("store", output, p.outputs[0].dtype))
+                    .defines(&[("SUM_T", "int"), ("START", "0")])
+                    .define("JOIN(s, x)", format!("(s) + ((int)(x) - {zero_point})"))
+                    .define("FINISH(s, by)", "store(__fmul_rn((float)(s), by))")
+            }
             (_, "average") => (text.defines(&[("SUM_T", "float"), ("START", "0")]))
                 .define("JOIN(s, x)", "__fadd_rn(s, x)")
                 .define("FINISH(s, by)", "__fdiv_rn(s, by)"),
