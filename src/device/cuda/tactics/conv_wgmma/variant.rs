@@ -115,6 +115,9 @@ const WIDE: [([usize; 2], Split, [usize; 2]); 8] = [
     ([64, 128], Split::Pixels, [2, 3]),
 ];
 
+/// Bytes of all buffers of halves.
+const MOST_STAGED: usize = 96 << 10;
+
 /// Bytes of a step along k: all of a pixel's in as few steps as waste little.
 fn block(depth: usize) -> usize {
     match depth {
@@ -127,9 +130,14 @@ fn block(depth: usize) -> usize {
 /// Everything to try for a job.
 pub fn candidates(job: &Job) -> Vec<Variant> {
     let mut all = Vec::new();
-    let mut add = |tile, split, buffers, read, contiguous, block| {
+    let mut add = |tile: [usize; 2], split, buffers: usize, read, contiguous, block| {
+        // of halves so many buffers that stages have room beside them
+        let most = if job.is_half() { (MOST_STAGED / (2 * tile[0] * tile[1])).max(1) } else { buffers };
+        let buffers = buffers.min(most);
         let v = Variant { tile, split, block, buffers, read, resident: true, contiguous };
-        all.extend([v, Variant { resident: false, ..v }]);
+        if !all.contains(&v) {
+            all.extend([v, Variant { resident: false, ..v }]);
+        }
     };
     let outputs = job.sizes.outputs;
     let whole = outputs.next_multiple_of(64);
