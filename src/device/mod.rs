@@ -12,7 +12,7 @@ pub mod moved;
 pub mod numerics;
 pub mod problem;
 
-pub use numerics::Numerics;
+pub use numerics::{Floats, Numerics};
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
 use crate::base::{Result, Tensor};
@@ -41,9 +41,9 @@ pub trait Device: Send + Sync {
     fn owns_gaps(&self, operand: &Operand) -> bool {
         operand.pitch.is_some() && self.stored(Operand { pitch: None, ..operand.clone() }) == *operand
     }
-    /// Does it have kernels for F16?
-    fn has_halves(&self) -> bool {
-        false
+    /// Does it have kernels for these floats?
+    fn computes(&self, floats: Floats) -> bool {
+        floats == Floats::F32
     }
     /// Can a tensor of this form begin so many bytes from where the device would have it begin?
     fn reaches(&self, _part: &Operand, _at: usize) -> bool {

@@ -2,8 +2,8 @@
 
 use super::{Engine, Origin};
 use crate::base::codes::engine;
-use crate::base::{Aligned, DType, Diagnostic, Digest, Monitor, Result, Silent};
-use crate::device::Device;
+use crate::base::{Aligned, Diagnostic, Digest, Monitor, Result, Silent};
+use crate::device::{Device, Floats};
 use crate::ir::Graph;
 use crate::plan::{Plan, Step, check, lower, memory, views};
 use crate::tune::{Choice, TimingCache, Tuner};
@@ -17,26 +17,26 @@ pub struct Settings {
     pub max_batch: usize,
     /// What the stage is called towards the monitor.
     pub stage: &'static str,
-    /// How floats are stored between nodes: F32, or F16 where the device has it.
-    pub floats: DType,
+    /// How floats are stored between nodes, and multiplied.
+    pub floats: Floats,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_batch: 1, stage: "", floats: DType::F32 }
+        Settings { max_batch: 1, stage: "", floats: Floats::F32 }
     }
 }
 
-/// Can the device store floats in this form between nodes?
+/// Has the device these floats?
 ///
 /// # Errors
-/// `NO_HALVES`: it is F16, and it has no kernels for that.
-pub fn has_floats(device: &dyn Device, floats: DType) -> Result<()> {
-    if floats == DType::F32 || floats == DType::F16 && device.has_halves() {
+/// `NO_FLOATS`: it has not.
+pub fn has_floats(device: &dyn Device, floats: Floats) -> Result<()> {
+    if device.computes(floats) {
         return Ok(());
     }
-    let what = format!("{} has no kernels for {floats}, which `precision.fallback` asks for", device.id());
-    Err(Diagnostic::new(engine::NO_HALVES, what)
+    let what = format!("{} has no kernels for {floats:?}, which `precision.fallback` asks for", device.id());
+    Err(Diagnostic::new(engine::NO_FLOATS, what)
         .help("set `precision.fallback: fp32`, or `target: cuda` where there is a GPU"))
 }
 
@@ -129,8 +129,8 @@ impl Weights {
 }
 
 /// Builds an engine for one image with the device's first tactic for every problem, neither checked nor timed: what
-/// the oracle or a single node computes, to be compared with something else. Floats are stored as `floats`.
-pub fn build_unchecked(graph: &Graph, device: &dyn Device, floats: DType) -> Result<Engine> {
+/// the oracle or a single node computes, to be compared with something else. Floats are `floats`.
+pub fn build_unchecked(graph: &Graph, device: &dyn Device, floats: Floats) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
     let settings = Settings { floats, ..Settings::default() };
     build(graph, device, &mut tuner, settings, Origin::default(), &Silent)

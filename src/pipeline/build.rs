@@ -4,11 +4,11 @@ use super::calibrate::Calibrated;
 use super::import::Network;
 use super::{mixed, ranges};
 use crate::base::codes::engine as codes;
-use crate::base::{DType, Diagnostic, Monitor, Result};
+use crate::base::{Diagnostic, Monitor, Result};
 use crate::config::Job;
 use crate::config::job::Fallback;
-use crate::device::Device;
 use crate::device::interp::Interp;
+use crate::device::{Device, Floats};
 use crate::engine::{self, Engine, Origin, Session};
 use crate::eval::Drift;
 use crate::ir::{Graph, NodeId, Precision, Value};
@@ -104,11 +104,12 @@ pub fn largest_batch(job: &Job) -> usize {
     asked.chain(stages).max().unwrap_or(1)
 }
 
-/// How an engine stores what is not in 8 bits.
-pub fn floats(fallback: Fallback) -> DType {
+/// How an engine stores and multiplies what is not in 8 bits.
+pub fn floats(fallback: Fallback) -> Floats {
     match fallback {
-        Fallback::Fp32 => DType::F32,
-        Fallback::Fp16 => DType::F16,
+        Fallback::Fp32 => Floats::F32,
+        Fallback::Tf32 => Floats::Tf32,
+        Fallback::Fp16 => Floats::F16,
     }
 }
 
@@ -129,7 +130,9 @@ pub fn build(
     let graph = building.graph(|_| None);
     let (engine, graph) = match job.precision.fallback {
         Fallback::Fp16 => mixed::build(building, graph, &mut tuner, monitor)?,
-        Fallback::Fp32 => (building.engine(&graph, &mut tuner, "build INT8 engine", monitor)?, graph),
+        Fallback::Fp32 | Fallback::Tf32 => {
+            (building.engine(&graph, &mut tuner, "build INT8 engine", monitor)?, graph)
+        }
     };
     Ok((engine, graph, tuner.into_cache()))
 }
@@ -137,7 +140,7 @@ pub fn build(
 /// Runs the engine beside the oracle on `input` (one image): bit for bit where every node that computes is
 /// 8-bit, within rounding where there are float islands. Returns a sentence on what was found equal.
 pub fn self_check(engine: &Engine, graph: &Graph, device: &dyn Device, input: &[f32]) -> Result<String> {
-    let floats = if engine.plan.has_halves() { DType::F16 } else { DType::F32 };
+    let floats = if engine.plan.has_halves() { Floats::F16 } else { Floats::F32 };
     let oracle = engine::build_unchecked(graph, &Interp, floats)?;
     let (mut fast, mut slow) = (Session::new(engine, device)?, Session::new(&oracle, &Interp)?);
     for s in [&mut fast, &mut slow] {

@@ -1,7 +1,7 @@
 //! The FP32 reference: the same runtime at precision F32.
 
-use crate::base::{DType, Monitor, Result};
-use crate::device::Device;
+use crate::base::{Monitor, Result};
+use crate::device::{Device, Floats};
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::Graph;
 use crate::quant::{self, Settings};
@@ -75,5 +75,5 @@ impl<'a> Reference<'a> {
 
 /// A float engine of a few nodes, whose speed does not matter.
 pub fn small_engine(graph: &Graph, device: &dyn Device) -> Result<Engine> {
-    engine::build_unchecked(&float_graph(graph), device, DType::F32)
+    engine::build_unchecked(&float_graph(graph), device, Floats::F32)
 }

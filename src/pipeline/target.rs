@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Opens the device of a job. What `auto` takes is noted where the choice may surprise.
 ///
 /// # Errors
-/// `NO_DEVICE` where it is not there, `NO_HALVES` where it has not the floats that the job asks for.
+/// `NO_DEVICE` where it is not there, `NO_FLOATS` where it has not the floats that the job asks for.
 pub fn device(job: &Job, monitor: &dyn Monitor) -> Result<Arc<dyn Device>> {
     let device = opened(job, monitor)?;
     engine::has_floats(&*device, build::floats(job.precision.fallback))?;

@@ -5,7 +5,7 @@ use super::{Buffer, BufferId, Port};
 use crate::base::codes::{engine, machine};
 use crate::base::quant::{Epilogue, QuantParams};
 use crate::base::{DType, Diagnostic, Place, Result, Shape, Tensor};
-use crate::device::{Layout, Numerics, Operand, Problem, Work};
+use crate::device::{Floats, Layout, Numerics, Operand, Problem, Work};
 use crate::ir::ops::{BinaryFn, Role};
 use crate::ir::{Array, Graph, Node, Op, Precision, ValueId};
 use crate::quant::weights;
@@ -46,8 +46,8 @@ struct Form {
 }
 
 /// Lowers a graph whose nodes have precisions and whose values have what scales they need. What is F32 in the graph and
-/// not in 8 bits is stored as `floats`, which is F32 or F16; inputs and outputs of the graph are F32 in any case.
-pub fn lower(g: &Graph, floats: DType) -> Result<Lowered> {
+/// not in 8 bits is stored and multiplied as `floats`; inputs and outputs of the graph are F32 in any case.
+pub fn lower(g: &Graph, floats: Floats) -> Result<Lowered> {
     let mut l = Lowering {
         g,
         floats,
@@ -117,8 +117,8 @@ pub fn wants_int8(g: &Graph) -> Vec<bool> {
 
 struct Lowering<'g> {
     g: &'g Graph,
-    /// How F32 is stored between nodes.
-    floats: DType,
+    /// How F32 is stored between nodes, and multiplied.
+    floats: Floats,
     preferred: Vec<Layout>,
     wants_int8: Vec<bool>,
     forms: Vec<Vec<(Form, BufferId)>>,
@@ -251,7 +251,11 @@ impl Lowering<'_> {
             inputs.push(b);
             operands.push(self.out.buffers[b.index()].operand.clone());
         }
-        let numerics = if int8 { self.numerics(n, &inputs)? } else { Numerics::Float };
+        let numerics = match (int8, self.floats, n.op.role()) {
+            (true, ..) => self.numerics(n, &inputs)?,
+            (false, Floats::Tf32, Role::Multiply { .. }) => Numerics::Tf32,
+            (false, ..) => Numerics::Float,
+        };
         let outputs: Vec<BufferId> = (n.outputs.iter())
             .map(|&v| {
                 let quant = if int8 { self.written(n, v) } else { None };
@@ -298,7 +302,7 @@ impl Lowering<'_> {
 
     /// How numbers of this type are stored between nodes.
     fn stored(&self, dtype: DType) -> DType {
-        if dtype == DType::F32 { self.floats } else { dtype }
+        if dtype == DType::F32 { self.floats.stored() } else { dtype }
     }
 
     /// How a node writes a value that is not in 8 bits. What only the caller reads is written as the caller wants it, if

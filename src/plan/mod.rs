@@ -89,6 +89,11 @@ impl Step {
         self.precision.as_ref().is_some_and(|p| p.int8)
     }
 
+    /// Does it multiply in TF32?
+    pub fn is_tf32(&self) -> bool {
+        self.numerics == Numerics::Tf32
+    }
+
     /// Is it a node in floats that reads or writes F16?
     pub fn is_half(&self) -> bool {
         let mut operands = self.problem.inputs.iter().chain(&self.problem.outputs);

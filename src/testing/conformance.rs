@@ -9,7 +9,7 @@
 use super::problems::{Case, IMAGES};
 use crate::base::{DType, Tensor};
 use crate::device::interp::Interp;
-use crate::device::{Bound, Device, Numerics, Operand, Program, Slot, Tactic, Work};
+use crate::device::{Bound, Device, Floats, Numerics, Operand, Program, Slot, Tactic, Work};
 use crate::ir::Op;
 use crate::ir::ops::{Binary, BinaryFn, Conv, Fused, Linear, ReduceFn};
 use bytes::Bytes;
@@ -238,15 +238,16 @@ fn aligned(bytes: &[u8]) -> Bytes {
 /// computes them by the definition.
 fn exact(case: &Case, device: &dyn Device) -> bool {
     let moves = matches!(&case.problem.op(), None | Some(Op::Transpose(_) | Op::Concat(_) | Op::Slice(_)));
-    let defined = !device.has_halves() && case.problem.outputs.iter().all(|o| o.dtype == DType::F16);
-    case.numerics != Numerics::Float || moves || defined
+    let defined = !device.computes(Floats::F16) && case.problem.outputs.iter().all(|o| o.dtype == DType::F16);
+    !matches!(case.numerics, Numerics::Float | Numerics::Tf32) || moves || defined
 }
 
 /// How far each output in f32 or f16 of each image may be from the oracle's; one in f16 half as far as two neighbouring
 /// halves are apart, twice, as both are rounded once more ([`compare`]).
 ///
 /// Where products or numbers are added up, `(n + 8) eps` times the sum of their absolute values, for `n` of them: the
-/// oracle computes that sum on absolute inputs (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). A function
+/// oracle computes that sum on absolute inputs (Higham, Accuracy and Stability of Numerical Algorithms, 3.1); with factors
+/// rounded to TF32, `2^-10` more. A function
 /// that is fused makes 9/8 of that at most, which is the slope of GELU, and adds its own error, as below.
 /// Elsewhere `32 eps max(1, |y|)`, and for rows that are normalized `n eps` more.
 fn tolerance(case: &Case) -> Result<Vec<Vec<Vec<f64>>>, String> {
@@ -258,9 +259,12 @@ fn tolerance(case: &Case) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let tactic = &Interp.tactics(&case.problem, &case.numerics)[0];
     let images = execute(&reference, &Interp, tactic)?;
     let function = case.problem.op().is_some_and(|op| op.fused().function.is_some());
+    // factors of 11 bits
+    let factors = if case.numerics == Numerics::Tf32 { 2f64.powi(-10) } else { 0.0 };
+    let sum = (length as f64 + 8.0) * eps + factors;
     let each = |y: f64| match sums {
-        true if function => 1.13 * (length as f64 + 8.0) * eps * y + 32.0 * eps * y.max(1.0),
-        true => (length as f64 + 8.0) * eps * y,
+        true if function => 1.13 * sum * y + 32.0 * eps * y.max(1.0),
+        true => sum * y,
         false => (length as f64 + 32.0) * eps * y.abs().max(1.0),
     };
     let output = |(o, bytes): (&Operand, &Vec<u8>)| -> Vec<f64> {
@@ -385,6 +389,11 @@ mod tests {
     #[test]
     fn every_tactic_of_the_gpu_equals_the_reference_in_halves() {
         on_the_gpu(problems::in_halves());
+    }
+
+    #[test]
+    fn every_tactic_of_the_gpu_equals_the_reference_in_tf32() {
+        on_the_gpu(problems::in_tf32());
     }
 
     /// All cases, or those whose text contains what `QUANTIZE_PROBLEMS` says.

@@ -2,8 +2,8 @@
 
 use super::problems::Case;
 use crate::base::DType;
-use crate::device::Device;
 use crate::device::cuda::{Arch, Cuda};
+use crate::device::{Device, Numerics};
 use std::collections::HashSet;
 
 /// Compiles for an architecture what families would try first: of each family its first variant for every problem, each
@@ -16,7 +16,11 @@ pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
         let tactics = gpu.tactics(&case.problem, &case.numerics);
         for tactic in tactics.into_iter().filter(|t| families.insert(t.family.clone())) {
             let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
-            let halves = if operands.any(|o| o.dtype == DType::F16) { ", halves" } else { "" };
+            let halves = match operands.any(|o| o.dtype == DType::F16) {
+                true => ", halves",
+                false if case.numerics == Numerics::Tf32 => ", tf32",
+                false => "",
+            };
             let switches = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
             if seen.insert(switches + halves) {
                 gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)
@@ -41,7 +45,7 @@ mod tests {
                 return println!("NVRTC: absent, {} architectures skipped ({})", Arch::ALL.len(), why.what);
             }
         };
-        let cases = [problems::all(), problems::in_halves()].concat();
+        let cases = [problems::all(), problems::in_halves(), problems::in_tf32()].concat();
         std::thread::scope(|scope| {
             let all = Arch::ALL.map(|arch| {
                 scope.spawn({

@@ -2,8 +2,8 @@
 
 use crate::base::quant::Range;
 use crate::base::random::SplitMix64;
-use crate::base::{DType, Result, Silent, Tensor};
-use crate::device::Device;
+use crate::base::{Result, Silent, Tensor};
+use crate::device::{Device, Floats};
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::{Array, Graph, evaluate_all};
 use crate::quant::annotate::params;
@@ -43,11 +43,11 @@ pub fn quantize(g: &mut Graph, settings: &Settings, samples: &[Vec<Tensor>]) {
 
 /// An engine of the graph by each problem's first tactic.
 pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine> {
-    build_in(g, device, max_batch, DType::F32)
+    build_in(g, device, max_batch, Floats::F32)
 }
 
-/// The same with floats stored as `floats`.
-pub fn build_in(g: &Graph, device: &dyn Device, max_batch: usize, floats: DType) -> Result<Engine> {
+/// The same with these floats.
+pub fn build_in(g: &Graph, device: &dyn Device, max_batch: usize, floats: Floats) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
     engine::build(
         g,

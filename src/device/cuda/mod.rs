@@ -17,7 +17,7 @@ pub use driver::Context;
 pub use probe::{Arch, Gpu};
 pub use tactics::{FAMILIES, Family, Spec};
 
-use super::{Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic, Trial};
+use super::{Device, DeviceId, Executor, Floats, Layout, Numerics, Operand, Problem, Program, Tactic, Trial};
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Tensor};
 use rayon::prelude::*;
@@ -92,7 +92,7 @@ impl Device for Cuda {
         Operand { pitch: apart.then(|| row.next_multiple_of(grain)).or(operand.pitch), ..operand }
     }
 
-    fn has_halves(&self) -> bool {
+    fn computes(&self, _: Floats) -> bool {
         true
     }
 

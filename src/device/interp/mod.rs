@@ -4,7 +4,9 @@
 
 mod step;
 
-use super::{Bound, Device, DeviceId, Executor, Numerics, Operand, Problem, Program, Tactic, Tap, packed};
+use super::{
+    Bound, Device, DeviceId, Executor, Floats, Numerics, Operand, Problem, Program, Tactic, Tap, packed,
+};
 use crate::base::{Result, Tensor};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -25,7 +27,7 @@ impl Device for Interp {
         Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
     }
 
-    fn has_halves(&self) -> bool {
+    fn computes(&self, _: Floats) -> bool {
         true
     }
 

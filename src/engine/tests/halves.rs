@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::DType;
+use crate::device::Floats;
 use crate::device::cuda::Cuda;
 use crate::testing::quantized::build_in;
 
@@ -22,7 +23,7 @@ fn network() -> Graph {
 
 #[test]
 fn floats_between_nodes_are_halves() {
-    let engine = build_in(&network(), &Interp, 2, DType::F16).unwrap();
+    let engine = build_in(&network(), &Interp, 2, Floats::F16).unwrap();
     let plan = &engine.plan;
     let ports: Vec<_> = plan.inputs.iter().chain(&plan.outputs).map(|p| p.buffer).collect();
     for (i, b) in plan.buffers.iter().enumerate() {
@@ -39,9 +40,9 @@ fn floats_between_nodes_are_halves() {
 
 #[test]
 fn the_cpu_refuses_halves() {
-    let e = build_in(&network(), &cpu(), 1, DType::F16).map(|_| ()).unwrap_err();
+    let e = build_in(&network(), &cpu(), 1, Floats::F16).map(|_| ()).unwrap_err();
     assert_eq!(e.code.id, "Q0511", "{e}");
-    assert!(build_in(&network(), &cpu(), 1, DType::F32).is_ok());
+    assert!(build_in(&network(), &cpu(), 1, Floats::F32).is_ok());
 }
 
 /// On the oracle close to FP32, and on the GPU close to the oracle.
@@ -55,7 +56,7 @@ fn random_graphs_in_halves() {
             with_scales(&mut g, &Settings { int8, ..Settings::default() });
             let inputs = samples(&g);
             let on = |device: &dyn Device| {
-                let engine = build_in(&g, device, 4, DType::F16).unwrap_or_else(|e| panic!("{e}\n{g:#}"));
+                let engine = build_in(&g, device, 4, Floats::F16).unwrap_or_else(|e| panic!("{e}\n{g:#}"));
                 run(&engine, device, &inputs).unwrap()
             };
             let (oracle, float) = (on(&Interp), exact(&g, &inputs));

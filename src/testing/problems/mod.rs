@@ -13,7 +13,7 @@ use crate::base::quant::{QuantParams, Range, Scale};
 use crate::base::random::SplitMix64;
 use crate::base::{DType, Tensor};
 use crate::device::{Layout, Numerics, Operand, Problem, Work};
-use crate::ir::ops::PoolFn;
+use crate::ir::ops::{PoolFn, Role};
 use crate::ir::{Array, Fact, Op};
 
 /// Images of a case.
@@ -58,6 +58,17 @@ pub fn in_halves() -> Vec<Case> {
     cases.extend(cases.iter().filter_map(roomy).collect::<Vec<_>>());
     cases.extend(elementwise::conversions(&mut rng, &[DType::F32, DType::F16, DType::U8, DType::I8]));
     cases
+}
+
+/// Convolutions and products of f32 by constant weights, whose factors may be rounded to TF32.
+pub fn in_tf32() -> Vec<Case> {
+    let multiplies = |c: &Case| {
+        let op = c.problem.op();
+        let role = op.is_some_and(|op| matches!(op.role(), Role::Multiply { .. }));
+        role && c.numerics == Numerics::Float && c.problem.inputs[1].constant
+    };
+    let cases = all().into_iter().filter(multiplies);
+    cases.map(|c| Case { numerics: Numerics::Tf32, ..c }).collect()
 }
 
 /// A convolution with room after each pixel of 8 bits or halves up to a multiple of 16 bytes (of 4, where there are no more), where

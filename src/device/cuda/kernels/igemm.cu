@@ -3,7 +3,7 @@
 // are copied to shared memory STAGES ahead; no matrix of windows is ever written.
 //
 // The host defines the sizes (tactics/multiply.rs), TILE_M, TILE_N, STAGES, TAPS_BYTES (k in bytes, padded to STEP), PAD_WORD
-// (what padding reads), HALVES and one of MMA (products by tensor cores) and FFMA (f32, one product after the other).
+// (what padding reads), HALVES, TF32 and one of MMA (products by tensor cores) and FFMA (f32, one product after the other).
 
 #define STEP 64                 // bytes of k in a stage: four chunks of 16
 #define THREADS 256
@@ -112,10 +112,21 @@ __device__ __forceinline__ void load_rows(u32 (&d)[4], u32 address) {
                : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3]) : "r"(address));
 }
 
-// 16 by 8 sums over 32 bytes: of 8-bit numbers, or of 16 halves, whose fragments are the same bytes.
-#if HALVES
+// 16 by 8 sums over 32 bytes: of 8-bit numbers, or of 16 halves or 8 f32, whose fragments are the same bytes.
 #define SUMS "{%0, %1, %2, %3}"
 #define ALL_SUMS "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+#if TF32
+__device__ __forceinline__ u32 rounded(u32 bits) {
+  u32 r;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(__uint_as_float(bits)));
+  return r;
+}
+__device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 " SUMS ", {%4, %5, %6, %7}, {%8, %9}, " SUMS ";"
+               : ALL_SUMS : "r"(rounded(a[0])), "r"(rounded(a[1])), "r"(rounded(a[2])), "r"(rounded(a[3])),
+                 "r"(rounded(b0)), "r"(rounded(b1)));
+}
+#elif HALVES
 __device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 " SUMS ", {%4, %5, %6, %7}, {%8, %9}, " SUMS ";"
