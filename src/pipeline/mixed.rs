@@ -173,3 +173,57 @@ fn time_of(choice: &Choice) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Floats;
+    use crate::device::interp::Interp;
+    use crate::testing::quantized::{build_in, constant, quantize, sample};
+    use crate::tune::{Candidate, TimingCache};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Three convolutions in a row, in INT8 where they may be, and which of them are moved if they take so long in INT8 and
+    /// in FP16. Conversions are timed on the oracle: far less than a second, and more than a nanosecond.
+    fn moved(times: [[u64; 2]; 3]) -> Vec<String> {
+        let conv = |to: &str, from: &str| format!("%{to}: f32[1,4,6,6] = Conv(%{from}, %w)  # {to}\n");
+        let text = "graph g\ninput %x: f32[1,4,6,6]\n".to_string() + &constant("w", &[4, 4, 1, 1], 0.2);
+        let text = text + &conv("a", "x") + &conv("b", "a") + &conv("c", "b") + "output %c\n";
+        let mut g = Graph::parse(&text).unwrap();
+        let samples = (0..2).map(|seed| sample(&g, seed)).collect::<Vec<_>>();
+        quantize(&mut g, &crate::quant::Settings::default(), &samples);
+        let int8 = build_in(&g, &Interp, 1, Floats::F16).unwrap();
+        let mut float = g.clone();
+        let ids: Vec<NodeId> = g.nodes().map(|(id, _)| id).collect();
+        ids.iter().for_each(|id| float.node_mut(*id).precision = Some(FASTER));
+        let half = build_in(&float, &Interp, 1, Floats::F16).unwrap();
+        let timed = |engine: Engine, which: usize| {
+            let mut plan = engine.plan;
+            for s in plan.steps.iter_mut().filter(|s| s.problem.op().is_some()) {
+                let at = ["a", "b", "c"].iter().position(|n| *n == s.name).unwrap();
+                let verdict = Verdict::Time(times[at][which]);
+                s.choice.candidates = vec![Candidate { tactic: s.choice.tactic.clone(), verdict }];
+            }
+            plan
+        };
+        let plans = [timed(int8, 0), timed(half, 1)];
+        let mut tuner = Tuner::new(&Interp, TimingCache::default(), None);
+        let moved = Costs::of(&g, [&plans[0], &plans[1]], &Interp).moved(&mut tuner).unwrap();
+        let mut names: Vec<String> = moved.into_iter().map(|id| g.node(id).name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nodes_go_where_they_are_cheapest_with_conversions() {
+        let (fast, slow) = (SECOND, 10 * SECOND);
+        assert_eq!(moved([[fast, slow]; 3]), [""; 0]);
+        assert_eq!(moved([[slow, fast]; 3]), ["a", "b", "c"]);
+        assert_eq!(moved([[fast, slow], [slow, fast], [fast, slow]]), ["b"]);
+        // one nanosecond is no reason to convert to and fro
+        assert_eq!(moved([[fast, slow], [fast + 1, fast], [fast, slow]]), [""; 0]);
+        // nor to convert back for one
+        assert_eq!(moved([[slow, fast], [fast, fast + 1], [slow, fast]]), ["a", "b", "c"]);
+    }
+}
