@@ -55,8 +55,8 @@ pub trait Device: Send + Sync {
     }
     /// What will be asked for soon: the device may compile it, all beside one another.
     fn warm(&self, _wanted: &[(&Problem, &Numerics)]) {}
-    /// No run of this tactic on one image is shorter: a bound that holds whatever else the machine does.
-    fn least_time(&self, _problem: &Problem, _tactic: &Tactic) -> Duration {
+    /// No run of this tactic on so many images is shorter: a bound that holds whatever else the machine does.
+    fn least_time(&self, _problem: &Problem, _tactic: &Tactic, _images: usize) -> Duration {
         Duration::ZERO
     }
     /// A program made ready to run, with an arena.

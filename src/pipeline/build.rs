@@ -79,7 +79,7 @@ impl Building<'_> {
     ) -> Result<Engine> {
         let (job, net) = (self.job, self.net);
         let floats = floats(job.precision.fallback);
-        let settings = engine::Settings { max_batch: largest_batch(job), stage, floats };
+        let settings = engine::Settings { max_batch: engine_batch(job), stage, floats };
         let labels = match (&job.model.classes, job.evaluation.as_ref()) {
             (Some(classes), _) => classes.clone(),
             (None, Some(e)) => e.dataset()?.classes().map(<[_]>::to_vec).unwrap_or_default(),
@@ -97,11 +97,16 @@ impl Building<'_> {
     }
 }
 
-/// The largest batch of a run's engines: what the stages here use, and what the configuration asks for.
-pub fn largest_batch(job: &Job) -> usize {
+/// The largest batch of the engine: the one that the configuration names, for which its kernels are chosen; else what the
+/// stages here use.
+pub fn engine_batch(job: &Job) -> usize {
     let asked = job.model.inputs.iter().filter_map(|(_, shape)| shape.first().copied());
-    let stages = [job.calibration.batch, job.evaluation.as_ref().map_or(1, |e| e.batch)];
-    asked.chain(stages).max().unwrap_or(1)
+    asked.max().unwrap_or_else(|| stages_batch(job))
+}
+
+/// The largest batch that the stages of a run use: that of the reference.
+pub fn stages_batch(job: &Job) -> usize {
+    job.calibration.batch.max(job.evaluation.as_ref().map_or(1, |e| e.batch))
 }
 
 /// How an engine stores and multiplies what is not in 8 bits.

@@ -87,6 +87,11 @@ impl Bench {
         Ok(bench)
     }
 
+    /// Images of a run.
+    pub fn images(&self) -> usize {
+        self.trial.images
+    }
+
     /// What the oracle makes of one image.
     fn oracle(&self, image: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let mut end = 0;

@@ -259,8 +259,9 @@ impl Device for Cpu {
         family(t)?.pack(p, &t.variant, tensors)
     }
 
-    fn least_time(&self, p: &Problem, t: &Tactic) -> Duration {
-        family(t).map_or(Duration::ZERO, |f| bound::least(f, p, &t.variant, self.threads))
+    fn least_time(&self, p: &Problem, t: &Tactic, images: usize) -> Duration {
+        let one = family(t).map_or(Duration::ZERO, |f| bound::least(f, p, &t.variant, self.threads));
+        one * images as u32
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

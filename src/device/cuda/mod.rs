@@ -22,6 +22,7 @@ use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Pixels of 8-bit images and of halves begin at multiples of so many bytes.
 const ROW: usize = 16;
@@ -105,6 +106,14 @@ impl Device for Cuda {
     fn trial(&self, bytes: usize, max_batch: usize) -> Trial {
         let once = (bytes * max_batch).max(1);
         Trial { images: max_batch, copies: (2 * self.gpu.l2).div_ceil(once).clamp(1, MOST_COPIES) }
+    }
+
+    /// The products of a family at the most that it does in a cycle: loops over single products are out of the question
+    /// where tensor cores have done the whole in less.
+    fn least_time(&self, p: &Problem, t: &Tactic, images: usize) -> Duration {
+        let Some(most) = family(t).ok().and_then(|f| f.products_per_cycle(p)) else { return Duration::ZERO };
+        let each_second = most * (self.gpu.multiprocessors * self.gpu.clock).max(1) as f64;
+        Duration::from_secs_f64(p.macs() as f64 * images as f64 / each_second)
     }
 
     fn warm(&self, wanted: &[(&Problem, &Numerics)]) {

@@ -86,6 +86,11 @@ pub trait Family: Sync {
     fn doc(&self) -> &'static str;
     /// Its variants for this problem, the most promising first; none if it cannot. `spec.variant` is empty.
     fn variants(&self, spec: &Spec) -> Vec<String>;
+    /// Products that a multiprocessor does in a cycle, at most; none where they are not what takes the time. A bound: the
+    /// tuner does not time what cannot win.
+    fn products_per_cycle(&self, _problem: &Problem) -> Option<f64> {
+        None
+    }
     /// The program.
     fn source(&self, spec: &Spec) -> Result<Source>;
     /// Constants in the form its kernel reads; row-major as they are, unless a family says otherwise.
@@ -217,6 +222,11 @@ fn countable(p: &Problem) -> bool {
 fn missing(p: &Problem) -> Box<Diagnostic> {
     Diagnostic::new(machine::INTERNAL, format!("no kernel is made for {p}"))
 }
+
+/// Products in a cycle of kernels that multiply one by one: no multiprocessor has more lanes.
+const ONE_BY_ONE: f64 = 128.0;
+/// The same by `dp4a`, four products of 8 bits an instruction: half the lanes take it.
+const BY_DP4A: f64 = 256.0;
 
 /// So many threads in a block, where nothing speaks for another number.
 pub const BLOCK: u32 = 256;
