@@ -152,6 +152,8 @@ pub enum Work {
     Op(Op),
     /// The same numbers in another type, scale or layout.
     Reformat,
+    /// The pixels of a picture, as what a model reads.
+    Pixels,
 }
 
 /// A unit of computation.
@@ -170,13 +172,17 @@ impl Problem {
     pub fn op(&self) -> Option<&Op> {
         match &self.work {
             Work::Op(op) => Some(op),
-            Work::Reformat => None,
+            Work::Reformat | Work::Pixels => None,
         }
     }
 
     /// `Conv`, `Add`, `Reformat`.
     pub fn kind(&self) -> &'static str {
-        self.op().map_or("Reformat", Op::kind)
+        match &self.work {
+            Work::Op(op) => op.kind(),
+            Work::Reformat => "Reformat",
+            Work::Pixels => "Pixels",
+        }
     }
 
     /// Is input 0 stored in 8 bits?

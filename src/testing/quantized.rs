@@ -43,20 +43,23 @@ pub fn quantize(g: &mut Graph, settings: &Settings, samples: &[Vec<Tensor>]) {
 
 /// An engine of the graph by each problem's first tactic.
 pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine> {
-    build_in(g, device, max_batch, Floats::F32)
+    build_as(g, device, engine::Settings { max_batch, ..Default::default() }, Origin::default())
+}
+
+/// The same of this origin.
+pub fn build_of(g: &Graph, device: &dyn Device, max_batch: usize, origin: Origin) -> Result<Engine> {
+    build_as(g, device, engine::Settings { max_batch, ..Default::default() }, origin)
 }
 
 /// The same with these floats.
 pub fn build_in(g: &Graph, device: &dyn Device, max_batch: usize, floats: Floats) -> Result<Engine> {
+    let settings = engine::Settings { max_batch, floats, ..Default::default() };
+    build_as(g, device, settings, Origin::default())
+}
+
+fn build_as(g: &Graph, device: &dyn Device, settings: engine::Settings, origin: Origin) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-    engine::build(
-        g,
-        device,
-        &mut tuner,
-        engine::Settings { max_batch, floats, ..Default::default() },
-        Origin::default(),
-        &Silent,
-    )
+    engine::build(g, device, &mut tuner, settings, origin, &Silent)
 }
 
 /// Every output of one run over a batch of samples.

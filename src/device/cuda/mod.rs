@@ -4,12 +4,15 @@
 //! driver, [`nvrtc`] to the compiler. A [`Family`] is one way to compute a kind of problem; [`FAMILIES`] is the
 //! table, tried in order.
 
+mod ceilings;
 mod compiler;
 mod driver;
+mod flight;
 mod maps;
 pub mod nvrtc;
 pub mod probe;
 mod run;
+mod step;
 pub mod tactics;
 mod text;
 
@@ -17,7 +20,9 @@ pub use driver::Context;
 pub use probe::{Arch, Gpu};
 pub use tactics::{FAMILIES, Family, Spec};
 
-use super::{Device, DeviceId, Executor, Floats, Layout, Numerics, Operand, Problem, Program, Tactic, Trial};
+use super::{
+    Ceilings, Device, DeviceId, Executor, Floats, Layout, Numerics, Operand, Problem, Program, Tactic, Trial,
+};
 use crate::base::codes::machine;
 use crate::base::{DType, Diagnostic, Result, Tensor};
 use rayon::prelude::*;
@@ -132,6 +137,10 @@ impl Device for Cuda {
         let mut packed = vec![self.code(p, n, t)?.to_vec()];
         packed.extend(family(t)?.pack(&spec, tensors)?);
         Ok(packed)
+    }
+
+    fn ceilings(&self) -> Result<Ceilings> {
+        ceilings::measure(self.context()?)
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

@@ -44,6 +44,7 @@ pub fn all() -> Vec<Case> {
         moves::cases(rng),
         rows::cases(rng),
         rare::cases(rng),
+        elementwise::pixels(rng, &[DType::U8, DType::I8, DType::F32]),
     ]
     .concat();
     cases.extend(cases.iter().filter_map(spread).collect::<Vec<_>>());
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Case> {
 pub fn in_halves() -> Vec<Case> {
     let mut rng = Rng(SplitMix64::new(2027));
     let mut cases: Vec<Case> = all().iter().filter_map(halves::of).collect();
+    cases.extend(elementwise::pixels(&mut rng, &[DType::F16]));
     cases.extend(cases.iter().filter_map(roomy).collect::<Vec<_>>());
     cases.extend(elementwise::conversions(&mut rng, &[DType::F32, DType::F16, DType::U8, DType::I8]));
     cases
@@ -71,21 +73,22 @@ pub fn in_tf32() -> Vec<Case> {
     cases.map(|c| Case { numerics: Numerics::Tf32, ..c }).collect()
 }
 
-/// A convolution with room after each pixel of 8 bits or halves up to a multiple of 16 bytes (of 4, where there are no more), where
-/// that makes a difference: as GPUs store them.
+/// A convolution, or what makes the first one's input, with room after each pixel of 8 bits or halves up to a multiple of 16
+/// bytes (of 4 numbers, where there are no more), where that makes a difference: as GPUs store them.
 fn roomy(case: &Case) -> Option<Case> {
     let mut case = case.clone();
     let p = &mut case.problem;
-    let conv = matches!(p.op(), Some(Op::Conv(_))) && !p.has_gaps();
+    let fits = matches!(p.work, Work::Pixels | Work::Op(Op::Conv(_))) && !p.has_gaps();
+    let inputs = if p.work == Work::Pixels { &mut [][..] } else { &mut p.inputs[..] };
     let mut changed = false;
-    for o in p.inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {
+    for o in inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {
         let grain = if o.row() <= 4 { 4 } else { 16 / o.dtype.size() };
         let small = o.dtype.is_int8() || o.dtype == DType::F16;
         if o.layout == Layout::ChannelsLast && small && o.row() % grain != 0 {
             (o.pitch, changed) = (Some(o.row().next_multiple_of(grain)), true);
         }
     }
-    (conv && changed).then_some(case)
+    (fits && changed).then_some(case)
 }
 
 /// The case with the rows of its output apart, as a part of a wider tensor, where that makes a difference and rows that

@@ -29,6 +29,8 @@ __device__ __forceinline__ Sum sum_of(u32 bits) { return bits; }
 #endif
 constexpr int ELEMENT = HALVES ? 2 : 1;  // bytes of a number of the input
 
+typedef int Sum;
+
 struct Epilogue {
   float residual_scale;
   float residual_offset;  // what to take from `biased_float` of a residual: 2^23, + 128 where it is s8, + its zero point

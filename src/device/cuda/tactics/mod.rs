@@ -22,11 +22,12 @@ mod direct;
 mod elementwise;
 mod gather;
 mod grouped;
-mod hopper;
+pub(super) mod hopper;
 mod igemm;
 mod lrn;
 mod moves;
 mod multiply;
+mod pixels;
 mod pool;
 mod product;
 mod reduce;
@@ -49,6 +50,7 @@ pub const FAMILIES: &[&dyn Family] = &[
     &pool::Pooling,
     &elementwise::Elementwise,
     &reformat::Reformat,
+    &pixels::Pixels,
     &moves::Moves,
     &product::Product,
     &rows::Rows,
