@@ -22,10 +22,10 @@ const ROUNDS: usize = 5;
 /// Builds the fastest engine of a graph with scales, and says which nodes it moved to float.
 pub fn build(b: &Building, g: Graph, tuner: &mut Tuner, monitor: &dyn Monitor) -> Result<(Engine, Graph)> {
     let int8: HashSet<NodeId> = g.nodes().filter(|(_, n)| may_move(n)).map(|(id, _)| id).collect();
-    let whole = b.engine(&g, tuner, "build INT8 engine", monitor)?;
     if int8.is_empty() {
-        return Ok((whole, g));
+        return Ok((b.engine(&g, tuner, "build FP16 engine", monitor)?, g));
     }
+    let whole = b.engine(&g, tuner, "build INT8 engine", monitor)?;
     let half_graph = b.graph(|id| int8.contains(&id).then_some(FASTER));
     let half = b.engine(&half_graph, tuner, "build FP16 engine", monitor)?;
     let moved = Costs::of(&g, [&whole.plan, &half.plan], b.device).moved(tuner)?;
