@@ -338,79 +338,46 @@ __device__ __forceinline__ int first_channel(int block) {
   return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + (READ == PATCHES ? 0 : block * 64) + warp * 16 + threadIdx.x % 32 / 4 * (HALVES ? 1 : 2);
 }
 
-// Adds to the residual and writes the tile to a buffer, in the form that the copy engine stores.
-#if HALVES
+// Adds to the residual and writes the tile to a buffer, in the form that the copy engine stores. A matrix of 8x8 16-bit
+// elements is 8 pixels of 16 bytes: all 16 channels of a warp, or half of them.
+constexpr int FOUR_P = 32 / ELEMENT;                                 // pixels of four matrices
 __device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
   const int lane = threadIdx.x % 32, first_row = SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0;
 #pragma unroll
   for (int m = 0; m < BLOCKS; m++) {
-    const int first_chunk = first_channel(m) / 16 * 2;     // of 8 channels
-    if (CONTIGUOUS && first_chunk * 16 >= PITCH) continue;
-    auto place = [&](u32 row, int chunk) -> u32 {
-      if (CONTIGUOUS) return buffer + row * PITCH + chunk * 16;
-      return buffer + chunk / 8 * TILE_P * BOX_C + row * BOX_C + ((chunk % 8 ^ row & 7) << 4);
-    };
-    constexpr int PIXEL = CONTIGUOUS ? PITCH : BOX_C;
-    const Pair& pair = pairs[m % PAIRS];
-    const int first = first_row + (READ == PATCHES ? m * WIDTH : 0);
-    const u32 four = place(first + lane / 16 * 8 + lane % 8, first_chunk + lane / 8 % 2);
-#pragma unroll
-    for (int i = 0; i < BLOCK_P / 16; i++) {               // 16 pixels of 16 channels
-      u32 r[4] = {0, 0, 0, 0};
-      if constexpr (RESIDUAL) load_matrices(r, four + i * 16 * PIXEL);
-#pragma unroll
-      for (int j = 0; j < 4; j++)
-        r[j] = finished_halves(&acc[m][i * 8 + j * 2], j % 2 ? pair.m.y : pair.m.x, j % 2 ? pair.b.y : pair.b.x, r[j], e);
-      store_matrices(four + i * 16 * PIXEL, r);
-    }
-#pragma unroll
-    for (int i = 0; i < (BLOCK_P % 16 + 7) / 8; i++) {     // the last pixels, eight at a time
-#pragma unroll
-      for (int j = 0; j < 2; j++) {
-        const u32 one = place(first + BLOCK_P / 16 * 16 + i * 8 + lane % 8, first_chunk + j);
-        u32 r = 0;
-        if constexpr (RESIDUAL) load_matrix(r, one);
-        store_matrix(one, finished_halves(&acc[m][BLOCK_P / 16 * 8 + i * 4 + j * 2], j ? pair.m.y : pair.m.x, j ? pair.b.y : pair.b.x, r, e));
-      }
-    }
-  }
-  fence_async();
-}
-#else
-__device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
-  const int lane = threadIdx.x % 32, first_row = SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0;
-#pragma unroll
-  for (int m = 0; m < BLOCKS; m++) {
-    const int chunk = first_channel(m) / 16;               // of 16 channels
+    const int chunk = first_channel(m) / 16 * ELEMENT;     // of 16 bytes
     if (CONTIGUOUS && chunk * 16 >= PITCH) continue;
-    auto place = [&](u32 row) {
+    auto place = [&](u32 row, u32 chunk) -> u32 {
       if (CONTIGUOUS) return buffer + row * PITCH + chunk * 16;
       const u32 box = chunk * 16 / BOX_C, swizzle = BOX_C == 128 ? row & 7 : row >> 1 & 3;
       return buffer + box * TILE_P * BOX_C + row * BOX_C + ((chunk % (BOX_C / 16) ^ swizzle) << 4);
     };
     constexpr int PIXEL = CONTIGUOUS ? PITCH : BOX_C;
-    const int row = first_row + (READ == PATCHES ? m * WIDTH : 0);
-    const u32 four = place(row + lane), one = place(row + BLOCK_P / 32 * 32 + lane % 8);
+    const u32 row = first_row + (READ == PATCHES ? m * WIDTH : 0) + lane % 8;
+    const u32 four = place(row + lane / 8 / ELEMENT * 8, chunk + lane / 8 % ELEMENT);
     const Pair& pair = pairs[m % PAIRS];
 #pragma unroll
-    for (int i = 0; i < BLOCK_P / 32; i++) {
+    for (int i = 0; i < BLOCK_P / FOUR_P; i++) {
       u32 r[4] = {0, 0, 0, 0};
-      if constexpr (RESIDUAL) load_matrices(r, four + i * 32 * PIXEL);
+      if constexpr (RESIDUAL) load_matrices(r, four + i * FOUR_P * PIXEL);
 #pragma unroll
-      for (int j = 0; j < 4; j++) r[j] = finished_bytes(&acc[m][i * 16 + j * 4], pair, r[j], e);
-      store_matrices(four + i * 32 * PIXEL, r);
+      for (int j = 0; j < 4; j++) r[j] = finished_matrix(&acc[m][(i * 4 + j) * (4 / ELEMENT)], j % ELEMENT, pair, r[j], e);
+      store_matrices(four + i * FOUR_P * PIXEL, r);
     }
+    constexpr int DONE = BLOCK_P / FOUR_P * FOUR_P;        // the last pixels, eight at a time
 #pragma unroll
-    for (int i = 0; i < (BLOCK_P % 32 + 7) / 8; i++) {     // the last pixels, eight at a time
-      u32 r = 0;
-      if constexpr (RESIDUAL) load_matrix(r, one + i * 8 * PIXEL);
-      store_matrix(one + i * 8 * PIXEL, finished_bytes(&acc[m][BLOCK_P / 32 * 16 + i * 4], pair, r, e));
+    for (int j = 0; j < ELEMENT; j++) {
+      const u32 one = place(row + DONE, chunk + j);
+#pragma unroll
+      for (int i = 0; i < (BLOCK_P - DONE + 7) / 8; i++) {
+        u32 r = 0;
+        if constexpr (RESIDUAL) load_matrix(r, one + i * 8 * PIXEL);
+        store_matrix(one + i * 8 * PIXEL, finished_matrix(&acc[m][DONE / 2 + i * 4 + j * (4 / ELEMENT)], j, pair, r, e));
+      }
     }
   }
   fence_async();
 }
-
-#endif
 
 // Writes floats from registers: eight lanes have a sector of 16 neighbouring channels.
 __device__ __forceinline__ void write_floats(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {

@@ -29,8 +29,6 @@ __device__ __forceinline__ Sum sum_of(u32 bits) { return bits; }
 #endif
 constexpr int ELEMENT = HALVES ? 2 : 1;  // bytes of a number of the input
 
-typedef int Sum;
-
 struct Epilogue {
   float residual_scale;
   float residual_offset;  // what to take from `biased_float` of a residual: 2^23, + 128 where it is s8, + its zero point
@@ -163,19 +161,25 @@ __device__ __forceinline__ Quad finished(const Sum* acc, const Pair& c, Residual
   for (int i = 0; i < 4; i++) q.t[i] = activated(q.t[i], e);
   return q;
 }
+#if !HALVES
+__device__ __forceinline__ u32 finished_bytes(const Sum* acc, const Pair& c, u32 residual, const Epilogue& e) {
+  const Quad q = finished(acc, c, residual, e);
+  return rounded(q.t[0], q.t[1], q.t[2], q.t[3], e);
+}
+#endif
+
+// What a register of a matrix of 8x8 16-bit elements holds, as `stmatrix` takes them: all four numbers of the quad as bytes,
+// or two pixels of channel `part` of the pair as halves. `acc` begins with their sums.
+__device__ __forceinline__ u32 finished_matrix(const Sum* acc, int part, const Pair& c, u32 residual, const Epilogue& e) {
 #if HALVES
-// Two sums of one channel, and their residuals, as two halves.
-__device__ __forceinline__ u32 finished_halves(const float* acc, float m, float b, u32 residual, const Epilogue& e) {
+  const float m = part ? c.m.y : c.m.x, b = part ? c.b.y : c.b.x;
   float low = __fmaf_rn(acc[0], m, b), high = __fmaf_rn(acc[1], m, b);
 #if RESIDUAL
   low = __fmaf_rn(low_half(residual), e.residual_scale, low);
   high = __fmaf_rn(high_half(residual), e.residual_scale, high);
 #endif
   return two_halves(activated(low, e), activated(high, e));
-}
 #else
-__device__ __forceinline__ u32 finished_bytes(const int* acc, const Pair& c, u32 residual, const Epilogue& e) {
-  const Quad q = finished(acc, c, residual, e);
-  return rounded(q.t[0], q.t[1], q.t[2], q.t[3], e);
-}
+  return finished_bytes(acc, c, residual, e);
 #endif
+}
