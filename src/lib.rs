@@ -34,6 +34,9 @@
 //! # }
 //! ```
 //!
+//! Pictures go in as they are, u8 `[n, H, W, C]`, where the engine knows their preprocessing: `session.run(pictures.view())`.
+//! [`engine::stream`] keeps several batches in flight, so that a GPU computes while others are copied.
+//!
 //! # Building one
 //!
 //! [`pipeline::run`] carries out a whole [`config::Job`]. The steps stand alone too; here they make an 8-bit engine of

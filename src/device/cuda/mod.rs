@@ -8,6 +8,7 @@ mod ceilings;
 mod compiler;
 mod driver;
 mod flight;
+mod lanes;
 mod maps;
 pub mod nvrtc;
 pub mod probe;

@@ -1,5 +1,6 @@
 //! Whole graphs, quantized, on the CPU against the oracle and against FP32.
 
+mod branches;
 mod faults;
 mod file;
 mod halves;
