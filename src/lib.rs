@@ -68,7 +68,7 @@
 //!
 //! let cpu = Cpu::host();
 //! let mut tuner = Tuner::new(&cpu, TimingCache::default(), None);
-//! let settings = Settings { max_batch: 8, stage: "build" };
+//! let settings = Settings { max_batch: 8, ..Settings::default() };
 //! let engine = engine::build(&graph, &cpu, &mut tuner, settings, Origin::default(), &Silent)?;
 //! assert!(engine.plan.steps.iter().any(|step| step.is_int8()));
 //!

@@ -3,6 +3,7 @@
 mod branches;
 mod faults;
 mod file;
+mod halves;
 mod pixels;
 mod plans;
 mod sessions;
