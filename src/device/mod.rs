@@ -5,6 +5,7 @@
 //! arena of its own. [`interp`] is the oracle: slow, plain and right. [`cpu`] is fast. Nothing above this room knows
 //! which is which, and the devices never see one another.
 
+pub mod counter;
 pub mod cpu;
 pub mod cuda;
 pub mod interp;
@@ -12,6 +13,7 @@ pub mod moved;
 pub mod numerics;
 pub mod problem;
 
+pub use counter::Counter;
 pub use numerics::Numerics;
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
@@ -154,6 +156,10 @@ pub trait Executor: Send {
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()>;
     /// The bytes of output `i` of the last run.
     fn output(&self, i: usize, images: usize) -> &[u8];
+    /// The same program as one that counts what it writes; none where the device leaves that to a tap.
+    fn counter(&mut self) -> Option<&mut dyn Counter> {
+        None
+    }
     /// The time of one run, as the device itself measures it.
     fn time(&mut self, images: usize) -> Result<Duration> {
         let start = std::time::Instant::now();

@@ -36,14 +36,11 @@ pub fn timings(job: &Job, monitor: &dyn Monitor) -> Result<TimingCache> {
 }
 
 /// The graph with scales.
-pub fn annotated(job: &Job, net: &Network, calibrated: &Calibrated, monitor: &dyn Monitor) -> Graph {
+pub fn annotated(job: &Job, net: &Network, calibrated: &Calibrated) -> Graph {
     let mut g = net.graph.clone();
     let params = ranges::params_of(&g, &calibrated.cache);
     quant::annotate(&mut g, &params);
     if job.precision.bias_correction {
-        if calibrated.cache.lacks_means() {
-            monitor.note("biases stay as they are: the calibration cache, of an earlier version, has no means of channels");
-        }
         let means = |v: &Value| calibrated.cache.tensors.get(&v.name).map(|e| e.stats.all().means.values());
         quant::correct_bias(&mut g, |v| means(v).unwrap_or_default());
     }

@@ -216,12 +216,6 @@ fn start(
         monitor.note("calibrating anew: the last run's scales were imported, without statistics");
         return Ok(fresh());
     }
-    if cache.lacks_means() {
-        monitor.note(
-            "calibrating anew: the last run's statistics have no means of channels, which correct biases",
-        );
-        return Ok(fresh());
-    }
     let differing = differences(&cache.provenance, provenance);
     match (differing.is_empty(), options.trust_cache) {
         (true, _) if cache.is_complete() => {

@@ -103,7 +103,7 @@ impl<'a> Chain<'a> {
             return self.finish(Parts::new(job, options, &net, &calibrated));
         }
 
-        let graph = building::annotated(job, &net, &calibrated, self.monitor);
+        let graph = building::annotated(job, &net, &calibrated);
         let cache = std::mem::take(&mut self.timings);
         let (mut engine, cache) = building::build(job, &net, &graph, &*self.device, cache, self.monitor)?;
         self.timings = cache;

@@ -102,9 +102,24 @@ impl Memory {
             e.detail(format!("{room} bytes were asked for, {free} of {} are free", context.gpu.memory))
                 .help("take a smaller batch, or end other programs on this GPU")
         })?;
-        // SAFETY: `room` bytes were reserved at `address` a line above.
-        check("clear memory", unsafe { result::memset_d8_sync(address, 0, room) })?;
-        Ok(Memory { context: context.clone(), address, bytes })
+        let memory = Memory { context: context.clone(), address, bytes };
+        memory.clear()?;
+        Ok(memory)
+    }
+
+    /// Makes all of it zero and waits.
+    pub fn clear(&self) -> Result<()> {
+        self.context.bind()?;
+        // SAFETY: at least so many bytes were reserved at `address`.
+        check("clear memory", unsafe { result::memset_d8_sync(self.address, 0, self.bytes.max(1)) })?;
+        // SAFETY: the default stream is always there. The driver may return before the memory is clear, and streams of
+        // ours do not wait for this one.
+        check("clear memory", unsafe { result::stream::synchronize(ptr::null_mut()) })
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.bytes
     }
 
     /// A copy of `data`.

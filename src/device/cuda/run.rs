@@ -1,21 +1,25 @@
 //! The executor: an arena and constants on the GPU, a stream, a graph of kernels for each number of images.
 
 use super::driver::{Context, Event, Function, Graph, Memory, Module, Pinned, Stream};
-use super::tactics::{Family, Launch, Place, Places, Spec};
+use super::tactics::{Args, Family, Launch, Place, Places, Spec};
 use super::{Cuda, family};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::{Bound, Executor, Phases, Program, Slot, Tactic, Tap, packed};
+use crate::device::{Bound, Counter, Executor, Phases, Program, Slot, Tactic, Tap, packed};
 use bytes::Bytes;
+use statistics::Statistics;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod statistics;
+
 /// A loaded program.
 pub struct Run {
     // graphs and the stream go first: what they use must outlive them
     graphs: HashMap<(Range<usize>, usize), Graph>,
+    statistics: Option<Statistics>,
     stream: Stream,
     clock: [Event; 4],
     steps: Vec<Step>,
@@ -27,6 +31,7 @@ pub struct Run {
     arena: Memory,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    max_batch: usize,
     context: Arc<Context>,
 }
 
@@ -70,6 +75,7 @@ impl Run {
         let event = || Event::new(&context);
         let mut run = Run {
             graphs: HashMap::new(),
+            statistics: None,
             stream: Stream::new(&context)?,
             clock: [event()?, event()?, event()?, event()?],
             steps: Vec::new(),
@@ -79,6 +85,7 @@ impl Run {
             arena: Memory::zeroed(&context, program.arena)?,
             inputs: ports(&program.inputs)?,
             outputs: ports(&program.outputs)?,
+            max_batch: program.max_batch,
             context,
         };
         run.add(&program.steps)?;
@@ -197,15 +204,19 @@ impl Step {
     /// The launches for so many images.
     fn launches(&self, context: &Context, arena: &Memory, images: usize) -> Result<Vec<Launch>> {
         let Some(family) = self.family else { return Ok(Vec::new()) };
-        let place = |s: &Slot| Place { address: arena.address() + s.offset as u64, stride: s.stride as u64 };
         let at = Places {
             images: images as u32,
-            inputs: self.bound.inputs.iter().map(place).collect(),
-            outputs: self.bound.outputs.iter().map(place).collect(),
+            inputs: self.bound.inputs.iter().map(|s| place(arena, s)).collect(),
+            outputs: self.bound.outputs.iter().map(|s| place(arena, s)).collect(),
             constants: self.constants.clone(),
         };
         family.launches(&Spec::of(&self.bound, &context.gpu), &at)
     }
+}
+
+/// Where on the GPU a slot is.
+fn place(arena: &Memory, slot: &Slot) -> Place {
+    Place { address: arena.address() + slot.offset as u64, stride: slot.stride as u64 }
 }
 
 /// Modules, each loaded once.
@@ -270,6 +281,10 @@ impl Executor for Run {
 
     fn output(&self, i: usize, images: usize) -> &[u8] {
         &self.outputs[i].host[..self.outputs[i].bytes(images)]
+    }
+
+    fn counter(&mut self) -> Option<&mut dyn Counter> {
+        Some(self)
     }
 
     /// From the inputs on the host to the outputs on the host.

@@ -1,0 +1,345 @@
+// What calibration wants to know of an output, in one reading of it, where it lies: `View` says of what form it is.
+//
+// A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
+// memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. All that
+// blocks add up are integers, and a bin of a narrower range is part of one of a wider: order leaves no trace. Where a block's
+// range has grown it leaves its bins in a slot, and the last block to end gives the group the widest range.
+
+#define BINS 4096
+#define GROUPS 4
+#define THREADS 256
+#define STEPS 4        // of an item
+#define NOTHING ~0u
+#define INFINITE 0x7f800000u
+#define NEGATIVE 0x80000000u
+
+typedef long long i64;
+
+// See `View` in `statistics.rs`.
+struct View {
+  u64 x, stride;       // the first image, bytes to the next
+  u64 groups, group;   // the first group, bytes to the next
+  u64 table;           // where each group's images begin in the list of images behind it
+  u64 seen;            // for each image its largest magnitude, as bits; NEGATIVE where something is not finite
+  u64 scratch;         // the number of blocks that have ended, their ranges, their slots
+  u32 images;
+  u32 rows, cols, pitch;
+  u32 channels;        // that are told apart; 0 for none
+  u32 rows_a_channel;  // where channels are not the columns
+  u32 lanes, strips;   // vectors of columns that threads share, and how often those fit
+};
+
+struct Group {
+  u64 zeros, odd;      // equal to 0, not finite
+  u32 most, least;     // as `key` has them, the least inverted: 0 before the first
+  u32 range[2], wanted[2];
+  u32 unused[6];
+  u64 bins[2][BINS];
+  // for each channel: upper and lower half of the sum of units; then the largest magnitude as bits
+  __device__ u64* high() { return (u64*)(this + 1); }
+  __device__ u64* low(const View& w) { return high() + w.channels; }
+  __device__ u32* amax(const View& w) { return (u32*)(low(w) + w.channels); }
+};
+
+// The order of the bits is that of the numbers.
+__device__ __forceinline__ u32 key(float x) {
+  const u32 bits = __float_as_uint(x);
+  return bits & NEGATIVE ? ~bits : bits | NEGATIVE;
+}
+
+// 148 more than the exponent of the least power of two above a magnitude.
+__device__ __forceinline__ u32 range_of(u32 magnitude) {
+  return magnitude >> 23 ? (magnitude >> 23) + 22 : 31 - __clz(magnitude | 1);
+}
+
+__device__ __forceinline__ u32 bin_of(u32 magnitude, u32 range) {
+  const u32 e = magnitude >> 23, m = e ? (magnitude & 0x7fffff) | 0x800000 : magnitude;
+  const int shift = (int)range - (int)max(e, 1u) - 10;
+  return shift >= 0 ? m >> min(shift, 31) : m << -shift;
+}
+
+template <class T, class Join> __device__ __forceinline__ T over_warp(T v, Join join) {
+#pragma unroll
+  for (int d = 16; d > 0; d /= 2) v = join(v, __shfl_xor_sync(~0u, v, d));
+  return v;
+}
+template <class T> __device__ __forceinline__ T sum_over_warp(T v) { return over_warp(v, [](T a, T b) { return a + b; }); }
+template <class T> __device__ __forceinline__ T most_over_warp(T v) { return over_warp(v, [](T a, T b) { return max(a, b); }); }
+
+// What is known of a channel: the sum of its values' units, in halves that cannot overflow, and its largest magnitude.
+struct Channel {
+  i64 high;
+  u64 low;
+  u32 amax;
+
+  __device__ __forceinline__ void take(float x) {
+    const i64 units = __float2ll_rn(x * 4294967296.f); // exact but for the rounding; it saturates
+    high += units >> 32;
+    low += (u32)units;
+    amax = max(amax, __float_as_uint(x) & ~NEGATIVE);
+  }
+  __device__ __forceinline__ void join(const Channel& c) {
+    high += c.high;
+    low += c.low;
+    amax = max(amax, c.amax);
+  }
+  __device__ __forceinline__ void add_to(Group* g, const View& w, u32 channel) const {
+    atomicAdd(g->high() + channel, (u64)high);
+    atomicAdd(g->low(w) + channel, low);
+    atomicMax(g->amax(w) + channel, amax);
+  }
+};
+
+// The bins of both signs, over ranges of their own.
+struct Bins {
+  u32 at[2][BINS];
+  u32 range[2], wanted[2];
+
+  __device__ __forceinline__ void begin(const Group* g) {
+    for (u32 i = threadIdx.x; i < 2 * BINS; i += THREADS) at[0][i] = 0;
+    if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x] = g->range[threadIdx.x];
+    __syncthreads();
+  }
+
+  // Doubles the range of a side so many times.
+  __device__ __noinline__ void widen(u32* side, u32 times) {
+    for (; times > 0; times--) {
+      u32 pairs[BINS / 2 / THREADS];
+#pragma unroll
+      for (u32 k = 0; k < BINS / 2 / THREADS; k++) {
+        const u32 i = 2 * (threadIdx.x + k * THREADS);
+        pairs[k] = side[i] + side[i + 1];
+      }
+      __syncthreads();
+#pragma unroll
+      for (u32 k = 0; k < BINS / 2 / THREADS; k++) {
+        side[threadIdx.x + k * THREADS] = pairs[k];
+        side[threadIdx.x + k * THREADS + BINS / 2] = 0;
+      }
+      __syncthreads();
+    }
+  }
+
+  // A value within these ranges, the bins' own.
+  __device__ __forceinline__ void count(float x, u32 positive, u32 negative) {
+    const u32 bits = __float_as_uint(x), below = bits >> 31;
+    if (bits) atomicAdd(&at[below][bin_of(bits & ~NEGATIVE, below ? negative : positive)], 1u);
+  }
+
+  // All threads: ranges of at least these.
+  __device__ __forceinline__ void reach(u32 positive, u32 negative, bool counted) {
+    if (!__syncthreads_or(positive > range[0] || negative > range[1])) return;
+    if (positive > range[0]) atomicMax(&wanted[0], positive);
+    if (negative > range[1]) atomicMax(&wanted[1], negative);
+    __syncthreads();
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+      if (counted) widen(at[s], min(wanted[s] - range[s], 12));
+    }
+    __syncthreads();
+    if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x];
+    __syncthreads();
+  }
+};
+
+__shared__ Bins bins;
+__shared__ Channel parts[THREADS];
+
+// The registers' channels of a strip, which rows of threads share, to the group.
+template <int VEC> __device__ void add_strip(const View& w, Group* g, u32 strip, Channel (&channels)[VEC]) {
+  const u32 vectors = w.cols / VEC, vector = strip * w.lanes + threadIdx.x, used = THREADS / w.lanes * w.lanes;
+#pragma unroll
+  for (int j = 0; j < VEC; j++) {
+    parts[threadIdx.x] = channels[j];
+    __syncthreads();
+    if (threadIdx.x < w.lanes && vector < vectors) {
+      Channel all = parts[threadIdx.x];
+      for (u32 t = threadIdx.x + w.lanes; t < used; t += w.lanes) all.join(parts[t]);
+      all.add_to(g, w, vector * VEC + j);
+    }
+    __syncthreads();
+    channels[j] = {};
+  }
+}
+
+// All that a thread has of the one channel that its block has seen, to the group.
+__device__ __forceinline__ void add_channel(const View& w, Group* g, u32 channel, Channel& c) {
+  Channel all = {sum_over_warp(c.high), sum_over_warp(c.low), most_over_warp(c.amax)};
+  if (threadIdx.x % 32 == 0) all.add_to(g, w, channel);
+  c = {};
+}
+
+// Gives a side of a group the range that a block wants, and adds what blocks have left in slots.
+__device__ void settle(const View& w, Group* g, int side, u32 first, u32 end) {
+  u64* sums = (u64*)bins.at;
+  const u32 range = __ldcg(&g->wanted[side]), *ended = (const u32*)w.scratch + 16, *slots = ended + 2 * gridDim.x;
+  const u32 fold = min(range - g->range[side], 12);
+  for (u32 i = threadIdx.x; i < BINS; i += THREADS) sums[i] = 0;
+  __syncthreads();
+  for (u32 i = threadIdx.x; i < BINS; i += THREADS) {
+    const u64 old = __ldcg(&g->bins[side][i]);
+    if (old) atomicAdd(&sums[i >> fold], old);
+#pragma unroll 8
+    for (u32 b = first; b < end; b++) {
+      const u32 its = __ldcg(&ended[2 * b + side]), n = its ? __ldcg(&slots[(2 * (u64)b + side) * BINS + i]) : 0;
+      if (n) atomicAdd(&sums[i >> min(range + 1 - its, 12)], (u64)n);
+    }
+  }
+  __syncthreads();
+  for (u32 i = threadIdx.x; i < BINS; i += THREADS) g->bins[side][i] = sums[i];
+  if (threadIdx.x == 0) g->range[side] = range;
+  __syncthreads();
+}
+
+// What a block has counted, to its group; the last block settles ranges.
+__device__ __noinline__ void finish(const View& w, Group* g, bool counted) {
+  u32 *ticket = (u32*)w.scratch, *ended = ticket + 16, *slots = ended + 2 * gridDim.x;
+  __syncthreads();
+#pragma unroll
+  for (int side = 0; side < 2; side++) {
+    const bool grown = counted && bins.range[side] > g->range[side];
+    if (threadIdx.x == 0) {
+      ended[2 * blockIdx.x + side] = grown ? bins.range[side] + 1 : 0;
+      if (grown) atomicMax(&g->wanted[side], bins.range[side]);
+    }
+    for (u32 i = threadIdx.x; counted && i < BINS; i += THREADS) {
+      const u32 n = bins.at[side][i];
+      if (grown) slots[(2 * (u64)blockIdx.x + side) * BINS + i] = n;
+      else if (n) atomicAdd(&g->bins[side][i], (u64)n);
+    }
+  }
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicAdd(ticket, 1) == gridDim.x - 1;
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  if (threadIdx.x == 0) *ticket = 0;
+  const u32* starts = (const u32*)w.table;
+  for (int k = 0; k < GROUPS; k++) {
+    Group* group = (Group*)(w.groups + k * w.group);
+    for (int side = 0; side < 2; side++) {
+      if (__ldcg(&group->wanted[side]) > group->range[side])
+        settle(w, group, side, starts[k] * gridDim.x / w.images, starts[k + 1] * gridDim.x / w.images);
+    }
+  }
+}
+
+// What a thread has seen, whatever the channel.
+struct Seen {
+  float least, most; // most < least: nothing
+  u32 zeros, odd;    // equal to 0, not finite
+
+  static __device__ __forceinline__ Seen nothing() { return {__uint_as_float(INFINITE), -__uint_as_float(INFINITE), 0, 0}; }
+  __device__ __forceinline__ void join(const Seen& s) {
+    least = fminf(least, s.least);
+    most = fmaxf(most, s.most);
+    zeros += s.zeros;
+    odd += s.odd;
+  }
+  // Takes in a value and leaves a finite one that is no -0.
+  __device__ __forceinline__ void take(float& x) {
+    const bool finite = (__float_as_uint(x) & ~NEGATIVE) < INFINITE;
+    x = finite ? x + 0.f : 0.f;
+    odd += !finite;
+    zeros += finite && x == 0.f;
+    least = finite ? fminf(least, x) : least;
+    most = finite ? fmaxf(most, x) : most;
+  }
+  // The ranges that hold it, for each sign; 0 where nothing has it.
+  __device__ __forceinline__ u32 positive() const { return most > 0.f ? range_of(__float_as_uint(most)) : 0; }
+  __device__ __forceinline__ u32 negative() const { return least < 0.f ? range_of(__float_as_uint(-least)) : 0; }
+  // The largest magnitude of a warp, as `View::seen` has it.
+  __device__ __forceinline__ u32 amax() const {
+    return most_over_warp(__float_as_uint(fmaxf(fmaxf(most, -least), 0.f)) | (odd ? NEGATIVE : 0));
+  }
+  __device__ __forceinline__ void add_to(Group* g) const {
+    const u32 equal = sum_over_warp(zeros), bad = sum_over_warp(odd);
+    const u32 highest = most_over_warp(most < least ? 0 : key(most)), lowest = most_over_warp(most < least ? 0 : ~key(least));
+    if (threadIdx.x % 32) return;
+    atomicAdd(&g->zeros, (u64)equal);
+    atomicAdd(&g->odd, (u64)bad);
+    atomicMax(&g->most, highest);
+    atomicMax(&g->least, lowest);
+  }
+};
+
+// COLUMNS: channels lie side by side, and each thread has VEC of them, every so many rows; else it has every so many
+// vectors of one row, whose values are of one channel.
+template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(const View& w) {
+  constexpr u32 UNROLL = VEC == 1 ? 8 : 4;
+  begin();
+  // the group of this block: groups have blocks by the numbers of their images
+  const u32 *starts = (const u32*)w.table, *images = starts + GROUPS + 1;
+  u32 k = 0, first = 0, end = starts[1] * gridDim.x / w.images;
+  while (blockIdx.x >= end) {
+    first = end;
+    end = starts[++k + 1] * gridDim.x / w.images;
+  }
+  Group* g = (Group*)(w.groups + k * w.group);
+  const u32 count = starts[k + 1] - starts[k];
+  // along rows (columns) a thread has every `apart`-th; a step is UNROLL of them
+  const u32 length = COLUMNS ? w.rows : w.cols, apart = COLUMNS ? THREADS / w.lanes : THREADS * VEC;
+  const u32 mine = COLUMNS ? threadIdx.x / w.lanes : threadIdx.x * VEC;
+  const u32 step = apart * UNROLL, chunks = (length + step * STEPS - 1) / (step * STEPS);
+  const u64 items = (u64)chunks * count * (COLUMNS ? w.strips : w.rows);
+  const u64 from = items * (blockIdx.x - first) / (end - first), to = items * (blockIdx.x - first + 1) / (end - first);
+
+  Seen all = Seen::nothing();
+  Channel channels[COLUMNS ? VEC : 1] = {};
+  u32 held = NOTHING; // the strip that `channels` are of
+  bool counted = false;
+  if (from < to) bins.begin(g);
+  for (u64 item = from; item < to; item++) {
+    const u32 chunk = item % chunks, rest = item / chunks;
+    const u32 image = images[starts[k] + (COLUMNS ? rest % count : rest / w.rows)];
+    const u32 strip = COLUMNS ? rest / count : 0, row = COLUMNS ? 0 : rest % w.rows;
+    if (COLUMNS && strip != held) {
+      if (held != NOTHING) add_strip(w, g, held, channels);
+      held = strip;
+    }
+    const u32 vector = strip * w.lanes + threadIdx.x % w.lanes;
+    const bool idle = COLUMNS && (mine >= apart || vector >= w.cols / VEC);
+    const float* x = (const float*)(w.x + image * w.stride) + (COLUMNS ? (u64)vector * VEC : (u64)row * w.pitch);
+    Seen here = Seen::nothing();
+    for (u32 s = chunk * STEPS; s < chunk * STEPS + STEPS && s * step < length; s++) {
+      Lanes<float, VEC> v[UNROLL];
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+        const u32 at = s * step + u * apart + mine;
+        v[u] = {};
+        if (!idle && at < length) v[u] = load<VEC>(x + (COLUMNS ? (u64)at * w.pitch : (u64)at));
+      }
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+        if (idle || s * step + u * apart + mine >= length) continue;
+#pragma unroll
+        for (int j = 0; j < VEC; j++) {
+          here.take(v[u].v[j]);
+          channels[COLUMNS ? j : 0].take(v[u].v[j]);
+        }
+      }
+      bins.reach(here.positive(), here.negative(), counted);
+      counted = true;
+      const u32 positive = bins.range[0], negative = bins.range[1];
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+#pragma unroll
+        for (int j = 0; j < VEC; j++) bins.count(v[u].v[j], positive, negative);
+      }
+    }
+    const u32 amax = here.amax();
+    if (threadIdx.x % 32 == 0) atomicMax((u32*)w.seen + image, amax);
+    all.join(here);
+    if (!COLUMNS && w.channels) add_channel(w, g, row / w.rows_a_channel % w.channels, channels[0]);
+  }
+  if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
+  if (from < to) all.add_to(g);
+  finish(w, g, counted);
+}
+
+extern "C" __global__ void columns_4(const View w) { statistics<4, true>(w); }
+extern "C" __global__ void columns_1(const View w) { statistics<1, true>(w); }
+extern "C" __global__ void rows_4(const View w) { statistics<4, false>(w); }
+extern "C" __global__ void rows_1(const View w) { statistics<1, false>(w); }

@@ -1,0 +1,370 @@
+//! Counting on the GPU: a kernel behind each step that writes something watched, in the graph of a run. What it counts stays
+//! on the GPU until somebody asks.
+
+use super::{Args, Graph, Launch, Memory, Module, Pinned, Place, Run, Slot, place};
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Result};
+use crate::device::counter::{BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
+use crate::device::cuda::compiler::{self, Source};
+use crate::device::cuda::driver::{Context, Function, Shape, Stream};
+use crate::device::cuda::probe::Arch;
+use crate::device::cuda::text::Text;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Threads of a block, the most vectors of columns that they share, and the steps of an item: as the kernel has them.
+const THREADS: usize = 256;
+const MOST_LANES: usize = 32;
+const STEPS: usize = 4;
+/// So many blocks count on a multiprocessor at once.
+const BLOCKS: usize = 2;
+/// Words of a group before its bins, and up to its channels.
+const HEAD: usize = 8;
+const CHANNELS: usize = HEAD + 2 * BINS;
+/// What the kernel adds to the exponent of a range.
+const LEAST_EXPONENT: i32 = -148;
+/// The bit of an image in which something was not finite.
+const ODD: u32 = 1 << 31;
+
+const KERNELS: [&str; 4] = ["columns_4", "columns_1", "rows_4", "rows_1"];
+
+/// The machine code for an architecture.
+pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
+    compiler::cubin(&source(), arch)
+}
+
+fn source() -> Source {
+    let text = Text::default().raw(include_str!("../kernels/lanes.cuh"));
+    text.raw(include_str!("../kernels/statistics.cu")).source()
+}
+
+/// What is watched, and what was counted.
+pub struct Statistics {
+    graphs: HashMap<usize, Graph>,
+    kernels: Vec<Function>,
+    _module: Module,
+    watched: Vec<Kept>,
+    /// Groups of everything watched.
+    groups: Memory,
+    /// Where each group's images begin in the list of images, the list, and for everything watched what was seen of each.
+    lists: Memory,
+    /// The same for the next run: nothing was seen yet.
+    next: Pinned,
+    seen: Pinned,
+    /// Room for blocks whose ranges have grown.
+    scratch: Memory,
+    /// Images counted in each group.
+    images: [u64; GROUPS],
+    max_batch: usize,
+}
+
+/// Something watched: how it lies, and where its groups are.
+struct Kept {
+    watched: Watched,
+    form: Form,
+    at: usize,
+}
+
+/// An image as the kernel sees it: rows that lie apart.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Form {
+    rows: usize,
+    cols: usize,
+    pitch: usize,
+    /// 0 where channels are not told apart.
+    channels: usize,
+    /// Are the columns the channels? Else so many rows are of one.
+    columns: bool,
+    rows_a_channel: usize,
+}
+
+impl Form {
+    fn of(w: &Watched) -> Self {
+        let (o, n) = (&w.operand, w.operand.shape.numel());
+        let channels = if w.channels > 1 { w.channels } else { 0 };
+        let columns = channels > 0 && w.inner == 1 && (o.pitch.is_none() || o.row() == channels);
+        let cols = match (columns, o.pitch, channels) {
+            (true, ..) => channels,
+            (_, Some(_), _) => o.row(),
+            (_, None, 0) => n,
+            _ => w.inner,
+        }
+        .max(1);
+        let pitch = o.pitch.unwrap_or(cols);
+        Form { rows: n / cols, cols, pitch, channels, columns, rows_a_channel: (w.inner / cols).max(1) }
+    }
+
+    /// Words of a group.
+    fn words(&self) -> usize {
+        CHANNELS + 2 * self.channels + self.channels.div_ceil(2)
+    }
+
+    /// How the kernel divides images that begin at multiples of so many bytes.
+    fn split(&self, aligned: bool) -> Split {
+        let vector = if aligned && self.cols.is_multiple_of(4) && self.pitch.is_multiple_of(4) { 4 } else { 1 };
+        let (vectors, unroll) = (self.cols / vector, if vector == 1 { 8 } else { 4 });
+        let (strips, lanes) = match self.columns {
+            true => (vectors.div_ceil(MOST_LANES), vectors.div_ceil(vectors.div_ceil(MOST_LANES))),
+            false => (1, 1),
+        };
+        let items = match self.columns {
+            true => strips * self.rows.div_ceil(THREADS / lanes * unroll * STEPS),
+            false => self.rows * self.cols.div_ceil(THREADS * vector * unroll * STEPS),
+        };
+        Split { vector, lanes, strips, items }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Split {
+    vector: usize,
+    lanes: usize,
+    strips: usize,
+    /// Pieces of an image that blocks take one after the other.
+    items: usize,
+}
+
+/// The kernel's parameter.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct View {
+    x: u64,
+    stride: u64,
+    groups: u64,
+    group: u64,
+    table: u64,
+    seen: u64,
+    scratch: u64,
+    images: u32,
+    rows: u32,
+    cols: u32,
+    pitch: u32,
+    channels: u32,
+    rows_a_channel: u32,
+    lanes: u32,
+    strips: u32,
+}
+
+impl Statistics {
+    fn new(context: &Arc<Context>, what: &[Watched], max_batch: usize) -> Result<Self> {
+        let module = Module::load(context, &code(context.gpu.arch)?)?;
+        let kernels = KERNELS.iter().map(|k| module.function(k, 0)).collect::<Result<_>>()?;
+        let mut words = 0;
+        let mut keep = |w: &Watched| {
+            let (form, at) = (Form::of(w), words);
+            words += form.words() * GROUPS;
+            Kept { watched: w.clone(), form, at }
+        };
+        let watched: Vec<Kept> = what.iter().map(&mut keep).collect();
+        let lists = size_of::<u32>() * (GROUPS + 1 + max_batch + watched.len() * max_batch);
+        let blocks = most_blocks(context).max(max_batch);
+        let scratch = size_of::<u32>() * (16 + 2 * blocks + 2 * BINS * blocks);
+        Ok(Statistics {
+            graphs: HashMap::new(),
+            kernels,
+            _module: module,
+            groups: Memory::zeroed(context, size_of::<u64>() * words)?,
+            lists: Memory::zeroed(context, lists)?,
+            next: Pinned::zeroed(context, lists)?,
+            seen: Pinned::zeroed(context, size_of::<u32>() * watched.len() * max_batch)?,
+            scratch: Memory::zeroed(context, scratch)?,
+            images: [0; GROUPS],
+            watched,
+            max_batch,
+        })
+    }
+
+    /// Lists the images of a run by their groups.
+    fn list(&mut self, groups: &[usize]) {
+        let list: &mut [u32] = bytemuck::cast_slice_mut(&mut self.next);
+        let mut at = 0;
+        for group in 0..GROUPS {
+            list[group] = at as u32;
+            for image in (0..groups.len()).filter(|&i| groups[i] == group) {
+                list[GROUPS + 1 + at] = image as u32;
+                at += 1;
+            }
+        }
+        list[GROUPS] = at as u32;
+    }
+
+    /// The bytes of the lists before what was seen.
+    fn listed(&self) -> usize {
+        size_of::<u32>() * (GROUPS + 1 + self.max_batch)
+    }
+
+    /// Queues the kernel for whatever is watched of this tensor.
+    fn queue(&self, stream: &Stream, context: &Context, port: Port, at: Place, images: usize) -> Result<()> {
+        let of_port = |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
+        for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
+            let Launch { kernel, shape, mut args } = self.launch(context, i, kept, at, images);
+            let function = KERNELS.iter().position(|&k| k == kernel).unwrap_or(0);
+            // SAFETY: the kernel takes a view, whose addresses are those of memory that lives as long as the stream.
+            unsafe { stream.launch(self.kernels[function], &shape, &mut args.pointers()) }?;
+        }
+        Ok(())
+    }
+
+    fn launch(&self, context: &Context, i: usize, kept: &Kept, at: Place, images: usize) -> Launch {
+        let aligned = at.address.is_multiple_of(16) && (images == 1 || at.stride.is_multiple_of(16));
+        let (form, split) = (kept.form, kept.form.split(aligned));
+        let blocks = (split.items * images).min(most_blocks(context)).max(images);
+        let word = size_of::<u64>() as u64;
+        let view = View {
+            x: at.address,
+            stride: at.stride,
+            groups: self.groups.address() + kept.at as u64 * word,
+            group: form.words() as u64 * word,
+            table: self.lists.address(),
+            seen: self.lists.address() + (self.listed() + size_of::<u32>() * i * self.max_batch) as u64,
+            scratch: self.scratch.address(),
+            images: images as u32,
+            rows: form.rows as u32,
+            cols: form.cols as u32,
+            pitch: form.pitch as u32,
+            channels: form.channels as u32,
+            rows_a_channel: form.rows_a_channel as u32,
+            lanes: split.lanes as u32,
+            strips: split.strips as u32,
+        };
+        let kernel = match (form.columns, split.vector) {
+            (true, 4) => KERNELS[0],
+            (true, _) => KERNELS[1],
+            (false, 4) => KERNELS[2],
+            (false, _) => KERNELS[3],
+        };
+        let shape =
+            Shape { grid: [blocks as u32, 1, 1], block: THREADS as u32, shared: 0, cluster: 1, chained: true };
+        Launch { kernel, shape, args: Args::default().with(view) }
+    }
+
+    /// What the last run has seen.
+    fn seen(&self, images: usize) -> Vec<Seen> {
+        let all: &[u32] = bytemuck::cast_slice(&self.seen);
+        let of = |&bits: &u32| Seen { amax: f32::from_bits(bits & !ODD), finite: bits & ODD == 0 };
+        all.chunks_exact(self.max_batch).flat_map(|each| each[..images].iter().map(of)).collect()
+    }
+
+    /// What was counted of something, in a group.
+    fn counts(&self, kept: &Kept, words: &[u64], group: usize) -> Counts {
+        let (form, n) = (kept.form, kept.watched.operand.shape.numel() as u64);
+        let words = &words[kept.at + group * form.words()..][..form.words()];
+        let half = |i: usize| (words[i] as u32, (words[i] >> 32) as u32);
+        let ((most, least), ranges) = (half(2), half(3));
+        let (max, min) = (number(most, f32::NEG_INFINITY), number_below(least, f32::INFINITY));
+        let side = |range: u32, first: usize| {
+            let mut bins = Box::new([0; BINS]);
+            bins.copy_from_slice(&words[first..first + BINS]);
+            (range as i32 + LEAST_EXPONENT, bins)
+        };
+        let (high, rest) = words[CHANNELS..].split_at(form.channels);
+        let (low, amax) = rest.split_at(form.channels);
+        let sum = |(&high, &low): (&u64, &u64)| (i128::from(high as i64) << 32) + i128::from(low);
+        let amax: &[u32] = bytemuck::cast_slice(amax);
+        Counts {
+            count: self.images[group] * n - words[1],
+            zeros: words[0],
+            non_finite: words[1],
+            min,
+            max,
+            sides: [
+                (max > 0.0).then(|| side(ranges.0, HEAD)),
+                (min < 0.0).then(|| side(ranges.1, HEAD + BINS)),
+            ],
+            amax: amax[..form.channels].iter().map(|&bits| f32::from_bits(bits)).collect(),
+            sums: high.iter().zip(low).map(sum).collect(),
+        }
+    }
+}
+
+/// Most blocks that count at once, but for one for each image.
+fn most_blocks(context: &Context) -> usize {
+    BLOCKS * context.gpu.multiprocessors
+}
+
+/// The number of a key of the kernel's, in the order of numbers; `nothing` where there is none.
+fn number(key: u32, nothing: f32) -> f32 {
+    match key {
+        0 => nothing,
+        k if k >> 31 == 1 => f32::from_bits(k & !ODD),
+        k => f32::from_bits(!k),
+    }
+}
+
+/// Likewise of an inverted key.
+fn number_below(key: u32, nothing: f32) -> f32 {
+    if key == 0 { nothing } else { number(!key, nothing) }
+}
+
+impl Run {
+    /// Runs and counts.
+    fn counted(&mut self, s: &mut Statistics, groups: &[usize]) -> Result<Vec<Seen>> {
+        let images = groups.len();
+        s.list(groups);
+        self.upload(images)?;
+        // SAFETY: both live as long as the stream, and a run waits before it returns.
+        unsafe { self.stream.upload(&s.next, s.next.len(), &s.lists, 0) }?;
+        if !s.graphs.contains_key(&images) {
+            self.load_functions(0..self.ours, images)?;
+            let graph = self.stream.capture(|| self.queue_counted(s, images))?;
+            s.graphs.insert(images, graph);
+        }
+        if let Some(graph) = s.graphs.get(&images) {
+            self.stream.run(graph)?;
+        }
+        let (listed, seen) = (s.listed(), s.seen.len());
+        // SAFETY: as above.
+        unsafe { self.stream.download(&s.lists, listed, &mut s.seen, seen) }?;
+        self.stream.wait()?;
+        groups.iter().for_each(|&g| s.images[g] += 1);
+        Ok(s.seen(images))
+    }
+
+    /// Queues all steps, and behind each what counts its outputs.
+    fn queue_counted(&self, s: &Statistics, images: usize) -> Result<()> {
+        let count = |port, slot: &Slot| {
+            s.queue(&self.stream, &self.context, port, place(&self.arena, slot), images)
+        };
+        for (i, port) in self.inputs.iter().enumerate() {
+            count(Port::Input(i), &port.slot)?;
+        }
+        for (i, step) in self.steps[..self.ours].iter().enumerate() {
+            self.queue(step, images)?;
+            for (o, slot) in step.bound.outputs.iter().enumerate() {
+                count(Port::Output(i, o), slot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nothing_watched() -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, "a run was to count, and nothing is watched")
+}
+
+impl Counter for Run {
+    fn watch(&mut self, what: &[Watched]) -> Result<()> {
+        self.context.bind()?;
+        self.statistics = Some(Statistics::new(&self.context, what, self.max_batch)?);
+        Ok(())
+    }
+
+    fn count(&mut self, groups: &[usize]) -> Result<Vec<Seen>> {
+        self.context.bind()?;
+        let mut statistics = self.statistics.take().ok_or_else(nothing_watched)?;
+        let seen = self.counted(&mut statistics, groups);
+        self.statistics = Some(statistics);
+        seen
+    }
+
+    fn take(&mut self) -> Result<Vec<[Counts; GROUPS]>> {
+        let s = self.statistics.as_mut().ok_or_else(nothing_watched)?;
+        let mut words = vec![0u64; s.groups.len() / size_of::<u64>()];
+        s.groups.read(0, bytemuck::cast_slice_mut(&mut words))?;
+        s.groups.clear()?;
+        let of = |kept| std::array::from_fn(|group| s.counts(kept, &words, group));
+        let counts = s.watched.iter().map(of).collect();
+        s.images = [0; GROUPS];
+        Ok(counts)
+    }
+}
