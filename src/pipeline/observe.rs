@@ -36,7 +36,8 @@ pub fn observe(
     path: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Skipped>> {
-    let mut watch = Watch::new(engine, session, cache)?;
+    let mut watch = Watch::new(engine, cache);
+    watch.on_device(session)?;
     let mut skipped = Vec::new();
     let (mut saved, mut wait) = (Instant::now(), FIRST_CHECKPOINT);
     monitor.stage("calibrate", "images", samples.dataset.len());

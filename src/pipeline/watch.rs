@@ -46,7 +46,7 @@ struct Tensor {
 
 impl Watch {
     /// Watches every f32 value; goes on from what the cache holds.
-    pub fn new(engine: &Engine, session: &mut Session, cache: &mut Cache) -> Result<Self> {
+    pub fn new(engine: &Engine, cache: &mut Cache) -> Self {
         let plan = &engine.plan;
         let writers = Writers::of(plan);
         let inputs = plan.inputs.iter().enumerate().map(|(i, p)| {
@@ -73,18 +73,23 @@ impl Watch {
             of_buffer[id.index()] = Some(tensors.len());
             tensors.push(Tensor { name, node, watched, stats, largest: Default::default() });
         }
-        let what: Vec<Watched> = tensors.iter().map(|t| t.watched.clone()).collect();
-        let remote = session.counter().map(|counter| counter.watch(&what)).transpose()?.is_some();
-        Ok(Watch {
+        Watch {
             tensors,
             writers,
             of_buffer,
-            remote,
+            remote: false,
             indices: Vec::new(),
             names: Vec::new(),
             counting: Duration::ZERO,
             fault: None,
-        })
+        }
+    }
+
+    /// Has the session's device count from now on, where it can.
+    pub fn on_device(&mut self, session: &mut Session) -> Result<()> {
+        let what: Vec<Watched> = self.tensors.iter().map(|t| t.watched.clone()).collect();
+        self.remote = session.counter().map(|counter| counter.watch(&what)).transpose()?.is_some();
+        Ok(())
     }
 
     /// Runs these samples, with which the session's input is filled, and takes in what is computed.

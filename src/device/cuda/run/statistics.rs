@@ -101,7 +101,8 @@ impl Form {
 
     /// How the kernel divides images that begin at multiples of so many bytes.
     fn split(&self, aligned: bool) -> Split {
-        let vector = if aligned && self.cols.is_multiple_of(4) && self.pitch.is_multiple_of(4) { 4 } else { 1 };
+        let vector =
+            if aligned && self.cols.is_multiple_of(4) && self.pitch.is_multiple_of(4) { 4 } else { 1 };
         let (vectors, unroll) = (self.cols / vector, if vector == 1 { 8 } else { 4 });
         let (strips, lanes) = match self.columns {
             true => (vectors.div_ceil(MOST_LANES), vectors.div_ceil(vectors.div_ceil(MOST_LANES))),
@@ -233,8 +234,13 @@ impl Statistics {
             (false, 4) => KERNELS[2],
             (false, _) => KERNELS[3],
         };
-        let shape =
-            Shape { grid: [blocks as u32, 1, 1], block: THREADS as u32, shared: 0, cluster: 1, chained: true };
+        let shape = Shape {
+            grid: [blocks as u32, 1, 1],
+            block: THREADS as u32,
+            shared: 0,
+            cluster: 1,
+            chained: true,
+        };
         Launch { kernel, shape, args: Args::default().with(view) }
     }
 
@@ -322,9 +328,8 @@ impl Run {
 
     /// Queues all steps, and behind each what counts its outputs.
     fn queue_counted(&self, s: &Statistics, images: usize) -> Result<()> {
-        let count = |port, slot: &Slot| {
-            s.queue(&self.stream, &self.context, port, place(&self.arena, slot), images)
-        };
+        let count =
+            |port, slot: &Slot| s.queue(&self.stream, &self.context, port, place(&self.arena, slot), images);
         for (i, port) in self.inputs.iter().enumerate() {
             count(Port::Input(i), &port.slot)?;
         }
