@@ -1,13 +1,15 @@
 // What calibration wants to know of an output, in one reading of it, where it lies: `View` says of what form it is.
 //
 // A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
-// memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. All that
-// blocks add up are integers, and a bin of a narrower range is part of one of a wider: order leaves no trace. Where a block's
-// range has grown it leaves its bins in a slot, and the last block to end gives the group the widest range.
+// memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. It leaves
+// its bins in a slot, and a second kernel adds slots up. All sums are of integers, and a bin of a narrower range is part of
+// one of a wider: order leaves no trace.
 
 #define BINS 4096
 #define GROUPS 4
 #define THREADS 256
+#define BLOCKS 3       // on a multiprocessor at once
+#define GATHERERS 1024 // threads that add slots up
 #define STEPS 4        // of an item
 #define NOTHING ~0u
 #define INFINITE 0x7f800000u
@@ -20,20 +22,20 @@ struct View {
   u64 x, stride;       // the first image, bytes to the next
   u64 groups, group;   // the first group, bytes to the next
   u64 table;           // where each group's images begin in the list of images behind it
-  u64 seen;            // for each image its largest magnitude, as bits; NEGATIVE where something is not finite
-  u64 scratch;         // the number of blocks that have ended, their ranges, their slots
-  u32 images;
+  u64 seen;            // for each image the bits of its largest magnitude, and whether something is not finite
+  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 where it has none; the bins
+  u32 images, blocks;
   u32 rows, cols, pitch;
   u32 channels;        // that are told apart; 0 for none
   u32 rows_a_channel;  // where channels are not the columns
   u32 lanes, strips;   // vectors of columns that threads share, and how often those fit
+  u32 unused;
 };
 
 struct Group {
   u64 zeros, odd;      // equal to 0, not finite
   u32 most, least;     // as `key` has them, the least inverted: 0 before the first
-  u32 range[2], wanted[2];
-  u32 unused[6];
+  u32 range[2];
   u64 bins[2][BINS];
   // for each channel: upper and lower half of the sum of units; then the largest magnitude as bits
   __device__ u64* high() { return (u64*)(this + 1); }
@@ -92,7 +94,7 @@ struct Channel {
 
 // The bins of both signs, over ranges of their own.
 struct Bins {
-  u32 at[2][BINS];
+  alignas(16) u32 at[2][BINS];
   u32 range[2], wanted[2];
 
   __device__ __forceinline__ void begin(const Group* g) {
@@ -140,6 +142,17 @@ struct Bins {
     if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x];
     __syncthreads();
   }
+
+  // Writes the bins of the signs that this or another thread has counted.
+  __device__ __forceinline__ void leave(u32* ranges, u32* slot, bool positive, bool negative) {
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+      const bool any = __syncthreads_or(s ? negative : positive);
+      if (threadIdx.x == 0) ranges[s] = any ? range[s] + 1 : 0;
+      if (!any) continue;
+      for (u32 i = 4 * threadIdx.x; i < BINS; i += 4 * THREADS) put(slot + s * BINS + i, load<4>(at[s] + i));
+    }
+  }
 };
 
 __shared__ Bins bins;
@@ -169,62 +182,15 @@ __device__ __forceinline__ void add_channel(const View& w, Group* g, u32 channel
   c = {};
 }
 
-// Gives a side of a group the range that a block wants, and adds what blocks have left in slots.
-__device__ void settle(const View& w, Group* g, int side, u32 first, u32 end) {
-  u64* sums = (u64*)bins.at;
-  const u32 range = __ldcg(&g->wanted[side]), *ended = (const u32*)w.scratch + 16, *slots = ended + 2 * gridDim.x;
-  const u32 fold = min(range - g->range[side], 12);
-  for (u32 i = threadIdx.x; i < BINS; i += THREADS) sums[i] = 0;
-  __syncthreads();
-  for (u32 i = threadIdx.x; i < BINS; i += THREADS) {
-    const u64 old = __ldcg(&g->bins[side][i]);
-    if (old) atomicAdd(&sums[i >> fold], old);
-#pragma unroll 8
-    for (u32 b = first; b < end; b++) {
-      const u32 its = __ldcg(&ended[2 * b + side]), n = its ? __ldcg(&slots[(2 * (u64)b + side) * BINS + i]) : 0;
-      if (n) atomicAdd(&sums[i >> min(range + 1 - its, 12)], (u64)n);
-    }
+// The blocks of a group, which are as many as it has of the images.
+struct Blocks {
+  u32 first, end;
+  __device__ __forceinline__ Blocks(const View& w, u32 group) {
+    const u32* starts = (const u32*)w.table;
+    first = starts[group] * w.blocks / w.images;
+    end = starts[group + 1] * w.blocks / w.images;
   }
-  __syncthreads();
-  for (u32 i = threadIdx.x; i < BINS; i += THREADS) g->bins[side][i] = sums[i];
-  if (threadIdx.x == 0) g->range[side] = range;
-  __syncthreads();
-}
-
-// What a block has counted, to its group; the last block settles ranges.
-__device__ __noinline__ void finish(const View& w, Group* g, bool counted) {
-  u32 *ticket = (u32*)w.scratch, *ended = ticket + 16, *slots = ended + 2 * gridDim.x;
-  __syncthreads();
-#pragma unroll
-  for (int side = 0; side < 2; side++) {
-    const bool grown = counted && bins.range[side] > g->range[side];
-    if (threadIdx.x == 0) {
-      ended[2 * blockIdx.x + side] = grown ? bins.range[side] + 1 : 0;
-      if (grown) atomicMax(&g->wanted[side], bins.range[side]);
-    }
-    for (u32 i = threadIdx.x; counted && i < BINS; i += THREADS) {
-      const u32 n = bins.at[side][i];
-      if (grown) slots[(2 * (u64)blockIdx.x + side) * BINS + i] = n;
-      else if (n) atomicAdd(&g->bins[side][i], (u64)n);
-    }
-  }
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicAdd(ticket, 1) == gridDim.x - 1;
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
-  if (threadIdx.x == 0) *ticket = 0;
-  const u32* starts = (const u32*)w.table;
-  for (int k = 0; k < GROUPS; k++) {
-    Group* group = (Group*)(w.groups + k * w.group);
-    for (int side = 0; side < 2; side++) {
-      if (__ldcg(&group->wanted[side]) > group->range[side])
-        settle(w, group, side, starts[k] * gridDim.x / w.images, starts[k + 1] * gridDim.x / w.images);
-    }
-  }
-}
+};
 
 // What a thread has seen, whatever the channel.
 struct Seen {
@@ -250,9 +216,11 @@ struct Seen {
   // The ranges that hold it, for each sign; 0 where nothing has it.
   __device__ __forceinline__ u32 positive() const { return most > 0.f ? range_of(__float_as_uint(most)) : 0; }
   __device__ __forceinline__ u32 negative() const { return least < 0.f ? range_of(__float_as_uint(-least)) : 0; }
-  // The largest magnitude of a warp, as `View::seen` has it.
-  __device__ __forceinline__ u32 amax() const {
-    return most_over_warp(__float_as_uint(fmaxf(fmaxf(most, -least), 0.f)) | (odd ? NEGATIVE : 0));
+  __device__ __forceinline__ void add_to(u32* seen) const {
+    const u32 amax = most_over_warp(__float_as_uint(fmaxf(fmaxf(most, -least), 0.f))), bad = most_over_warp(odd);
+    if (threadIdx.x % 32) return;
+    if (amax) atomicMax(seen, amax);
+    if (bad) atomicMax(seen + 1, 1);
   }
   __device__ __forceinline__ void add_to(Group* g) const {
     const u32 equal = sum_over_warp(zeros), bad = sum_over_warp(odd);
@@ -270,15 +238,11 @@ struct Seen {
 template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(const View& w) {
   constexpr u32 UNROLL = VEC == 1 ? 8 : 4;
   begin();
-  // the group of this block: groups have blocks by the numbers of their images
-  const u32 *starts = (const u32*)w.table, *images = starts + GROUPS + 1;
-  u32 k = 0, first = 0, end = starts[1] * gridDim.x / w.images;
-  while (blockIdx.x >= end) {
-    first = end;
-    end = starts[++k + 1] * gridDim.x / w.images;
-  }
+  u32 k = 0;
+  while (blockIdx.x >= Blocks(w, k).end) k++;
+  const u32 first = Blocks(w, k).first, end = Blocks(w, k).end;
+  const u32 *starts = (const u32*)w.table, *images = starts + GROUPS + 1, count = starts[k + 1] - starts[k];
   Group* g = (Group*)(w.groups + k * w.group);
-  const u32 count = starts[k + 1] - starts[k];
   // along rows (columns) a thread has every `apart`-th; a step is UNROLL of them
   const u32 length = COLUMNS ? w.rows : w.cols, apart = COLUMNS ? THREADS / w.lanes : THREADS * VEC;
   const u32 mine = COLUMNS ? threadIdx.x / w.lanes : threadIdx.x * VEC;
@@ -329,17 +293,61 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
         for (int j = 0; j < VEC; j++) bins.count(v[u].v[j], positive, negative);
       }
     }
-    const u32 amax = here.amax();
-    if (threadIdx.x % 32 == 0) atomicMax((u32*)w.seen + image, amax);
+    here.add_to((u32*)w.seen + 2 * image);
     all.join(here);
     if (!COLUMNS && w.channels) add_channel(w, g, row / w.rows_a_channel % w.channels, channels[0]);
   }
   if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
   if (from < to) all.add_to(g);
-  finish(w, g, counted);
+  bins.leave((u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
 }
 
-extern "C" __global__ void columns_4(const View w) { statistics<4, true>(w); }
-extern "C" __global__ void columns_1(const View w) { statistics<1, true>(w); }
-extern "C" __global__ void rows_4(const View w) { statistics<4, false>(w); }
-extern "C" __global__ void rows_1(const View w) { statistics<1, false>(w); }
+#define KERNEL(NAME, VEC, COLUMNS) \
+  extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) NAME(const View w) { statistics<VEC, COLUMNS>(w); }
+KERNEL(columns_4, 4, true)
+KERNEL(columns_1, 1, true)
+KERNEL(rows_4, 4, false)
+KERNEL(rows_1, 1, false)
+
+// Adds the slots of a group's blocks to its bins of a sign, over the widest range of all.
+extern "C" __global__ void __launch_bounds__(GATHERERS) gather(const View w) {
+  begin();
+  constexpr u32 MINE = BINS / GATHERERS;
+  const u32 k = blockIdx.x, side = blockIdx.y, *ranges = (const u32*)w.ranges + side;
+  const Blocks blocks(w, k);
+  Group* g = (Group*)(w.groups + k * w.group);
+  const u32 old = g->range[side];
+  __shared__ u32 range;
+  u64* sums = (u64*)bins.at;
+  if (threadIdx.x == 0) range = old;
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) sums[i] = 0;
+  __syncthreads();
+  for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
+    if (ranges[2 * b]) atomicMax(&range, ranges[2 * b] - 1);
+  }
+  __syncthreads();
+  const u32 fold = min(range - old, 12);
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
+    if (g->bins[side][i]) atomicAdd(&sums[i >> fold], g->bins[side][i]);
+  }
+  u32 own[MINE] = {}; // of slots of this range; 32 bits are enough for one launch
+#pragma unroll 4
+  for (u32 b = blocks.first; b < blocks.end; b++) {
+    const u32 its = ranges[2 * b];
+    const u32* slot = (const u32*)w.slots + (2 * (u64)b + side) * BINS;
+    if (its == range + 1) {
+      const Lanes<u32, MINE> more = load<MINE>(slot + MINE * threadIdx.x);
+#pragma unroll
+      for (u32 j = 0; j < MINE; j++) own[j] += more.v[j];
+    } else if (its) {
+      const u32 shift = min(range + 1 - its, 12);
+      for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
+        if (slot[i]) atomicAdd(&sums[i >> shift], (u64)slot[i]);
+      }
+    }
+  }
+  __syncthreads();
+#pragma unroll
+  for (u32 j = 0; j < MINE; j++) g->bins[side][MINE * threadIdx.x + j] = sums[MINE * threadIdx.x + j] + own[j];
+  if (threadIdx.x == 0) g->range[side] = range;
+}

@@ -1,7 +1,7 @@
 //! Counting on the GPU: a kernel behind each step that writes something watched, in the graph of a run. What it counts stays
 //! on the GPU until somebody asks.
 
-use super::{Args, Graph, Launch, Memory, Module, Pinned, Place, Run, Slot, place};
+use super::{Args, Graph, Memory, Module, Pinned, Place, Run, Slot, place};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
 use crate::device::counter::{BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
@@ -12,21 +12,21 @@ use crate::device::cuda::text::Text;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Threads of a block, the most vectors of columns that they share, and the steps of an item: as the kernel has them.
+/// As the kernels have them: threads of a block, the steps of an item, blocks on a multiprocessor at once, threads that add
+/// slots up.
 const THREADS: usize = 256;
-const MOST_LANES: usize = 32;
 const STEPS: usize = 4;
-/// So many blocks count on a multiprocessor at once.
-const BLOCKS: usize = 2;
+const BLOCKS: usize = 3;
+const GATHERERS: u32 = 1024;
+/// The most vectors of columns that the threads of a block share.
+const MOST_LANES: usize = 32;
 /// Words of a group before its bins, and up to its channels.
-const HEAD: usize = 8;
+const HEAD: usize = 4;
 const CHANNELS: usize = HEAD + 2 * BINS;
 /// What the kernel adds to the exponent of a range.
 const LEAST_EXPONENT: i32 = -148;
-/// The bit of an image in which something was not finite.
-const ODD: u32 = 1 << 31;
 
-const KERNELS: [&str; 4] = ["columns_4", "columns_1", "rows_4", "rows_1"];
+const KERNELS: [&str; 5] = ["columns_4", "columns_1", "rows_4", "rows_1", "gather"];
 
 /// The machine code for an architecture.
 pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
@@ -51,8 +51,9 @@ pub struct Statistics {
     /// The same for the next run: nothing was seen yet.
     next: Pinned,
     seen: Pinned,
-    /// Room for blocks whose ranges have grown.
-    scratch: Memory,
+    /// Of each block the ranges of its bins; its bins.
+    ranges: Memory,
+    slots: Memory,
     /// Images counted in each group.
     images: [u64; GROUPS],
     max_batch: usize,
@@ -135,8 +136,10 @@ struct View {
     group: u64,
     table: u64,
     seen: u64,
-    scratch: u64,
+    ranges: u64,
+    slots: u64,
     images: u32,
+    blocks: u32,
     rows: u32,
     cols: u32,
     pitch: u32,
@@ -144,7 +147,11 @@ struct View {
     rows_a_channel: u32,
     lanes: u32,
     strips: u32,
+    unused: u32,
 }
+
+/// What is seen of an image, as the kernel writes it.
+type Mark = [u32; 2];
 
 impl Statistics {
     fn new(context: &Arc<Context>, what: &[Watched], max_batch: usize) -> Result<Self> {
@@ -157,9 +164,9 @@ impl Statistics {
             Kept { watched: w.clone(), form, at }
         };
         let watched: Vec<Kept> = what.iter().map(&mut keep).collect();
-        let lists = size_of::<u32>() * (GROUPS + 1 + max_batch + watched.len() * max_batch);
+        let marks = size_of::<Mark>() * watched.len() * max_batch;
+        let lists = size_of::<u32>() * (GROUPS + 1 + max_batch) + marks;
         let blocks = most_blocks(context).max(max_batch);
-        let scratch = size_of::<u32>() * (16 + 2 * blocks + 2 * BINS * blocks);
         Ok(Statistics {
             graphs: HashMap::new(),
             kernels,
@@ -167,8 +174,9 @@ impl Statistics {
             groups: Memory::zeroed(context, size_of::<u64>() * words)?,
             lists: Memory::zeroed(context, lists)?,
             next: Pinned::zeroed(context, lists)?,
-            seen: Pinned::zeroed(context, size_of::<u32>() * watched.len() * max_batch)?,
-            scratch: Memory::zeroed(context, scratch)?,
+            seen: Pinned::zeroed(context, marks)?,
+            ranges: Memory::zeroed(context, 2 * size_of::<u32>() * blocks)?,
+            slots: Memory::zeroed(context, 2 * size_of::<u32>() * BINS * blocks)?,
             images: [0; GROUPS],
             watched,
             max_batch,
@@ -194,19 +202,24 @@ impl Statistics {
         size_of::<u32>() * (GROUPS + 1 + self.max_batch)
     }
 
-    /// Queues the kernel for whatever is watched of this tensor.
+    /// Queues the kernels for whatever is watched of this tensor.
     fn queue(&self, stream: &Stream, context: &Context, port: Port, at: Place, images: usize) -> Result<()> {
         let of_port = |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
         for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
-            let Launch { kernel, shape, mut args } = self.launch(context, i, kept, at, images);
-            let function = KERNELS.iter().position(|&k| k == kernel).unwrap_or(0);
-            // SAFETY: the kernel takes a view, whose addresses are those of memory that lives as long as the stream.
-            unsafe { stream.launch(self.kernels[function], &shape, &mut args.pointers()) }?;
+            let (kernel, view) = self.view(context, i, kept, at, images);
+            let launches = [(kernel, [view.blocks, 1], THREADS as u32), (4, [GROUPS as u32, 2], GATHERERS)];
+            for (kernel, [x, y], block) in launches {
+                let shape = Shape { grid: [x, y, 1], block, shared: 0, cluster: 1, chained: true };
+                let mut args = Args::default().with(view);
+                // SAFETY: all kernels take a view, whose addresses are those of memory that lives as long as the stream.
+                unsafe { stream.launch(self.kernels[kernel], &shape, &mut args.pointers()) }?;
+            }
         }
         Ok(())
     }
 
-    fn launch(&self, context: &Context, i: usize, kept: &Kept, at: Place, images: usize) -> Launch {
+    /// Which kernel counts something, and what it is told.
+    fn view(&self, context: &Context, i: usize, kept: &Kept, at: Place, images: usize) -> (usize, View) {
         let aligned = at.address.is_multiple_of(16) && (images == 1 || at.stride.is_multiple_of(16));
         let (form, split) = (kept.form, kept.form.split(aligned));
         let blocks = (split.items * images).min(most_blocks(context)).max(images);
@@ -217,9 +230,11 @@ impl Statistics {
             groups: self.groups.address() + kept.at as u64 * word,
             group: form.words() as u64 * word,
             table: self.lists.address(),
-            seen: self.lists.address() + (self.listed() + size_of::<u32>() * i * self.max_batch) as u64,
-            scratch: self.scratch.address(),
+            seen: self.lists.address() + (self.listed() + size_of::<Mark>() * i * self.max_batch) as u64,
+            ranges: self.ranges.address(),
+            slots: self.slots.address(),
             images: images as u32,
+            blocks: blocks as u32,
             rows: form.rows as u32,
             cols: form.cols as u32,
             pitch: form.pitch as u32,
@@ -227,27 +242,21 @@ impl Statistics {
             rows_a_channel: form.rows_a_channel as u32,
             lanes: split.lanes as u32,
             strips: split.strips as u32,
+            unused: 0,
         };
         let kernel = match (form.columns, split.vector) {
-            (true, 4) => KERNELS[0],
-            (true, _) => KERNELS[1],
-            (false, 4) => KERNELS[2],
-            (false, _) => KERNELS[3],
+            (true, 4) => 0,
+            (true, _) => 1,
+            (false, 4) => 2,
+            (false, _) => 3,
         };
-        let shape = Shape {
-            grid: [blocks as u32, 1, 1],
-            block: THREADS as u32,
-            shared: 0,
-            cluster: 1,
-            chained: true,
-        };
-        Launch { kernel, shape, args: Args::default().with(view) }
+        (kernel, view)
     }
 
     /// What the last run has seen.
     fn seen(&self, images: usize) -> Vec<Seen> {
-        let all: &[u32] = bytemuck::cast_slice(&self.seen);
-        let of = |&bits: &u32| Seen { amax: f32::from_bits(bits & !ODD), finite: bits & ODD == 0 };
+        let all: &[Mark] = bytemuck::cast_slice(&self.seen);
+        let of = |&[amax, odd]: &Mark| Seen { amax: f32::from_bits(amax), finite: odd == 0 };
         all.chunks_exact(self.max_batch).flat_map(|each| each[..images].iter().map(of)).collect()
     }
 
@@ -292,7 +301,7 @@ fn most_blocks(context: &Context) -> usize {
 fn number(key: u32, nothing: f32) -> f32 {
     match key {
         0 => nothing,
-        k if k >> 31 == 1 => f32::from_bits(k & !ODD),
+        k if k >> 31 == 1 => f32::from_bits(k & !(1 << 31)),
         k => f32::from_bits(!k),
     }
 }
