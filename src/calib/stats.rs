@@ -255,11 +255,14 @@ impl Rows<'_> {
     ) {
         let channels = self.channels.min(state.len());
         let (groups, rest) = state[..channels].as_chunks_mut();
-        groups.iter_mut().enumerate().for_each(|(i, state)| wide(i * SIDE_BY_SIDE, state));
+        // plain loops: what an iterator calls may stay out of line, compiled for narrow registers
+        for (i, state) in groups.iter_mut().enumerate() {
+            wide(i * SIDE_BY_SIDE, state);
+        }
         let (rest, _) = rest.as_chunks_mut();
-        rest.iter_mut()
-            .enumerate()
-            .for_each(|(i, state)| one(channels / SIDE_BY_SIDE * SIDE_BY_SIDE + i, state));
+        for (i, state) in rest.iter_mut().enumerate() {
+            one(channels / SIDE_BY_SIDE * SIDE_BY_SIDE + i, state);
+        }
     }
 
     /// The values of `N` channels from `first` on, row by row.
@@ -271,14 +274,22 @@ impl Rows<'_> {
     /// Takes in the largest finite magnitude of each channel.
     #[inline(always)]
     fn amax(&self, amax: &mut [f32]) {
-        self.groups(amax, |at, amax| self.amax_of(at, amax), |at, amax| self.amax_of(at, amax));
+        self.groups(
+            amax,
+            #[inline(always)]
+            |at, amax| self.amax_of(at, amax),
+            #[inline(always)]
+            |at, amax| self.amax_of(at, amax),
+        );
     }
 
     #[inline(always)]
     fn amax_of<const N: usize>(&self, first: usize, amax: &mut [f32; N]) {
         let mut bits = amax.map(f32::to_bits);
         for values in self.of::<N>(first) {
-            bits.iter_mut().zip(values).for_each(|(m, &x)| *m = finite_magnitude(x).max(*m));
+            for (m, &x) in bits.iter_mut().zip(values) {
+                *m = finite_magnitude(x).max(*m);
+            }
         }
         *amax = bits.map(f32::from_bits);
     }
@@ -286,14 +297,22 @@ impl Rows<'_> {
     /// Adds the units of each channel's values, which are near; to no sums, where there are none.
     #[inline(always)]
     fn add(&self, sums: &mut [i64]) {
-        self.groups(sums, |at, sums| self.add_to(at, sums), |at, sums| self.add_to(at, sums));
+        self.groups(
+            sums,
+            #[inline(always)]
+            |at, sums| self.add_to(at, sums),
+            #[inline(always)]
+            |at, sums| self.add_to(at, sums),
+        );
     }
 
     #[inline(always)]
     fn add_to<const N: usize>(&self, first: usize, sums: &mut [i64; N]) {
         let mut here = [0i64; N];
         for values in self.of::<N>(first) {
-            here.iter_mut().zip(values).for_each(|(sum, &x)| *sum = sum.wrapping_add(means::rounded(x)));
+            for (sum, &x) in here.iter_mut().zip(values) {
+                *sum = sum.wrapping_add(means::rounded(x));
+            }
         }
         let rows = self.block.len() / self.channels;
         sums.iter_mut().zip(here).for_each(|(sum, here)| *sum += means::units_of(here, rows));

@@ -4,7 +4,7 @@
 //! output's shape `[1, M, OH, OW]`.
 
 use super::{Fused, Operator, Role, Window};
-use crate::base::Shape;
+use crate::base::{Shape, wide};
 use crate::ir::array::{Array, Data};
 use crate::ir::attrs::{Attr, Attrs, Check};
 use crate::ir::graph::Fact;
@@ -111,12 +111,18 @@ fn convolve(x: &[f64], w: &[f64], xs: &Shape, ws: &Shape, groups: usize, g: &Geo
     y.par_chunks_mut(area.max(1)).enumerate().for_each(|(map, y)| {
         let (n, m) = (map / maps, map % maps);
         let first = n * channels + m / (maps / groups) * depth;
-        for c in 0..depth {
-            let x = &x[(first + c) * plane..][..plane];
-            for tap in 0..taps {
-                add_plane(y, x, w[(m * depth + c) * taps + tap], tap / ws[3], &columns[tap % ws[3]], g);
-            }
-        }
+        wide(
+            #[inline(always)]
+            || {
+                for c in 0..depth {
+                    let x = &x[(first + c) * plane..][..plane];
+                    for tap in 0..taps {
+                        let w = w[(m * depth + c) * taps + tap];
+                        add_plane(y, x, w, tap / ws[3], &columns[tap % ws[3]], g);
+                    }
+                }
+            },
+        );
     });
     y
 }
@@ -129,6 +135,7 @@ fn covered(g: &Geometry, j: usize) -> (Range<usize>, usize) {
 }
 
 /// Adds `x` times `w` to an output plane, where `x` lies under it at kernel line `i` and these columns.
+#[inline(always)] // to be compiled for wide registers
 fn add_plane(
     y: &mut [f64],
     x: &[f64],
@@ -142,7 +149,11 @@ fn add_plane(
         let x = &x[line * g.input[1] + left..(line + 1) * g.input[1]];
         let y = &mut y[columns.clone()];
         match g.strides[1] {
-            1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y += x * w),
+            1 => {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y += x * w;
+                }
+            }
             stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += x * w),
         }
     }
