@@ -137,12 +137,12 @@ impl Divergence {
         let (codes, bits) = (levels.codes(), levels.codes().ilog2());
         let (mut inside, mut occupied) = ([0f32; LEVELS], [0f32; LEVELS]);
         let mut from = [0.0; 2];
-        let mut last_q = 0.0;
+        let mut last = [0.0, 1.0];
         for (level, (inside, occupied)) in inside[..codes].iter_mut().zip(&mut occupied).enumerate() {
             let to = self.sums[((level + 1) * i + codes - 1) >> bits];
             let (n, bins) = (to[0] - from[0], to[1] - from[1]);
             if n > 0.0 {
-                last_q = n / bins;
+                last = [n, bins];
             }
             (*inside, *occupied) = (n as f32, bins as f32);
             from = to;
@@ -158,7 +158,7 @@ impl Divergence {
                 *sum += f64::from(inside[lane] * rough_ln(q));
             }
         }
-        (sums.iter().sum::<f64>() + self.sums[i][0] * ln(mean), last_q)
+        (sums.iter().sum::<f64>() + self.sums[i][0] * ln(mean), last[0] / last[1])
     }
 
     /// The number of bins, at least 128, after which the divergence is the smallest among those that clip at most

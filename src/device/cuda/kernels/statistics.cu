@@ -9,11 +9,13 @@
 #define GROUPS 4
 #define THREADS 256
 #define BLOCKS 3       // on a multiprocessor at once
-#define GATHERERS 1024 // threads that add slots up
+#define GATHERERS 512  // threads that add slots up, for
+#define PART 512       // bins, 4 each
 #define STEPS 4        // of an item
 #define NOTHING ~0u
 #define INFINITE 0x7f800000u
 #define NEGATIVE 0x80000000u
+#define GROWN 0x80000000u // the block's range is no more its group's
 
 typedef long long i64;
 
@@ -23,7 +25,7 @@ struct View {
   u64 groups, group;   // the first group, bytes to the next
   u64 table;           // where each group's images begin in the list of images behind it
   u64 seen;            // for each image the bits of its largest magnitude, and whether something is not finite
-  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 where it has none; the bins
+  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 where it has none, and GROWN; the bins
   u32 images, blocks;
   u32 rows, cols, pitch;
   u32 channels;        // that are told apart; 0 for none
@@ -97,8 +99,10 @@ struct Bins {
   alignas(16) u32 at[2][BINS];
   u32 range[2], wanted[2];
 
+  __device__ __forceinline__ void clear() {
+    for (u32 i = 4 * threadIdx.x; i < 2 * BINS; i += 4 * THREADS) put(at[0] + i, Lanes<u32, 4>{});
+  }
   __device__ __forceinline__ void begin(const Group* g) {
-    for (u32 i = threadIdx.x; i < 2 * BINS; i += THREADS) at[0][i] = 0;
     if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x] = g->range[threadIdx.x];
     __syncthreads();
   }
@@ -144,11 +148,11 @@ struct Bins {
   }
 
   // Writes the bins of the signs that this or another thread has counted.
-  __device__ __forceinline__ void leave(u32* ranges, u32* slot, bool positive, bool negative) {
+  __device__ __forceinline__ void leave(const Group* g, u32* ranges, u32* slot, bool positive, bool negative) {
 #pragma unroll
     for (int s = 0; s < 2; s++) {
       const bool any = __syncthreads_or(s ? negative : positive);
-      if (threadIdx.x == 0) ranges[s] = any ? range[s] + 1 : 0;
+      if (threadIdx.x == 0) ranges[s] = any ? (range[s] + 1) | (range[s] > g->range[s] ? GROWN : 0) : 0;
       if (!any) continue;
       for (u32 i = 4 * threadIdx.x; i < BINS; i += 4 * THREADS) put(slot + s * BINS + i, load<4>(at[s] + i));
     }
@@ -237,6 +241,7 @@ struct Seen {
 // vectors of one row, whose values are of one channel.
 template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(const View& w) {
   constexpr u32 UNROLL = VEC == 1 ? 8 : 4;
+  bins.clear();
   begin();
   u32 k = 0;
   while (blockIdx.x >= Blocks(w, k).end) k++;
@@ -299,7 +304,7 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
   }
   if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
   if (from < to) all.add_to(g);
-  bins.leave((u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
+  bins.leave(g, (u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
 }
 
 #define KERNEL(NAME, VEC, COLUMNS) \
@@ -309,45 +314,71 @@ KERNEL(columns_1, 1, true)
 KERNEL(rows_4, 4, false)
 KERNEL(rows_1, 1, false)
 
-// Adds the slots of a group's blocks to its bins of a sign, over the widest range of all.
-extern "C" __global__ void __launch_bounds__(GATHERERS) gather(const View w) {
-  begin();
-  constexpr u32 MINE = BINS / GATHERERS;
-  const u32 k = blockIdx.x, side = blockIdx.y, *ranges = (const u32*)w.ranges + side;
-  const Blocks blocks(w, k);
-  Group* g = (Group*)(w.groups + k * w.group);
-  const u32 old = g->range[side];
+// Adds the slots of a group's blocks, some of which have grown, to its bins of a sign, over the widest range of all.
+__device__ void gather_grown(const View& w, Group* g, const Blocks& blocks, u32 side) {
+  const u32* ranges = (const u32*)w.ranges + side;
   __shared__ u32 range;
   u64* sums = (u64*)bins.at;
-  if (threadIdx.x == 0) range = old;
+  if (threadIdx.x == 0) range = g->range[side];
   for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) sums[i] = 0;
   __syncthreads();
   for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
-    if (ranges[2 * b]) atomicMax(&range, ranges[2 * b] - 1);
+    if (ranges[2 * b]) atomicMax(&range, (ranges[2 * b] & ~GROWN) - 1);
   }
   __syncthreads();
-  const u32 fold = min(range - old, 12);
+  const u32 fold = min(range - g->range[side], 12);
   for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
     if (g->bins[side][i]) atomicAdd(&sums[i >> fold], g->bins[side][i]);
   }
-  u32 own[MINE] = {}; // of slots of this range; 32 bits are enough for one launch
-#pragma unroll 4
   for (u32 b = blocks.first; b < blocks.end; b++) {
-    const u32 its = ranges[2 * b];
-    const u32* slot = (const u32*)w.slots + (2 * (u64)b + side) * BINS;
-    if (its == range + 1) {
-      const Lanes<u32, MINE> more = load<MINE>(slot + MINE * threadIdx.x);
+    if (!ranges[2 * b]) continue;
+    const u32 shift = min(range + 1 - (ranges[2 * b] & ~GROWN), 12), *slot = (const u32*)w.slots + (2 * (u64)b + side) * BINS;
 #pragma unroll
-      for (u32 j = 0; j < MINE; j++) own[j] += more.v[j];
-    } else if (its) {
-      const u32 shift = min(range + 1 - its, 12);
-      for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
-        if (slot[i]) atomicAdd(&sums[i >> shift], (u64)slot[i]);
-      }
+    for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
+      if (slot[i]) atomicAdd(&sums[i >> shift], (u64)slot[i]);
     }
   }
   __syncthreads();
-#pragma unroll
-  for (u32 j = 0; j < MINE; j++) g->bins[side][MINE * threadIdx.x + j] = sums[MINE * threadIdx.x + j] + own[j];
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) g->bins[side][i] = sums[i];
   if (threadIdx.x == 0) g->range[side] = range;
+}
+
+// Adds the slots of a group's blocks to its bins of a sign, of which each block has a part.
+extern "C" __global__ void __launch_bounds__(GATHERERS) gather(const View w) {
+  begin();
+  constexpr u32 LANES = PART / 4, TEAMS = GATHERERS / LANES;
+  const u32 side = blockIdx.y, lane = threadIdx.x % LANES, team = threadIdx.x / LANES, *ranges = (const u32*)w.ranges + side;
+  const Blocks blocks(w, blockIdx.x);
+  Group* g = (Group*)(w.groups + blockIdx.x * w.group);
+  bool grown = false, any = false;
+  for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
+    grown |= ranges[2 * b] & GROWN;
+    any |= ranges[2 * b] != 0;
+  }
+  if (__syncthreads_or(grown)) {
+    if (blockIdx.z == 0) gather_grown(w, g, blocks, side);
+    return;
+  }
+  if (!__syncthreads_or(any)) return;
+  const u32 mine = blockIdx.z * PART + 4 * lane;
+  const u32* slots = (const u32*)w.slots + side * BINS + mine;
+  Lanes<u32, 4> own = {}; // 32 bits are enough for one launch
+#pragma unroll 8
+  for (u32 b = blocks.first + team; b < blocks.end; b += TEAMS) {
+    Lanes<u32, 4> more = {};
+    if (ranges[2 * b]) more = load<4>(slots + 2 * (u64)b * BINS);
+#pragma unroll
+    for (int j = 0; j < 4; j++) own.v[j] += more.v[j];
+  }
+  __shared__ Lanes<u32, 4> teams[TEAMS][LANES];
+  teams[team][lane] = own;
+  __syncthreads();
+  if (team) return;
+#pragma unroll
+  for (int j = 0; j < 4; j++) {
+    u64 sum = g->bins[side][mine + j];
+#pragma unroll
+    for (u32 t = 0; t < TEAMS; t++) sum += teams[t][lane].v[j];
+    g->bins[side][mine + j] = sum;
+  }
 }

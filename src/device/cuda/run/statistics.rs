@@ -12,12 +12,13 @@ use crate::device::cuda::text::Text;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// As the kernels have them: threads of a block, the steps of an item, blocks on a multiprocessor at once, threads that add
-/// slots up.
+/// As the kernels have them: threads of a block, the steps of an item, blocks on a multiprocessor at once; threads that add
+/// up slots, and the bins that are theirs.
 const THREADS: usize = 256;
 const STEPS: usize = 4;
 const BLOCKS: usize = 3;
-const GATHERERS: u32 = 1024;
+const GATHERERS: u32 = 512;
+const PART: usize = 512;
 /// The most vectors of columns that the threads of a block share.
 const MOST_LANES: usize = 32;
 /// Words of a group before its bins, and up to its channels.
@@ -207,9 +208,10 @@ impl Statistics {
         let of_port = |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
         for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
             let (kernel, view) = self.view(context, i, kept, at, images);
-            let launches = [(kernel, [view.blocks, 1], THREADS as u32), (4, [GROUPS as u32, 2], GATHERERS)];
-            for (kernel, [x, y], block) in launches {
-                let shape = Shape { grid: [x, y, 1], block, shared: 0, cluster: 1, chained: true };
+            let parts = [GROUPS, 2, BINS / PART].map(|n| n as u32);
+            let launches = [(kernel, [view.blocks, 1, 1], THREADS as u32), (4, parts, GATHERERS)];
+            for (kernel, grid, block) in launches {
+                let shape = Shape { grid, block, shared: 0, cluster: 1, chained: true };
                 let mut args = Args::default().with(view);
                 // SAFETY: all kernels take a view, whose addresses are those of memory that lives as long as the stream.
                 unsafe { stream.launch(self.kernels[kernel], &shape, &mut args.pointers()) }?;
@@ -380,5 +382,53 @@ impl Counter for Run {
         let counts = s.watched.iter().map(of).collect();
         s.images = [0; GROUPS];
         Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{DType, Shape};
+    use crate::device::{Layout, Operand};
+
+    fn form(shape: &[usize], layout: Layout, pitch: Option<usize>, channels: usize, inner: usize) -> Form {
+        let operand = Operand { pitch, ..Operand::new(DType::F32, Shape::new(shape), layout) };
+        Form::of(&Watched { port: Port::Input(0), operand, channels, inner })
+    }
+
+    /// Rows, columns, from row to row, rows of a channel; whether columns are the channels.
+    fn parts(f: Form) -> ([usize; 4], bool) {
+        ([f.rows, f.cols, f.pitch, f.rows_a_channel], f.columns)
+    }
+
+    #[test]
+    fn images_are_rows_that_lie_apart() {
+        let last = |pitch| parts(form(&[1, 96, 7, 5], Layout::ChannelsLast, pitch, 96, 1));
+        assert_eq!(last(None), ([35, 96, 96, 1], true));
+        assert_eq!(last(Some(128)), ([35, 96, 128, 1], true));
+        let first = |pitch| parts(form(&[1, 3, 8, 9], Layout::Plain, pitch, 3, 72));
+        assert_eq!(first(None), ([3, 72, 72, 1], false));
+        assert_eq!(first(Some(12)), ([24, 9, 12, 8], false));
+        assert_eq!(parts(form(&[1, 40, 1, 1], Layout::Plain, Some(3), 40, 1)), ([40, 1, 3, 1], false));
+        assert_eq!(parts(form(&[77], Layout::Plain, None, 1, 1)), ([1, 77, 77, 1], false));
+    }
+
+    #[test]
+    fn threads_share_columns_in_strips() {
+        let f = form(&[1, 2048, 7, 7], Layout::ChannelsLast, None, 2048, 1);
+        assert_eq!(f.split(true), Split { vector: 4, lanes: 32, strips: 16, items: 16 });
+        assert_eq!(f.split(false), Split { vector: 1, lanes: 32, strips: 64, items: 64 });
+        let f = form(&[1, 96, 28, 28], Layout::ChannelsLast, None, 96, 1);
+        assert_eq!(f.split(true), Split { vector: 4, lanes: 24, strips: 1, items: 5 });
+    }
+
+    #[test]
+    fn keys_have_the_order_of_numbers() {
+        // as the kernel makes them
+        let key = |x: f32| if x.to_bits() >> 31 == 1 { !x.to_bits() } else { x.to_bits() | 1 << 31 };
+        for x in [f32::MIN, -1.5, -f32::MIN_POSITIVE, 0.0, 1e-40, 2.0, f32::MAX] {
+            assert_eq!((number(key(x), 7.0), number_below(!key(x), 7.0)), (x, x));
+        }
+        assert_eq!((number(0, 7.0), number_below(0, 7.0)), (7.0, 7.0));
     }
 }
