@@ -153,7 +153,7 @@ fn a_program() {
         let packed = cpu.pack(&problem, &Numerics::Float, &tactic, &constants).unwrap();
         let packed = packed.into_iter().map(Into::into).collect();
         let (inputs, outputs) = (vec![slot(i)], vec![slot(i + 1)]);
-        Bound { problem, tactic, numerics: Numerics::Float, packed, inputs, outputs }
+        Bound { name: String::new(), problem, tactic, numerics: Numerics::Float, packed, inputs, outputs }
     });
     let program = Program {
         steps: steps.collect(),
@@ -161,6 +161,7 @@ fn a_program() {
         max_batch: 4,
         inputs: vec![slot(0)],
         outputs: vec![slot(3)],
+        entry: None,
     };
     let mut executor = cpu.load(&program).unwrap();
     executor.run(4, None).unwrap(); // threads have started

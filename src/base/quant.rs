@@ -17,6 +17,9 @@ pub const MAX_REDUCTION: usize = (i32::MAX / (255 * 127)) as usize;
 pub struct Scale(f32);
 
 impl Scale {
+    /// The scale of numbers that are what they say.
+    pub const ONE: Scale = Scale(1.0);
+
     /// The scale, unless it is not finite or below the smallest normal f32 (where 1/s would overflow and a
     /// product of two scales vanish).
     pub fn new(s: f32) -> Option<Scale> {
@@ -26,7 +29,7 @@ impl Scale {
     /// The step of a symmetric range: `amax / 127`, by f32 division as TensorRT has it; 1 for an all-zero or
     /// denormal tensor, which every step represents.
     pub fn symmetric(amax: f32) -> Scale {
-        Scale::new(amax / 127.0).unwrap_or(Scale(1.0))
+        Scale::new(amax / 127.0).unwrap_or(Scale::ONE)
     }
 
     /// The value.

@@ -137,7 +137,9 @@ Examples:
   quantize bench resnet.engine                     one image at a time, all threads
   quantize bench resnet.engine --batch 16 --duration 10 --json
   quantize bench resnet.engine --mode throughput   an image on each thread
-  quantize bench resnet.engine --profile           with the time of each layer";
+  quantize bench resnet.engine --profile           with the time of each layer
+  quantize bench resnet.engine --batch 256 --input u8 --in-flight 3
+                                                   pictures in memory to scores, copies overlapped";
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
@@ -162,6 +164,9 @@ pub struct Run {
     /// Where the threads run: none, cores, or numbers of CPUs such as 0,2 or 0-3
     #[arg(long, value_name = "CPUS", default_value = "none")]
     pub pin: Pin,
+    /// If the engine is for another machine, build it for this one first, from its configuration
+    #[arg(long, value_name = "CONFIG")]
+    pub rebuild: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -196,15 +201,34 @@ pub struct Bench {
     /// Leave out the copies from and to the host: inputs are on the GPU, outputs stay there
     #[arg(long)]
     pub no_transfers: bool,
+    /// What a run reads: numbers, or pixels (u8), where the engine knows the preprocessing
+    #[arg(long, value_enum, default_value = "f32")]
+    pub input: InputName,
+    /// Measure N batches in flight, from ordinary memory to scores on the host: copied, computed and copied back while
+    /// others are. 3 keep a GPU busy; without it one run at a time is measured, whose inputs lie where the device reads them
+    #[arg(long, value_name = "N", value_parser = positive, conflicts_with = "no_transfers")]
+    pub in_flight: Option<usize>,
     /// The number of the GPU, for engines built for one
     #[arg(long, value_name = "N", default_value = "0")]
     pub gpu: usize,
-    /// Measure the time of each layer too
+    /// Measure the time of each layer too, beside what the device could do at most
     #[arg(long)]
     pub profile: bool,
+    /// If the engine is for another machine, build it for this one first, from its configuration
+    #[arg(long, value_name = "CONFIG")]
+    pub rebuild: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a run reads.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputName {
+    /// Numbers as the model reads them
+    F32,
+    /// Pixels of pictures
+    U8,
 }
 
 /// How threads share a batch.

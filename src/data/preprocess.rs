@@ -188,22 +188,31 @@ impl Preprocess {
         Ok(self.numbers(&p))
     }
 
+    /// What each of the 256 values of a pixel becomes, a table for each channel of a sample.
+    pub fn tables(&self) -> Vec<[f32; 256]> {
+        let (mean, std) = (self.per_channel(&self.mean), self.per_channel(&self.std));
+        let table = |i: usize| std::array::from_fn(|v| ((v as f64 * self.scale - mean[i]) / std[i]) as f32);
+        (0..self.channels.count()).map(table).collect()
+    }
+
+    /// Channel `i` of a sample is this channel of the picture: red, green, blue, or the only one.
+    pub fn source(&self, i: usize) -> usize {
+        if self.channels == Channels::Bgr { 2 - i } else { i }
+    }
+
     fn numbers(&self, p: &Picture) -> (Vec<f32>, Shape) {
         let (w, h, c) = (p.width(), p.height(), p.channels());
-        let (mean, std) = (self.per_channel(&self.mean), self.per_channel(&self.std));
-        // what each of the 256 pixel values becomes, a table a channel
-        let tables: Vec<[f32; 256]> = (0..c)
-            .map(|i| std::array::from_fn(|v| ((v as f64 * self.scale - mean[i]) / std[i]) as f32))
-            .collect();
-        let source = |i: usize| if self.channels == Channels::Bgr { 2 - i } else { i };
+        let tables = self.tables();
         match self.layout {
             Layout::Nchw => {
-                let plane = |i: usize| p.pixels().iter().skip(source(i)).step_by(c).map(move |&v| (i, v));
+                let plane =
+                    |i: usize| p.pixels().iter().skip(self.source(i)).step_by(c).map(move |&v| (i, v));
                 let values = (0..c).flat_map(plane).map(|(i, v)| tables[i][v as usize]).collect();
                 (values, Shape::new(&[c, h, w]))
             }
             Layout::Nhwc => {
-                let pixel = |px: &[u8]| (0..c).map(|i| tables[i][px[source(i)] as usize]).collect::<Vec<_>>();
+                let pixel =
+                    |px: &[u8]| (0..c).map(|i| tables[i][px[self.source(i)] as usize]).collect::<Vec<_>>();
                 let values = p.pixels().chunks_exact(c).flat_map(pixel).collect();
                 (values, Shape::new(&[h, w, c]))
             }

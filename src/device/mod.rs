@@ -14,10 +14,11 @@ pub mod numerics;
 pub mod problem;
 
 pub use counter::Counter;
-pub use numerics::Numerics;
+pub use numerics::{Numerics, PixelTables};
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
-use crate::base::{Result, Tensor};
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Result, Tensor};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
@@ -53,9 +54,13 @@ pub trait Device: Send + Sync {
     }
     /// What will be asked for soon: the device may compile it, all beside one another.
     fn warm(&self, _wanted: &[(&Problem, &Numerics)]) {}
-    /// No run of this tactic on one image is shorter: a bound that holds whatever else the machine does.
-    fn least_time(&self, _problem: &Problem, _tactic: &Tactic) -> Duration {
+    /// No run of this tactic on so many images is shorter: a bound that holds whatever else the machine does.
+    fn least_time(&self, _problem: &Problem, _tactic: &Tactic, _images: usize) -> Duration {
         Duration::ZERO
+    }
+    /// What it does at most, as short loops measure it now.
+    fn ceilings(&self) -> Result<Ceilings> {
+        Ok(Ceilings::default())
     }
     /// A program made ready to run, with an arena.
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>>;
@@ -68,6 +73,20 @@ pub struct Trial {
     pub images: usize,
     /// Places for its operands, taken in turns, so that no run finds in a cache what a network would not.
     pub copies: usize,
+}
+
+/// What a device does at most in a second, where it was measured: operations, of which a multiplication with an addition
+/// is two, and bytes.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Ceilings {
+    /// On 8-bit numbers.
+    pub int8: Option<f64>,
+    /// On half floats, where they have products of their own.
+    pub half: Option<f64>,
+    /// On f32.
+    pub float: Option<f64>,
+    /// Read from memory and written to it.
+    pub bytes: Option<f64>,
 }
 
 /// A device's name: `cpu/avx512-vnni x2`.
@@ -119,6 +138,8 @@ pub fn packed<'a>(arena: &'a [u8], slot: &Slot, o: &Operand, images: usize) -> C
 /// One step of a program: a problem, how it is solved, with which constants, from where to where.
 #[derive(Clone, Debug)]
 pub struct Bound {
+    /// What messages call it: the node's name.
+    pub name: String,
     /// What is computed.
     pub problem: Problem,
     /// How.
@@ -146,20 +167,80 @@ pub struct Program {
     pub inputs: Vec<Slot>,
     /// Where the caller's outputs are.
     pub outputs: Vec<Slot>,
+    /// The way in for pixels, where there is one.
+    pub entry: Option<Entry<Bound>>,
 }
 
-/// A loaded program. Its runs allocate nothing.
+/// A second way into a program: pixels, where the first takes floats.
+#[derive(Clone, Debug)]
+pub struct Entry<S> {
+    /// The step that reads the pixels.
+    pub step: S,
+    /// The step that it stands for; without one it comes before all, and makes the input of floats.
+    pub instead: Option<usize>,
+    /// Where the caller's pixels go.
+    pub input: Slot,
+}
+
+impl<S> Entry<S> {
+    /// Its step, and the one that it stands for.
+    pub fn way(&self) -> (&S, Option<usize>) {
+        (&self.step, self.instead)
+    }
+}
+
+/// The steps of a run in order, each with its number: by the first way in, or by a second one that has a step of its
+/// own, which stands for another or comes before all.
+pub fn run_order<'s, S>(
+    steps: &'s [S],
+    way: Option<(&'s S, Option<usize>)>,
+) -> impl Iterator<Item = (Option<usize>, &'s S)> {
+    let first = way.filter(|(_, instead)| instead.is_none()).map(|(s, _)| (None, s));
+    let of = move |(i, s)| match way {
+        Some((other, Some(instead))) if instead == i => (Some(i), other),
+        _ => (Some(i), s),
+    };
+    first.into_iter().chain(steps.iter().enumerate().map(of))
+}
+
+/// A loaded program. Its runs allocate nothing. A run reads what was written last: floats or pixels.
 pub trait Executor: Send {
     /// The bytes of input `i`, for `images` images, to be written before a run.
     fn input(&mut self, i: usize, images: usize) -> &mut [u8];
+    /// The pixels of `images` images, to be written before a run instead of the inputs, where the program takes pixels.
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]>;
     /// Runs the first `images` images. `tap` sees every step's outputs right after the step.
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()>;
-    /// The bytes of output `i` of the last run.
-    fn output(&self, i: usize, images: usize) -> &[u8];
+    /// Asks for room for so many batches in flight: begun, and not yet waited for. The answer is how many there may be;
+    /// one where a batch is done as soon as it is begun.
+    fn in_flight(&mut self, _batches: usize) -> Result<usize> {
+        Ok(1)
+    }
+    /// Begins a batch that lies in the caller's memory, which is the caller's again when this returns. No more than
+    /// there is room for.
+    fn submit(&mut self, batch: Source, images: usize) -> Result<()> {
+        match batch {
+            Source::Inputs(all) => {
+                all.iter().enumerate().for_each(|(i, x)| self.input(i, images).copy_from_slice(x));
+            }
+            Source::Pixels(x) => {
+                let to = self.pixels(images).ok_or_else(no_pixels)?;
+                to.copy_from_slice(x);
+            }
+        }
+        self.run(images, None)
+    }
+    /// Waits for the batch that was begun first; the outputs are its from then on. The parts of its run, where the
+    /// device measures them.
+    fn wait(&mut self) -> Result<Phases> {
+        Ok(Phases::default())
+    }
     /// The same program as one that counts what it writes; none where the device leaves that to a tap.
     fn counter(&mut self) -> Option<&mut dyn Counter> {
         None
     }
+    /// The bytes of output `i` of the last run, or of the last batch that was waited for.
+    fn output(&self, i: usize, images: usize) -> &[u8];
     /// The time of one run, as the device itself measures it.
     fn time(&mut self, images: usize) -> Result<Duration> {
         let start = std::time::Instant::now();
@@ -177,6 +258,10 @@ pub trait Executor: Send {
     }
     /// Takes in more steps over the same arena, to be tried: no run takes them. Their numbers.
     fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>>;
+    /// Runs, and tells the tap how long each step takes, as well as the device can say.
+    fn profile(&mut self, images: usize, tap: &mut dyn Tap) -> Result<()> {
+        self.run(images, Some(tap))
+    }
     /// The time of some steps, one after the other, as the device itself measures it.
     fn try_steps(&mut self, steps: Range<usize>, images: usize) -> Result<Duration>;
     /// Copies bytes into the arena.
@@ -186,6 +271,19 @@ pub trait Executor: Send {
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()>;
     /// Copies bytes out of the arena.
     fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// A batch in the caller's memory, the images one after the other.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// The bytes of each input.
+    Inputs(&'a [&'a [u8]]),
+    /// Pixels.
+    Pixels(&'a [u8]),
+}
+
+fn no_pixels() -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, "pixels were given to a program that takes none")
 }
 
 /// The parts of a run. Where inputs and outputs need not be copied, there is one.

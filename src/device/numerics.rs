@@ -1,6 +1,7 @@
 //! The scales of a step, made once on the host, in f64 and rounded once. Every device computes with these numbers
 //! and in the order stated here, so that 8-bit results are equal to the last bit everywhere.
 
+use super::Problem;
 use crate::base::DType;
 use crate::base::quant::{Activation, Epilogue, QuantParams};
 use crate::ir::ops::UnaryFn;
@@ -58,6 +59,39 @@ pub enum Numerics {
     },
     /// F32 to 8 bits: `sat(rint(x / scale) + zero_point)`.
     Quantize(QuantParams),
+    /// Pixels to what a model reads, by tables.
+    Pixels(PixelTables),
+}
+
+/// What pixels become: in channel `c` of the output stands `tables[c][x]`, where `x` is channel `from[c]` of the picture.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PixelTables {
+    /// The axis of the channels, of pictures and output alike.
+    pub axis: usize,
+    /// For each channel of the output, the picture's.
+    pub from: Vec<usize>,
+    /// For each channel of the output, what is stored of the 256 values of a pixel, as bytes.
+    pub tables: Vec<Vec<u8>>,
+}
+
+impl PixelTables {
+    /// Are these tables for this problem? A file may say anything.
+    pub fn fits(&self, p: &Problem) -> bool {
+        let ([x], [y]) = (&p.inputs[..], &p.outputs[..]) else { return false };
+        let channels = x.shape.get(self.axis).copied().unwrap_or(0);
+        x.dtype == DType::U8
+            && x.shape == y.shape
+            && x.shape.rank() == 4
+            && (self.from.len(), self.tables.len()) == (channels, channels)
+            && self.from.iter().all(|&c| c < channels)
+            && self.tables.iter().all(|t| t.len() == 256 * y.dtype.size())
+    }
+
+    /// Bytes of the number that is stored for a pixel's value in channel `c` of the output.
+    pub fn entry(&self, c: usize, value: u8) -> &[u8] {
+        let size = self.tables[c].len() / 256;
+        &self.tables[c][usize::from(value) * size..][..size]
+    }
 }
 
 /// How a number in units of the output becomes what is stored.
@@ -136,6 +170,7 @@ impl Numerics {
             Numerics::Table(_) => ("table", &[]),
             Numerics::Rescale { .. } => ("rescale", &[]),
             Numerics::Quantize(_) => ("quantize", &[]),
+            Numerics::Pixels(_) => ("pixels", &[]),
         };
         let parts = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!(" + {part}"));
         std::iter::once(name.to_string()).chain(parts).collect()

@@ -1,7 +1,7 @@
 //! What is to be computed, as pure data: the unit of tuning and of conformance tests.
 
 use crate::base::{DType, Shape};
-use crate::ir::{Attrs, Op};
+use crate::ir::{Attrs, Fact, Op};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -152,6 +152,8 @@ pub enum Work {
     Op(Op),
     /// The same numbers in another type, scale or layout.
     Reformat,
+    /// The pixels of a picture, as what a model reads.
+    Pixels,
 }
 
 /// A unit of computation.
@@ -170,18 +172,29 @@ impl Problem {
     pub fn op(&self) -> Option<&Op> {
         match &self.work {
             Work::Op(op) => Some(op),
-            Work::Reformat => None,
+            Work::Reformat | Work::Pixels => None,
         }
     }
 
     /// `Conv`, `Add`, `Reformat`.
     pub fn kind(&self) -> &'static str {
-        self.op().map_or("Reformat", Op::kind)
+        match &self.work {
+            Work::Op(op) => op.kind(),
+            Work::Reformat => "Reformat",
+            Work::Pixels => "Pixels",
+        }
     }
 
     /// Is input 0 stored in 8 bits?
     pub fn is_int8(&self) -> bool {
         self.inputs.first().is_some_and(|i| i.dtype.is_int8())
+    }
+
+    /// Multiplications with additions of one image.
+    pub fn macs(&self) -> u64 {
+        let fact = |o: &Operand| Fact { dtype: o.dtype, shape: o.shape.clone() };
+        let inputs: Vec<Fact> = self.inputs.iter().map(fact).collect();
+        self.op().map_or(0, |op| op.macs(&inputs, &fact(&self.outputs[0])))
     }
 
     /// The inputs that are not constant.

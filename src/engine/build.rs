@@ -5,7 +5,8 @@ use crate::base::codes::engine;
 use crate::base::{Aligned, Diagnostic, Digest, Monitor, Result, Silent};
 use crate::device::Device;
 use crate::ir::Graph;
-use crate::plan::{Plan, Step, check, lower, memory, views};
+use crate::plan::lower::Draft;
+use crate::plan::{Entry, Plan, Step, check, lower, memory, pixels, views};
 use crate::tune::{Choice, TimingCache, Tuner};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -38,14 +39,17 @@ pub fn build(
     let mut lowered = lower(graph)?;
     views::store(&mut lowered, device);
     views::share(&mut lowered, device);
+    if let Some(preprocess) = &origin.preprocess {
+        pixels::enter(&mut lowered, preprocess)?;
+    }
     let arena = memory::place(&mut lowered, settings.max_batch);
-    monitor.stage(settings.stage, "steps", lowered.drafts.len());
+    monitor.stage(settings.stage, "steps", lowered.drafts.len() + usize::from(lowered.entry.is_some()));
     tuner.set_batch(settings.max_batch);
-    let computed = lowered.drafts.iter().filter(|d| !d.view);
+    let entry = lowered.entry.take();
+    let computed = lowered.drafts.iter().filter(|d| !d.view).chain(entry.as_ref().map(|e| &e.draft));
     tuner.warm(&computed.map(|d| (&d.problem, &d.numerics)).collect::<Vec<_>>());
     let mut weights = Weights::default();
-    let mut steps = Vec::with_capacity(lowered.drafts.len());
-    for d in lowered.drafts {
+    let mut finish = |d: Draft| -> Result<Step> {
         monitor.check()?;
         let (choice, packed) = match d.view {
             true => (Choice::view(), Vec::new()),
@@ -56,7 +60,8 @@ pub fn build(
             }
         };
         let constants = packed.into_iter().map(|blob| weights.place(&blob)).collect();
-        steps.push(Step {
+        monitor.advance(1);
+        Ok(Step {
             name: d.name,
             problem: d.problem,
             numerics: d.numerics,
@@ -67,9 +72,13 @@ pub fn build(
             precision: d.precision,
             origin: d.origin,
             macs: d.macs,
-        });
-        monitor.advance(1);
-    }
+        })
+    };
+    let steps = lowered.drafts.into_iter().map(&mut finish).collect::<Result<Vec<_>>>()?;
+    let entry = match entry {
+        Some(e) => Some(Entry { port: e.port, step: finish(e.draft)?, instead: e.instead }),
+        None => None,
+    };
     let plan = Plan {
         device: device.id(),
         max_batch: settings.max_batch,
@@ -77,6 +86,7 @@ pub fn build(
         buffers: lowered.buffers,
         inputs: lowered.inputs,
         outputs: lowered.outputs,
+        entry,
         arena,
     };
     check::check(&plan, graph).map_err(|all| {

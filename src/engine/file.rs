@@ -5,13 +5,13 @@ use crate::base::codes::engine;
 use crate::base::sections::{ALIGN, Form};
 use crate::base::{DType, Diagnostic, Result};
 use crate::device::Layout;
-use crate::plan::{BufferId, Plan, Port};
+use crate::plan::{BufferId, Entry, Plan, Port};
 use bytes::Bytes;
 
 /// What engine files look like.
 pub const FORM: Form = Form {
     magic: b"QNTZENG\n",
-    version: 2,
+    version: 3,
     what: "engine file",
     writer: "quantize build",
     code: engine::DAMAGED,
@@ -49,8 +49,10 @@ fn damaged(what: impl Into<String>) -> Box<Diagnostic> {
 /// A plan from a file may be anything: every id and size that running it relies on is checked.
 fn sound(plan: &Plan) -> Result<()> {
     let n = plan.buffers.len();
-    let ids = plan.steps.iter().flat_map(|s| s.inputs.iter().chain(&s.outputs));
-    let ports = plan.inputs.iter().chain(&plan.outputs).map(|p| &p.buffer);
+    let steps = || plan.steps.iter().chain(plan.entry.iter().map(|e| &e.step));
+    let ids = steps().flat_map(|s| s.inputs.iter().chain(&s.outputs));
+    let ports = plan.inputs.iter().chain(&plan.outputs).chain(plan.entry.iter().map(|e| &e.port));
+    let ports = ports.map(|p| &p.buffer);
     if ids.chain(ports).any(|b| b.index() >= n) {
         return Err(damaged("a step names a buffer that is not there"));
     }
@@ -85,7 +87,7 @@ fn sound(plan: &Plan) -> Result<()> {
             |ids: &[BufferId]| ids.iter().map(|&b| plan.buffer(b).operand.clone()).collect::<Vec<_>>();
         operands(&s.inputs).iter().eq(s.problem.activations()) && operands(&s.outputs) == s.problem.outputs
     };
-    if let Some(s) = plan.steps.iter().find(|s| s.outputs.is_empty() || !stated(s)) {
+    if let Some(s) = steps().find(|s| s.outputs.is_empty() || !stated(s)) {
         return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
     }
     let served = |p: &Port| {
@@ -94,6 +96,15 @@ fn sound(plan: &Plan) -> Result<()> {
             && plan.stride(p.buffer) == o.bytes()
     };
     let images = |p: &Port| p.shape.first() == Some(&1);
+    let pixels = |e: &Entry| {
+        let o = &plan.buffer(e.port.buffer).operand;
+        (o.dtype, o.pitch, o.shape.numel()) == (DType::U8, None, e.port.shape.numel())
+            && plan.stride(e.port.buffer) == o.bytes()
+            && e.instead.is_none_or(|i| i < plan.steps.len())
+    };
+    if let Some(e) = plan.entry.iter().find(|e| !pixels(e) || !images(&e.port)) {
+        return Err(damaged(format!("the pixels of {} have another form than their buffer", e.port.name)));
+    }
     let mut ports = plan.inputs.iter().chain(&plan.outputs);
     match ports.find(|p| !served(p) || !images(p)) {
         Some(p) => Err(damaged(format!("input or output {} has another form than its buffer", p.name))),

@@ -14,11 +14,14 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod build;
 pub mod file;
 pub mod host;
 pub mod session;
+pub mod stream;
 
+pub use batch::Batch;
 pub use build::{Settings, build, build_unchecked};
 pub use host::Wish;
 pub use session::Session;
@@ -26,8 +29,8 @@ pub use session::Session;
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Digest, Place, Result, Shape, files};
 use crate::data::Preprocess;
-use crate::device::{Bound, Program, Slot};
-use crate::plan::{BufferId, Plan};
+use crate::device::{Bound, Entry, Program, Slot};
+use crate::plan::{self, BufferId, Plan, Step};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -95,17 +98,23 @@ impl Engine {
         self.plan.outputs.iter().map(|p| (p.name.as_str(), &p.shape))
     }
 
+    /// The shape of one image as pixels, `[1, H, W, C]`, where the engine takes pixels.
+    pub fn pixels(&self) -> Option<&Shape> {
+        self.plan.entry.as_ref().map(|e| &e.port.shape)
+    }
+
     /// The plan as a device takes it.
     pub fn program(&self) -> Result<Program> {
         let slot = |b: BufferId| Slot { offset: self.plan.buffer(b).offset, stride: self.plan.stride(b) };
         let slots = |ids: &[BufferId]| ids.iter().copied().map(slot).collect::<Vec<_>>();
         let cut = || Diagnostic::new(engine::DAMAGED, "a step's constants lie outside the weights section");
-        let steps = self.plan.steps.iter().map(|s| {
+        let bound = |s: &Step| {
             let packed = s.constants.iter().map(|r| {
                 let inside = r.start <= r.end && r.end <= self.weights.len();
                 inside.then(|| self.weights.slice(r.clone())).ok_or_else(cut)
             });
             Ok(Bound {
+                name: s.name.clone(),
                 problem: s.problem.clone(),
                 tactic: s.choice.tactic.clone(),
                 numerics: s.numerics.clone(),
@@ -113,9 +122,14 @@ impl Engine {
                 inputs: slots(&s.inputs),
                 outputs: slots(&s.outputs),
             })
-        });
+        };
+        let entry = |e: &plan::Entry| -> Result<Entry<Bound>> {
+            let (step, input) = (bound(&e.step)?, slot(e.port.buffer));
+            Ok(Entry { step, instead: e.instead, input })
+        };
         Ok(Program {
-            steps: steps.collect::<Result<Vec<_>>>()?,
+            steps: self.plan.steps.iter().map(bound).collect::<Result<Vec<_>>>()?,
+            entry: self.plan.entry.as_ref().map(entry).transpose()?,
             arena: self.plan.arena,
             max_batch: self.plan.max_batch,
             inputs: self.plan.inputs.iter().map(|p| slot(p.buffer)).collect(),

@@ -1,39 +1,40 @@
 //! Running an engine.
 
-use super::Engine;
 use super::host::{self, Wish};
+use super::{Batch, Engine};
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Result, Shape};
 use crate::device::{Counter, Device, Executor, Phases, Tap};
 use ndarray::{ArrayViewD, IxDyn};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A loaded engine with memory and threads of its own. Several sessions over one engine share its weights and may
 /// run at the same time.
 pub struct Session {
-    executor: Box<dyn Executor>,
-    inputs: Vec<(String, Shape)>,
+    pub(super) executor: Box<dyn Executor>,
+    pub(super) inputs: Vec<(String, Shape)>,
     outputs: Vec<(String, Shape)>,
-    max_batch: usize,
+    pub(super) pixels: Option<Shape>,
+    pub(super) max_batch: usize,
+    /// Most batches in flight, and the images of those that are.
+    pub(super) room: usize,
+    pub(super) pending: VecDeque<usize>,
 }
 
 impl Session {
     /// A session on a device. The engine must have been built for it.
     pub fn new(engine: &Engine, device: &dyn Device) -> Result<Self> {
-        let (built, here) = (&engine.plan.device, device.id());
-        if (&built.kind, &built.arch) != (&here.kind, &here.arch) {
-            return Err(Diagnostic::new(
-                engine::WRONG_DEVICE,
-                format!("the engine was built for {built}, this is {here}"),
-            )
-            .help("build it again here; `quantize inspect` says what it was built from"));
-        }
+        host::fits(engine, device)?;
         let ports = |p: &[crate::plan::Port]| p.iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
         Ok(Session {
             executor: device.load(&engine.program()?)?,
             inputs: ports(&engine.plan.inputs),
             outputs: ports(&engine.plan.outputs),
+            pixels: engine.pixels().cloned(),
             max_batch: engine.plan.max_batch,
+            room: 0,
+            pending: VecDeque::new(),
         })
     }
 
@@ -43,45 +44,16 @@ impl Session {
         Session::new(engine, &*host::device(engine, &Wish::default())?)
     }
 
-    /// Runs a batch: one f32 array `[n, ..]` per input, `n` the same for all and at most the engine's largest batch.
-    /// Returns a view `[n, ..]` per output, good until the next run.
-    pub fn run(&mut self, inputs: &[ArrayViewD<f32>]) -> Result<Vec<ArrayViewD<'_, f32>>> {
-        let n = self.fill(inputs)?;
+    /// Runs a batch: one f32 array `[n, ..]` per input, `n` the same for all and at most the engine's largest batch; or
+    /// pictures, u8 `[n, H, W, C]` (see [`Batch`]). Returns a view `[n, ..]` per output, good until the next run.
+    pub fn run<'a>(&mut self, batch: impl Into<Batch<'a>>) -> Result<Vec<ArrayViewD<'_, f32>>> {
+        let n = self.fill(batch)?;
         self.step(n, None)?;
-        Ok((0..self.outputs.len()).map(|i| self.output(i, n)).collect())
+        Ok(self.all_outputs(n))
     }
 
-    /// Writes a batch into the session's inputs; returns its size.
-    pub fn fill(&mut self, inputs: &[ArrayViewD<f32>]) -> Result<usize> {
-        if inputs.len() != self.inputs.len() {
-            let what = format!("{} inputs were given", inputs.len());
-            return Err(
-                Diagnostic::new(engine::BAD_INPUT, what).expected(format!("{} inputs", self.inputs.len()))
-            );
-        }
-        let n = inputs.first().map_or(0, |x| x.shape().first().copied().unwrap_or(0));
-        for (i, x) in inputs.iter().enumerate() {
-            let (name, shape) = &self.inputs[i];
-            if x.shape().first() != Some(&n)
-                || x.shape().get(1..) != Some(&shape[1..])
-                || n == 0
-                || n > self.max_batch
-            {
-                let mut want = shape.to_string();
-                want.replace_range(..2, &format!("[1..{}", self.max_batch));
-                return Err(Diagnostic::new(
-                    engine::BAD_INPUT,
-                    format!("input {name} has shape {:?}", x.shape()),
-                )
-                .expected(want));
-            }
-            let to: &mut [f32] = bytemuck::cast_slice_mut(self.executor.input(i, n));
-            match x.as_slice() {
-                Some(from) => to.copy_from_slice(from),
-                None => to.iter_mut().zip(x.iter()).for_each(|(to, from)| *to = *from),
-            }
-        }
-        Ok(n)
+    pub(super) fn all_outputs(&self, n: usize) -> Vec<ArrayViewD<'_, f32>> {
+        (0..self.outputs.len()).map(|i| self.output(i, n)).collect()
     }
 
     /// The numbers of input `i` for `n` images, for callers that write in place.
@@ -93,7 +65,17 @@ impl Session {
         bytemuck::cast_slice_mut(self.executor.input(i, n))
     }
 
-    /// Runs the first `n` images of what the inputs hold; a tap sees every step. Allocates nothing.
+    /// The pixels of `n` pictures, row by row, for callers that write in place; `None` where the engine takes none. The
+    /// next run reads them instead of the inputs.
+    ///
+    /// # Panics
+    /// Where `n` is out of range.
+    pub fn pixels_mut(&mut self, n: usize) -> Option<&mut [u8]> {
+        assert!(n <= self.max_batch, "a batch of {n} images in a session of at most {}", self.max_batch);
+        self.executor.pixels(n)
+    }
+
+    /// Runs the first `n` images of what was written last, inputs or pixels; a tap sees every step. Allocates nothing.
     ///
     /// # Errors
     /// `BAD_INPUT` unless `n` is between 1 and the largest batch.
@@ -142,6 +124,12 @@ impl Session {
         self.executor.phases(n)
     }
 
+    /// Runs the first `n` images and tells the tap how long each step takes, as well as the device can say.
+    pub fn profile(&mut self, n: usize, tap: &mut dyn Tap) -> Result<()> {
+        self.fits(n)?;
+        self.executor.profile(n, tap)
+    }
+
     /// The time of `runs` runs of `n` images, one behind the other, without copies from and to the host.
     pub fn time_resident(&mut self, n: usize, runs: usize) -> Result<Duration> {
         self.fits(n)?;
@@ -156,6 +144,11 @@ impl Session {
     /// Names and shapes (of one image) of the outputs.
     pub fn outputs(&self) -> &[(String, Shape)] {
         &self.outputs
+    }
+
+    /// The shape of one picture, `[1, H, W, C]`, where the engine takes pixels.
+    pub fn pixels(&self) -> Option<&Shape> {
+        self.pixels.as_ref()
     }
 
     /// Most images of a run.

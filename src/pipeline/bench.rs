@@ -1,15 +1,20 @@
 //! Measuring an engine.
 
+mod flights;
+mod profile;
+
+pub use profile::{Roof, StepTime};
+
 use crate::base::codes::engine::BAD_INPUT;
 use crate::base::codes::machine::INTERNAL;
 use crate::base::random::SplitMix64;
 use crate::base::{Diagnostic, Monitor, Result};
+use crate::device::Phases;
 use crate::device::cpu::{Mode, Pin};
-use crate::device::{Phases, Tap};
 use crate::engine::{Engine, Session, Wish, host};
 use crate::eval::latency;
-use crate::plan::Step;
 use crate::report::model::Percentiles;
+use flights::Flights;
 use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,8 +23,6 @@ use std::time::{Duration, Instant};
 const FEWEST_RUNS: usize = 3;
 /// Runs between two looks at the clock where nothing is copied.
 const RESIDENT_RUNS: u32 = 10;
-/// Most runs of a profile: its times are means, which so many settle.
-const PROFILE_RUNS: usize = 50;
 
 /// How to measure.
 #[derive(Clone, Debug)]
@@ -40,10 +43,26 @@ pub struct Options {
     pub streams: usize,
     /// Leave the copies from and to the host out?
     pub resident: bool,
+    /// What a run reads.
+    pub input: Input,
+    /// Batches in flight, from the caller's memory to outputs on the host; without it one run at a time is measured,
+    /// whose inputs are where the device reads them.
+    pub in_flight: Option<usize>,
     /// The number of the GPU.
     pub gpu: usize,
     /// Measure each step too?
     pub profile: bool,
+}
+
+/// What a run reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Input {
+    /// Numbers as the model reads them.
+    #[default]
+    F32,
+    /// Pixels.
+    U8,
 }
 
 /// What was measured. Its JSON keys are stable.
@@ -51,7 +70,8 @@ pub struct Options {
 pub struct Measured {
     /// Images a second.
     pub throughput_per_s: f64,
-    /// Milliseconds of a run of `batch` images, input ready to output ready.
+    /// Milliseconds of a run of `batch` images, input ready to output ready; of a batch in flight, from the begin of its
+    /// copy to its outputs, so that it waits for those before it.
     pub latency_ms: Percentiles,
     /// Of these, copying inputs to the device, where they are copied.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,8 +84,14 @@ pub struct Measured {
     pub d2h_ms: Option<Percentiles>,
     /// Images of a run.
     pub batch: usize,
-    /// Threads of the session.
-    pub threads: usize,
+    /// What it read.
+    pub input: Input,
+    /// Batches in flight, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<usize>,
+    /// Threads of the session, on a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// How they shared a batch.
     pub mode: Mode,
     /// Runs at a time.
@@ -80,28 +106,12 @@ pub struct Measured {
     /// Why the times are not to be trusted, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+    /// What the device does at most, where steps were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ceilings: Option<Roof>,
     /// The steps in order, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Vec<StepTime>>,
-}
-
-/// The time of a step.
-#[derive(Clone, Debug, Serialize)]
-pub struct StepTime {
-    /// The node's name, or that of the value that is converted.
-    pub name: String,
-    /// `Conv`, `Reformat`.
-    pub op: String,
-    /// The type that it computes in, or converts from: `u8`, `i8`, `f32`.
-    pub dtype: String,
-    /// How it is computed.
-    pub tactic: String,
-    /// Mean microseconds of a run of the batch.
-    pub time_us: f64,
-    /// Its share of all steps' time, 0 to 1.
-    pub share: f64,
-    /// Billions of multiplications with additions a second; 0 for a step that does not multiply.
-    pub gmac_per_s: f64,
 }
 
 /// Milliseconds of a start, in order.
@@ -153,27 +163,31 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
     let device = host::device(engine, &wish)?;
     let session = |_| {
         let mut session = Session::new(engine, &*device)?;
-        for i in 0..engine.plan.inputs.len() {
-            fill(session.input_mut(i, options.batch), i as u64);
-        }
+        fill(&mut session, options)?;
         session.step(options.batch, None)?;
-        Ok(session)
+        let flights = options.in_flight.map(|_| Flights::new(&mut session, options)).transpose()?;
+        Ok(Stream { session, flights })
     };
-    let mut sessions = (0..options.streams.max(1)).map(session).collect::<Result<Vec<_>>>()?;
+    let mut streams = (0..options.streams.max(1)).map(session).collect::<Result<Vec<_>>>()?;
     monitor.stage("warm-up", "runs", 0);
-    runs(&mut sessions, options, options.warmup, monitor)?;
+    runs(&mut streams, options, options.warmup, monitor)?;
     monitor.stage("measure", "runs", 0);
-    let (all, elapsed) = runs(&mut sessions, options, options.duration, monitor)?;
-    let times: Vec<f64> = all.iter().map(|p| ms(p.total())).collect();
-    let copied = all.iter().any(|p| p.upload > Duration::ZERO);
+    let (all, elapsed) = runs(&mut streams, options, options.duration, monitor)?;
+    let times: Vec<f64> = all.iter().map(|run| ms(run.total)).collect();
+    let copied = all.iter().any(|run| run.parts.upload > Duration::ZERO);
     let part = |of: fn(&Phases) -> Duration| {
-        let times: Vec<f64> = all.iter().map(|p| ms(of(p))).collect();
+        let times: Vec<f64> = all.iter().map(|run| ms(of(&run.parts))).collect();
         latency::summarize(&times).filter(|_| copied)
     };
-    let session = &mut sessions[0];
-    let profile = match options.profile {
-        true => Some(profile(engine, session, options.batch, times.len(), monitor)?),
-        false => None,
+    let session = &mut streams[0].session;
+    let roof = options.profile.then(|| {
+        monitor.stage("measure the device", "loops", 0);
+        device.ceilings().map(Roof::from)
+    });
+    let roof = roof.transpose()?;
+    let profile = match roof {
+        Some(roof) => Some(profile::steps(engine, session, options, roof, monitor)?),
+        None => None,
     };
     let int8 = engine.plan.steps.iter().any(|s| s.multiplies() && s.is_int8());
     Ok(Measured {
@@ -183,53 +197,102 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         compute_ms: part(|p| p.compute),
         d2h_ms: part(|p| p.download),
         batch: options.batch,
-        threads: device.id().width,
+        input: options.input,
+        in_flight: options.in_flight,
+        threads: (engine.plan.device.kind == "cpu").then_some(device.id().width),
         mode: options.mode,
         streams: options.streams.max(1),
         device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
         precision: if int8 { "int8" } else { "fp32" }.into(),
         start_ms: None,
         warning: latency::noisy(&times),
+        ceilings: roof,
         profile,
     })
 }
 
-/// Numbers between -1 and 1, the same every time: all zeros would be faster than real images are.
-fn fill(values: &mut [f32], seed: u64) {
+/// Writes what is measured into the session: the same every time, and no zeros, which would be faster than images are.
+fn fill(session: &mut Session, options: &Options) -> Result<()> {
+    match options.input {
+        Input::F32 => {
+            for i in 0..session.inputs().len() {
+                numbers(session.input_mut(i, options.batch), i as u64);
+            }
+        }
+        Input::U8 => values(session.pixels_mut(options.batch).ok_or_else(no_pixels)?, 0),
+    }
+    Ok(())
+}
+
+/// Numbers between -1 and 1.
+fn numbers(to: &mut [f32], seed: u64) {
     let mut random = SplitMix64::new(seed);
-    values.iter_mut().for_each(|v| *v = random.signed_unit());
+    to.iter_mut().for_each(|v| *v = random.signed_unit());
+}
+
+/// Pixels of all values.
+fn values(to: &mut [u8], seed: u64) {
+    let mut random = SplitMix64::new(seed);
+    to.chunks_mut(8).for_each(|to| to.copy_from_slice(&random.next_u64().to_le_bytes()[..to.len()]));
+}
+
+fn no_pixels() -> Box<Diagnostic> {
+    Diagnostic::new(BAD_INPUT, "the engine takes no pixels")
+        .help("leave `--input u8` out, or build the engine from a configuration with a `preprocess` section")
+}
+
+/// A run: from its begin to its outputs, and the parts that the device measured.
+struct Run {
+    total: Duration,
+    parts: Phases,
+}
+
+impl From<Phases> for Run {
+    fn from(parts: Phases) -> Run {
+        Run { total: parts.total(), parts }
+    }
 }
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Runs all sessions beside one another for so long; the parts of each run, and the time of all.
+/// A session, and what it is fed with where batches are in flight.
+struct Stream {
+    session: Session,
+    flights: Option<Flights>,
+}
+
+/// Runs all streams beside one another for so long; each run, and the time of all.
 fn runs(
-    sessions: &mut [Session],
+    streams: &mut [Stream],
     options: &Options,
     long: Duration,
     monitor: &dyn Monitor,
-) -> Result<(Vec<Phases>, Duration)> {
+) -> Result<(Vec<Run>, Duration)> {
     let start = Instant::now();
-    let one = |session: &mut Session| -> Result<Vec<Phases>> {
-        let mut times = Vec::new();
-        while times.len() < FEWEST_RUNS || start.elapsed() < long {
+    let one = |Stream { session, flights }: &mut Stream| -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        while runs.len() < FEWEST_RUNS || start.elapsed() < long {
             monitor.check()?;
-            match options.resident {
-                false => times.push(session.phases(options.batch)?),
-                true => {
+            match (&mut *flights, options.resident) {
+                (Some(flights), _) => runs.extend(flights.next(session)?),
+                (None, false) => runs.push(session.phases(options.batch)?.into()),
+                (None, true) => {
                     let compute =
                         session.time_resident(options.batch, RESIDENT_RUNS as usize)? / RESIDENT_RUNS;
-                    let each = Phases { compute, ..Phases::default() };
-                    times.extend(std::iter::repeat_n(each, RESIDENT_RUNS as usize));
+                    let each = || Phases { compute, ..Phases::default() }.into();
+                    runs.extend(std::iter::repeat_with(each).take(RESIDENT_RUNS as usize));
                 }
             }
             monitor.advance(1);
         }
-        Ok(times)
+        if let Some(flights) = flights {
+            runs.extend(flights.land(session)?);
+        }
+        Ok(runs)
     };
-    let [first, others @ ..] = sessions else { return Ok((vec![], start.elapsed())) };
+    let [first, others @ ..] = streams else { return Ok((vec![], start.elapsed())) };
     let all = std::thread::scope(|scope| {
         let others: Vec<_> = others.iter_mut().map(|s| scope.spawn(|| one(s))).collect();
         let mut all = one(first)?;
@@ -240,50 +303,4 @@ fn runs(
         Ok::<_, Box<Diagnostic>>(all)
     })?;
     Ok((all, start.elapsed()))
-}
-
-/// Adds up the times of steps.
-struct Clock(Vec<Duration>);
-
-impl Tap for Clock {
-    fn wants(&self, _: usize, _: usize) -> bool {
-        false
-    }
-
-    fn seen(&mut self, _: usize, _: usize, _: &[u8]) {}
-    fn timed(&mut self, step: usize, time: Duration) {
-        self.0[step] += time;
-    }
-}
-
-fn profile(
-    engine: &Engine,
-    session: &mut Session,
-    batch: usize,
-    measured: usize,
-    monitor: &dyn Monitor,
-) -> Result<Vec<StepTime>> {
-    let n = measured.min(PROFILE_RUNS);
-    monitor.stage("profile", "runs", n);
-    let mut clock = Clock(vec![Duration::ZERO; engine.plan.steps.len()]);
-    for _ in 0..n {
-        monitor.check()?;
-        session.step(batch, Some(&mut clock))?;
-        monitor.advance(1);
-    }
-    let all: Duration = clock.0.iter().sum();
-    let row = |(s, time): (&Step, &Duration)| {
-        let seconds = time.as_secs_f64() / n.max(1) as f64;
-        let reads = s.problem.inputs.first().map(|i| i.dtype.to_string());
-        StepTime {
-            name: s.name.clone(),
-            op: s.problem.kind().into(),
-            dtype: reads.unwrap_or_default(),
-            tactic: s.choice.tactic.to_string(),
-            time_us: seconds * 1e6,
-            share: time.as_secs_f64() / all.as_secs_f64().max(1e-12),
-            gmac_per_s: s.macs as f64 * batch as f64 / seconds.max(1e-12) / 1e9,
-        }
-    };
-    Ok(engine.plan.steps.iter().zip(&clock.0).map(row).collect())
 }

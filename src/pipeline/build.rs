@@ -47,11 +47,16 @@ pub fn annotated(job: &Job, net: &Network, calibrated: &Calibrated) -> Graph {
     g
 }
 
-/// The largest batch of a run's engines: what the stages here use, and what the configuration asks for.
-pub fn largest_batch(job: &Job) -> usize {
+/// The largest batch of the engine: the one that the configuration names, for which its kernels are chosen; else what the
+/// stages here use.
+pub fn engine_batch(job: &Job) -> usize {
     let asked = job.model.inputs.iter().filter_map(|(_, shape)| shape.first().copied());
-    let stages = [job.calibration.batch, job.evaluation.as_ref().map_or(1, |e| e.batch)];
-    asked.chain(stages).max().unwrap_or(1)
+    asked.max().unwrap_or_else(|| stages_batch(job))
+}
+
+/// The largest batch that the stages of a run use: that of the reference.
+pub fn stages_batch(job: &Job) -> usize {
+    job.calibration.batch.max(job.evaluation.as_ref().map_or(1, |e| e.batch))
 }
 
 /// Builds the engine of an annotated graph.
@@ -65,7 +70,7 @@ pub fn build(
 ) -> Result<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(device, cache, job.build.budget);
     let eval = job.evaluation.as_ref();
-    let settings = engine::Settings { max_batch: largest_batch(job), stage: "build INT8 engine" };
+    let settings = engine::Settings { max_batch: engine_batch(job), stage: "build INT8 engine" };
     let labels = match (&job.model.classes, eval) {
         (Some(classes), _) => classes.clone(),
         (None, Some(e)) => e.dataset()?.classes().map(<[_]>::to_vec).unwrap_or_default(),

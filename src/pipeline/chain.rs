@@ -81,11 +81,11 @@ impl<'a> Chain<'a> {
         }
         self.report.seconds.import = Some(lap());
 
-        let batch = building::largest_batch(job);
         let ranges = format!("{}, ranges", job.name);
         let known = self.timings.checked(&ranges);
         let cache = std::mem::take(&mut self.timings);
-        let mut reference = fp32::Reference::new(self.device.clone(), batch, cache, self.monitor);
+        let mut reference =
+            fp32::Reference::new(self.device.clone(), building::stages_batch(job), cache, self.monitor);
         if until == Until::Report {
             reference.of(&net.graph)?;
             self.report.seconds.reference = Some(lap());

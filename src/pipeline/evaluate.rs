@@ -71,7 +71,8 @@ pub fn evaluate(
     monitor.stage("evaluate", "images", dataset.len());
     let shape = feed::input_shape(engine);
     let size = engine.outputs()[0].1.numel();
-    for batch in Loader::new(&dataset, &job.data.preprocess, job.batch).expect_shape(shape) {
+    let at_once = job.batch.min(engine.max_batch());
+    for batch in Loader::new(&dataset, &job.data.preprocess, at_once).expect_shape(shape) {
         monitor.check()?;
         let batch = batch?;
         let n = batch.samples.len();

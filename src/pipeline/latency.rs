@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How long both are timed together, and how often at least.
 const LENGTH: Duration = Duration::from_millis(2000);
 const LEAST: usize = 20;
-/// Runs with a tap on every step.
+/// Runs whose steps are timed.
 const PROFILED: usize = 5;
 
 /// Times in milliseconds, in the order measured, and each step's shortest time.
@@ -39,8 +39,8 @@ pub fn measure(engines: [&Engine; 2], sessions: [&mut Session; 2], monitor: &dyn
         }
     }
     for _ in 0..PROFILED {
-        fp32.step(1, Some(&mut timed.profiles[0]))?;
-        int8.step(1, Some(&mut timed.profiles[1]))?;
+        fp32.profile(1, &mut timed.profiles[0])?;
+        int8.profile(1, &mut timed.profiles[1])?;
     }
     Ok(timed)
 }

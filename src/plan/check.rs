@@ -9,17 +9,23 @@
 //! 5. Every node of the graph is computed by one step, in the graph's order, from the values it reads.
 //! 6. A buffer of 8-bit numbers has a scale of that type, and the graph's where the graph has one.
 //! 7. Every output of the graph is written, as itself.
+//! 8. All of this holds of a run that begins with pixels too, whose first step writes what the step that it stands for
+//!    writes, or the input.
 
-use super::{BufferId, Plan, Step};
+use super::{BufferId, Entry, Plan, Step};
 use crate::device::moved::{input_and_place, origins};
-use crate::device::{Numerics, Tactic};
+use crate::device::{Numerics, Tactic, Work};
 use crate::ir::{Graph, Node};
 
 /// Checks everything; returns one sentence per violation.
 pub fn check(plan: &Plan, g: &Graph) -> Result<(), Vec<String>> {
     let mut bad = Vec::new();
     forms(plan, g, &mut bad);
-    contents(plan, &mut bad);
+    contents(plan, None, &mut bad);
+    if let Some(e) = &plan.entry {
+        entry(plan, e, &mut bad);
+        contents(plan, Some(e), &mut bad);
+    }
     nodes(plan, g, &mut bad);
     if bad.is_empty() { Ok(()) } else { Err(bad) }
 }
@@ -77,7 +83,7 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
             bad.push(format!("buffer {i} of {} has {q} where the graph has {want}", b.value));
         }
     }
-    for s in &plan.steps {
+    for s in plan.steps.iter().chain(plan.entry.iter().map(|e| &e.step)) {
         let activations: Vec<_> = s.problem.activations().collect();
         let inputs = s.inputs.iter().map(|&b| &plan.buffer(b).operand);
         let outputs = s.outputs.iter().map(|&b| &plan.buffer(b).operand);
@@ -87,10 +93,26 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
     }
 }
 
-/// Replays the plan: which buffer's contents each part of the arena holds.
-fn contents(plan: &Plan, bad: &mut Vec<String>) {
-    let mut valid: Vec<BufferId> = plan.inputs.iter().map(|p| p.buffer).collect();
-    for s in &plan.steps {
+/// Do the pixels become what the steps after them read?
+fn entry(plan: &Plan, e: &Entry, bad: &mut Vec<String>) {
+    let inputs: Vec<BufferId> = plan.inputs.iter().map(|p| p.buffer).collect();
+    let fits = match e.instead.map(|i| plan.steps.get(i)) {
+        None => e.step.outputs == inputs,
+        Some(Some(s)) => {
+            s.problem.work == Work::Reformat && s.inputs == inputs && s.outputs == e.step.outputs
+        }
+        Some(None) => false,
+    };
+    if !fits || e.step.inputs != [e.port.buffer] || e.step.problem.work != Work::Pixels {
+        bad.push(format!("the pixels of {} do not become what the first step writes", e.port.name));
+    }
+}
+
+/// Replays a run: which buffer's contents each part of the arena holds.
+fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
+    let ports = entry.map_or(&plan.inputs[..], |e| std::slice::from_ref(&e.port));
+    let mut valid: Vec<BufferId> = ports.iter().map(|p| p.buffer).collect();
+    for s in plan.run_order(entry) {
         for b in &s.inputs {
             if !valid.contains(b) {
                 bad.push(format!(

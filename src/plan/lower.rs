@@ -1,6 +1,7 @@
 //! Nodes to steps, with conversions where forms meet.
 
 use super::layouts::{Wish, preferred, wish_of};
+use super::pixels::EntryDraft;
 use super::{Buffer, BufferId, Port};
 use crate::base::codes::{engine, machine};
 use crate::base::quant::{Epilogue, QuantParams};
@@ -35,6 +36,7 @@ pub struct Lowered {
     pub buffers: Vec<Buffer>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    pub entry: Option<EntryDraft>,
 }
 
 /// A value in some form.

@@ -2,20 +2,22 @@
 //!
 //! [`lower()`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
 //! wants another form than the writer gives; [`views`] finds the operators that need not be computed, as their outputs
-//! can lie where their inputs are; [`memory`] places the buffers in one arena; [`check`] proves the result against the
+//! can lie where their inputs are; [`pixels`] adds a second way in; [`memory`] places the buffers in one arena; [`check`] proves the result against the
 //! graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
 
 pub mod check;
 pub mod layouts;
 pub mod lower;
 pub mod memory;
+pub mod pixels;
 pub mod views;
 
 pub use lower::{Lowered, lower, wants_int8};
+pub use pixels::Entry;
 
 use crate::base::Shape;
 use crate::base::quant::QuantParams;
-use crate::device::{DeviceId, Numerics, Operand, Problem};
+use crate::device::{DeviceId, Numerics, Operand, Problem, run_order};
 use crate::ir::Precision;
 use crate::tune::Choice;
 use crate::typed_id;
@@ -116,6 +118,8 @@ pub struct Plan {
     pub inputs: Vec<Port>,
     /// What the caller gets.
     pub outputs: Vec<Port>,
+    /// Where pixels may be given instead.
+    pub entry: Option<Entry>,
     /// Bytes of the arena.
     pub arena: usize,
 }
@@ -124,6 +128,11 @@ impl Plan {
     /// A buffer.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// The steps of a run that begins at this entry, or with floats, in order.
+    pub fn run_order<'p>(&'p self, entry: Option<&'p Entry>) -> impl Iterator<Item = &'p Step> {
+        run_order(&self.steps, entry.map(|e| (&e.step, e.instead))).map(|(_, s)| s)
     }
 
     /// Bytes from one image of a buffer to the next: those of the whole that it is a part of.

@@ -156,6 +156,7 @@ impl Placement {
     fn program(&self, case: &Case, tactic: &Tactic, packed: Vec<Bytes>) -> Program {
         let whole = Slot { offset: 0, stride: self.arena };
         let step = Bound {
+            name: String::new(),
             problem: case.problem.clone(),
             tactic: tactic.clone(),
             numerics: case.numerics.clone(),
@@ -169,6 +170,7 @@ impl Placement {
             max_batch: IMAGES,
             inputs: vec![whole],
             outputs: vec![whole],
+            entry: None,
         }
     }
 

@@ -43,15 +43,14 @@ pub fn quantize(g: &mut Graph, settings: &Settings, samples: &[Vec<Tensor>]) {
 
 /// An engine of the graph by each problem's first tactic.
 pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine> {
+    build_of(g, device, max_batch, Origin::default())
+}
+
+/// The same of this origin.
+pub fn build_of(g: &Graph, device: &dyn Device, max_batch: usize, origin: Origin) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-    engine::build(
-        g,
-        device,
-        &mut tuner,
-        engine::Settings { max_batch, stage: "build" },
-        Origin::default(),
-        &Silent,
-    )
+    let settings = engine::Settings { max_batch, stage: "build" };
+    engine::build(g, device, &mut tuner, settings, origin, &Silent)
 }
 
 /// Every output of one run over a batch of samples.

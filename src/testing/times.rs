@@ -124,10 +124,23 @@ fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[
     let outputs: Vec<Slot> = p.outputs.iter().map(&mut place).collect();
     let packed = device.pack(p, n, tactic, constants).unwrap();
     let packed = packed.into_iter().map(Into::into).collect();
-    let step =
-        Bound { problem: p.clone(), tactic: tactic.clone(), numerics: n.clone(), packed, inputs, outputs };
-    let program =
-        Program { steps: vec![step], arena: end, max_batch: IMAGES, inputs: vec![], outputs: vec![] };
+    let step = Bound {
+        name: String::new(),
+        problem: p.clone(),
+        tactic: tactic.clone(),
+        numerics: n.clone(),
+        packed,
+        inputs,
+        outputs,
+    };
+    let program = Program {
+        steps: vec![step],
+        arena: end,
+        max_batch: IMAGES,
+        inputs: vec![],
+        outputs: vec![],
+        entry: None,
+    };
     let mut run = device.load(&program).unwrap();
     (0..12).map(|_| run.time(IMAGES).unwrap()).min().unwrap()
 }

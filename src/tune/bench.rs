@@ -59,6 +59,7 @@ impl Bench {
                 max_batch: trial.images,
                 inputs: vec![],
                 outputs: vec![],
+                entry: None,
             };
             match device.load(&empty) {
                 Ok(stage) => break (stage, places),
@@ -86,13 +87,18 @@ impl Bench {
         Ok(bench)
     }
 
+    /// Images of a run.
+    pub fn images(&self) -> usize {
+        self.trial.images
+    }
+
     /// What the oracle makes of one image.
     fn oracle(&self, image: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let mut end = 0;
         let places = Places::of(&self.problem, 1, &mut end);
         let step = self.bound(&Interp, &Tactic::new("reference", "plain"), &places)?;
-        let program =
-            Program { steps: vec![step], arena: end, max_batch: 1, inputs: vec![], outputs: vec![] };
+        let (inputs, outputs) = (vec![], vec![]);
+        let program = Program { steps: vec![step], arena: end, max_batch: 1, inputs, outputs, entry: None };
         let mut run = Interp.load(&program)?;
         places.inputs.iter().zip(image).try_for_each(|(slot, bytes)| run.write(slot.offset, bytes))?;
         for slot in &places.outputs {
@@ -124,6 +130,7 @@ impl Bench {
     fn bound(&self, device: &dyn Device, tactic: &Tactic, places: &Places) -> Result<Bound> {
         let packed = device.pack(&self.problem, &self.numerics, tactic, &self.tensors)?;
         Ok(Bound {
+            name: String::new(),
             problem: self.problem.clone(),
             tactic: tactic.clone(),
             numerics: self.numerics.clone(),

@@ -219,7 +219,7 @@ impl<'d> Tuner<'d> {
         let mut running = Vec::new();
         let mut best = u64::MAX;
         for (i, t) in tactics.iter().enumerate() {
-            let least = self.device.least_time(p, t).as_nanos() as u64;
+            let least = self.device.least_time(p, t, bench.images()).as_nanos() as u64;
             if least > best {
                 verdicts.push(Verdict::Pruned(least));
                 continue;

@@ -78,6 +78,7 @@ const LINES: &[&str] = &[
     "run e.engine",
     "bench cut.engine",
     "bench e.engine --batch 5",
+    "bench plain.engine --input u8",
     "bench e.engine --duration -1",
     "bench e.engine --duration soon",
     "bench e.engine --threads 0",

@@ -122,6 +122,18 @@ fn bench_has_the_keys_that_scripts_read() {
     assert_eq!(m["precision"], "fp32");
     let shares: f64 = m["profile"].as_array().unwrap().iter().map(|s| s["share"].as_f64().unwrap()).sum();
     assert!((shares - 1.0).abs() < 1e-6, "{shares}");
+    for key in ["fp32_tflops", "int8_tops", "gb_per_s"] {
+        assert!(m["ceilings"][key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    let head = m["profile"].as_array().unwrap().iter().find(|s| s["name"] == "head").unwrap();
+    for key in ["time_us", "gmac_per_s", "tops", "gb_per_s", "roofline"] {
+        assert!(head[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert_eq!((&m["input"], m.get("in_flight")), (&Value::from("f32"), None));
+    let line = "bench e.engine --batch 3 --duration 0.05 --warmup 0 --input u8 --in-flight 2 --json";
+    let m = json(&good(dir.path(), line));
+    assert_eq!((m["input"].as_str(), m["in_flight"].as_u64()), (Some("u8"), Some(2)));
+    assert!(m["throughput_per_s"].as_f64().unwrap() > 0.0);
     let text = good(dir.path(), "bench e.engine --duration 0.05 --warmup 0");
     assert!(text.contains("throughput") && text.contains("p99"), "{text}");
 }

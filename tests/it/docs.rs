@@ -31,7 +31,7 @@ fn the_readme_names_every_command() {
 /// Links of the form `](path)` lead to files of the repository.
 #[test]
 fn links_lead_somewhere() {
-    for name in ["README.md", "ARCHITECTURE.md", "docs/debugging.md", "docs/adding.md"] {
+    for name in ["README.md", "ARCHITECTURE.md", "docs/debugging.md", "docs/adding.md", "docs/bench.md"] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_path_buf();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

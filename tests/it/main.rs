@@ -10,5 +10,6 @@ mod evaluation;
 mod fixture;
 mod layering;
 mod quantization;
+mod rebuild;
 mod signals;
 mod tables;

@@ -16,11 +16,13 @@ codes! {
     TIMING_CACHE = "Q0505", "a timing cache is damaged",
         "The file is no timing cache of this version. It only saves time: delete it and build again.";
     WRONG_DEVICE = "Q0506", "the engine was built for another device",
-        "Engines are tuned and packed for one kind of device and instruction set. Build it again on this machine; \
-         with the calibration cache that takes seconds.";
+        "Engines are tuned and packed for one kind of device and instruction set. Build it again on this machine, with \
+         `quantize build` or by `--rebuild CONFIG` of `quantize run` and `bench`; with the calibration cache that \
+         takes seconds.";
     BAD_INPUT = "Q0507", "an input does not fit the engine",
-        "Inputs are f32 tensors of the engine's shape, with any batch up to the one it was built for. `quantize \
-         inspect ENGINE` prints names, shapes and the largest batch.";
+        "Inputs are f32 tensors of the engine's shape, with any batch up to the one it was built for; or pictures, u8 \
+         [n, H, W, C], where it was built with a `preprocess` section. `quantize inspect ENGINE` prints names, \
+         shapes and the largest batch.";
     NOT_F32 = "Q0508", "an engine's inputs and outputs are f32",
         "The graph has an input or output of another type, such as the integers of an ArgMax. Engines take and give \
          f32: end the model before that node, or let it end in a Cast to float.";

@@ -1,5 +1,6 @@
 //! `quantize bench ENGINE`.
 
+use super::rebuild;
 use crate::base::codes::machine::INTERNAL;
 use crate::base::{Diagnostic, Monitor, Result, machine};
 use crate::cli::page::{Cell, Page, Table};
@@ -7,14 +8,15 @@ use crate::cli::progress::Progress;
 use crate::cli::{args, print};
 use crate::device::cpu::Mode;
 use crate::engine::Engine;
-use crate::pipeline::bench::{Measured, Options, StepTime, bench, start};
-use crate::report::model::Precision;
-use crate::report::words::{fixed, share, short};
+use crate::pipeline::bench::{Input, Measured, Options, Roof, StepTime, bench, start};
+use crate::report::model::{Percentiles, Precision};
+use crate::report::words::{fixed, plural, share, short};
 use std::io::Write;
 
 /// Measures an engine and prints the result.
 pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Result<()> {
-    let (engine, start) = start(&args.engine, args.threads, args.gpu)?;
+    let path = rebuild::engine(&args.engine, args.rebuild.as_deref(), args.gpu, progress)?;
+    let (engine, start) = start(&path, args.threads, args.gpu)?;
     let mode = match args.mode {
         args::ModeName::Latency => Mode::Latency,
         args::ModeName::Throughput => Mode::Throughput,
@@ -33,6 +35,11 @@ pub fn run(args: &args::Bench, out: &mut dyn Write, progress: &Progress) -> Resu
         warmup: args.warmup,
         streams: args.streams,
         resident: args.no_transfers,
+        input: match args.input {
+            args::InputName::F32 => Input::F32,
+            args::InputName::U8 => Input::U8,
+        },
+        in_flight: args.in_flight,
         gpu: args.gpu,
         profile: args.profile,
     };
@@ -54,22 +61,27 @@ fn page(engine: &Engine, m: &Measured) -> Page {
     let mut page = Page::default();
     let l = &m.latency_ms;
     page.fact("engine", format!("{}, {}", engine.origin.model, m.precision));
-    page.fact("device", format!("{}, {} threads", m.device, m.threads));
+    let threads = m.threads.map(|n| plural(n as u64, "thread"));
+    let streams = threads.is_none().then(|| plural(m.streams as u64, "stream"));
+    let parts = [threads, streams, m.in_flight.map(|n| format!("{n} in flight"))];
+    let device = std::iter::once(m.device.clone()).chain(parts.into_iter().flatten());
+    page.fact("device", device.collect::<Vec<_>>().join(", "));
     page.fact("batch", Cell::count(m.batch as u64));
+    if m.input == Input::U8 {
+        page.fact("input", "u8 pixels");
+    }
     if let Some(s) = &m.start_ms {
         page.fact("start", format!("{} ms from the file to the first result", short(s.total)));
     }
     page.fact("throughput", format!("{} images/s", short(m.throughput_per_s)));
-    page.fact("latency", format!("{} ms median of {} runs", short(l.median), l.n));
-    let named =
-        [("min", l.min), ("mean", l.mean), ("p90", l.p90), ("p95", l.p95), ("p99", l.p99), ("max", l.max)];
-    let list: Vec<String> = named.iter().map(|(name, ms)| format!("{name} {}", short(*ms))).collect();
-    page.fact("", list.join(", "));
+    page.fact("latency", format!("{} (of {} runs)", times(l), l.n));
     for (name, part) in [("H2D", &m.h2d_ms), ("compute", &m.compute_ms), ("D2H", &m.d2h_ms)] {
         if let Some(p) = part {
-            let [min, mean, median, p99] = [p.min, p.mean, p.median, p.p99].map(short);
-            page.fact(name, format!("{median} ms median, min {min}, mean {mean}, p99 {p99}"));
+            page.fact(name, times(p));
         }
+    }
+    if let Some(roof) = &m.ceilings {
+        page.fact("ceilings", ceilings(roof));
     }
     if let Some(steps) = &m.profile {
         page.table(profile(steps));
@@ -79,14 +91,39 @@ fn page(engine: &Engine, m: &Measured) -> Page {
     page
 }
 
+/// `1.2 ms median, min 1.1, ...`
+fn times(p: &Percentiles) -> String {
+    let named =
+        [("min", p.min), ("mean", p.mean), ("p90", p.p90), ("p95", p.p95), ("p99", p.p99), ("max", p.max)];
+    let list: Vec<String> = named.iter().map(|(name, ms)| format!("{name} {}", short(*ms))).collect();
+    format!("{} ms median, {}", short(p.median), list.join(", "))
+}
+
+/// What shares of the roofline are of.
+fn ceilings(roof: &Roof) -> String {
+    let measured = [
+        (roof.int8_tops, "TOPS in 8 bits"),
+        (roof.fp16_tflops, "TFLOPS in f16"),
+        (roof.fp32_tflops, "TFLOPS in f32"),
+        (roof.gb_per_s, "GB/s"),
+    ];
+    let list: Vec<String> =
+        measured.iter().filter_map(|(v, unit)| v.map(|v| format!("{} {unit}", short(v)))).collect();
+    list.join(", ")
+}
+
 fn profile(steps: &[StepTime]) -> Table {
-    let mut table = Table::new("steps", &["time us", "share", "GMAC/s", "op", "precision", "tactic", "name"]);
+    const COLUMNS: [&str; 9] =
+        ["time us", "share", "TOPS", "GB/s", "of roofline", "op", "precision", "tactic", "name"];
+    let mut table = Table::new("steps", &COLUMNS);
     for s in steps {
-        let rate = if s.gmac_per_s > 0.0 { fixed(s.gmac_per_s, 1) } else { String::new() };
+        let rate = |v: f64, digits| if v > 0.0 { fixed(v, digits) } else { String::new() };
         table.row([
             Cell::new(fixed(s.time_us, 1), s.time_us),
             Cell::new(share(Some(s.share)), s.share),
-            Cell::new(rate, s.gmac_per_s),
+            Cell::new(rate(s.tops, if s.tops < 10.0 { 3 } else { 1 }), s.tops),
+            Cell::new(rate(s.gb_per_s, 1), s.gb_per_s),
+            Cell::new(s.roofline.map(|r| share(Some(r))).unwrap_or_default(), s.roofline),
             s.op.as_str().into(),
             // as the report has it; what a conversion reads decides
             if s.dtype == "f32" { Precision::Fp32 } else { Precision::Int8 }.label().into(),

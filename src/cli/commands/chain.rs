@@ -4,11 +4,12 @@ use crate::base::{Result, files};
 use crate::calib::MethodName;
 use crate::cli::progress::Progress;
 use crate::cli::{Done, args::Chain, print, summary};
-use crate::config::{Document, Names, resolve};
+use crate::config::{Document, Job, Names, resolve};
 use crate::eval::metrics::METRICS;
 use crate::pipeline::{self, Options, Outcome};
 use crate::report::{self, Outcome as Judgement};
 use std::io::Write;
+use std::path::Path;
 
 /// How far the chain goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +24,7 @@ pub enum Verb {
 
 /// Runs the chain and prints its summary.
 pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, progress: &Progress) -> Result<Done> {
-    let config_text = files::read_text(&args.config)?;
-    let document = Document::parse(&config_text, &args.config, &args.overrides())?;
-    let methods: Vec<&str> = MethodName::all().collect();
-    let metrics: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
-    let job = resolve(&document, &Names { methods: &methods, metrics: &metrics })?;
+    let (job, config_text) = job(&args.config, &args.overrides())?;
     let options = Options { trust_cache: args.trust_cache, config_text, command: command() };
     let stages = match verb {
         Verb::Whole => pipeline::run,
@@ -43,8 +40,17 @@ pub fn run(verb: Verb, args: &Chain, out: &mut dyn Write, progress: &Progress) -
     }
 }
 
+/// What a configuration asks for, with values replaced, and its text.
+pub fn job(config: &Path, overrides: &[String]) -> Result<(Job, String)> {
+    let text = files::read_text(config)?;
+    let document = Document::parse(&text, config, overrides)?;
+    let methods: Vec<&str> = MethodName::all().collect();
+    let metrics: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
+    Ok((resolve(&document, &Names { methods: &methods, metrics: &metrics })?, text))
+}
+
 /// The command as it was typed, quoted as a shell wants it, without the folder that the program lies in.
-fn command() -> String {
+pub fn command() -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
     let quoted = |a: String| match !a.is_empty() && a.chars().all(plain) {
         true => a,

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explain;
 pub mod inspect;
 pub mod list;
+pub mod rebuild;
 pub mod report;
 pub mod run;
 pub mod schema;

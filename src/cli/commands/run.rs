@@ -1,5 +1,6 @@
 //! `quantize run ENGINE INPUTS...`.
 
+use super::rebuild;
 use crate::base::codes::machine::USAGE;
 use crate::base::{Diagnostic, Monitor, Result, Shape};
 use crate::cli::page::{Cell, Page, Table};
@@ -19,7 +20,7 @@ pub fn run(args: &args::Run, out: &mut dyn Write, progress: &Progress) -> Result
         return Err(Diagnostic::new(USAGE, format!("--out {} is no .npz file", path.display()))
             .expected("a name that ends in `.npz`"));
     }
-    let engine = Engine::load(&args.engine)?;
+    let engine = Engine::load(&rebuild::engine(&args.engine, args.rebuild.as_deref(), 0, progress)?)?;
     let options = Options { batch: args.batch, threads: args.threads, pin: args.pin.clone() };
     let answers = infer(&engine, &args.inputs, &options, progress)?;
     progress.finish();

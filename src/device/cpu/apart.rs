@@ -5,7 +5,7 @@ use super::pool::Pool;
 use super::run::{Step, memory};
 use super::{Io, Mode};
 use crate::base::{Aligned, Result};
-use crate::device::{Program, Slot};
+use crate::device::{Entry, Program, Slot, run_order};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl Apart {
     pub fn run(
         &mut self,
         (pool, scratch): (&mut Pool, &mut Parts),
-        steps: &[Step],
+        (steps, entry): (&[Step], Option<&Entry<Step>>),
         (arena, inputs, outputs): (&mut [u8], &[Slot], &[Slot]),
         images: usize,
     ) {
@@ -136,7 +136,7 @@ impl Apart {
             let (own, mine) = unsafe { (arenas.of(worker), scratch.of(worker)) };
             inputs.iter().for_each(|s| own[s.range(1)].copy_from_slice(&given[at(s, image)]));
             let (base, len) = (own.as_mut_ptr(), own.len());
-            for step in steps {
+            for (_, step) in run_order(steps, entry.map(Entry::way)) {
                 let Some(kernel) = &step.kernel else { continue };
                 let io =
                     Io { arena: base, len, inputs: &step.inputs, outputs: &step.outputs, life: PhantomData };

@@ -2,8 +2,7 @@
 //! done in a cycle, its bytes at the most that a core moves. The tuner does not time what cannot win.
 
 use super::{Family, Isa};
-use crate::device::{Operand, Problem};
-use crate::ir::Fact;
+use crate::device::Problem;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -32,11 +31,8 @@ pub fn products(isa: Isa, int8: bool) -> f64 {
 pub fn least(family: &dyn Family, p: &Problem, variant: &str, threads: usize) -> Duration {
     // a variant's name is that of its instruction set, perhaps with more after it
     let isa = Isa::ALL.into_iter().rev().find(|isa| variant.starts_with(isa.name())).unwrap_or(Isa::best());
-    let fact = |o: &Operand| Fact { dtype: o.dtype, shape: o.shape.clone() };
-    let inputs: Vec<Fact> = p.inputs.iter().map(fact).collect();
-    let macs = p.op().map_or(0, |op| op.macs(&inputs, &fact(&p.outputs[0])));
     let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes()).sum();
-    let cycles = (macs as f64 / family.products_per_cycle(p, isa)).max(bytes as f64 / BYTES);
+    let cycles = (p.macs() as f64 / family.products_per_cycle(p, isa)).max(bytes as f64 / BYTES);
     Duration::from_secs_f64(cycles / (clock() * MARGIN * threads as f64))
 }
 

@@ -6,6 +6,7 @@
 pub mod affinity;
 mod apart;
 mod bound;
+mod ceilings;
 pub mod isa;
 pub mod kernels;
 pub mod pool;
@@ -18,7 +19,7 @@ pub use kernels::{FAMILIES, peak};
 
 #[cfg(doc)]
 use super::Operand;
-use super::{Bound, Device, DeviceId, Executor, Numerics, Problem, Program, Slot, Tactic};
+use super::{Bound, Ceilings, Device, DeviceId, Executor, Numerics, Problem, Program, Slot, Tactic};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result, Tensor};
 use bytemuck::Pod;
@@ -259,8 +260,13 @@ impl Device for Cpu {
         family(t)?.pack(p, &t.variant, tensors)
     }
 
-    fn least_time(&self, p: &Problem, t: &Tactic) -> Duration {
-        family(t).map_or(Duration::ZERO, |f| bound::least(f, p, &t.variant, self.threads))
+    fn least_time(&self, p: &Problem, t: &Tactic, images: usize) -> Duration {
+        let one = family(t).map_or(Duration::ZERO, |f| bound::least(f, p, &t.variant, self.threads));
+        one * images as u32
+    }
+
+    fn ceilings(&self) -> Result<Ceilings> {
+        Ok(ceilings::measure(self.isa, self.threads))
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

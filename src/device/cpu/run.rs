@@ -6,7 +6,7 @@ use super::pool::Pool;
 use super::{Cpu, Io, Kernel, Place, family, offered};
 use crate::base::codes::machine;
 use crate::base::{Aligned, Diagnostic, Result};
-use crate::device::{Bound, Device, Executor, Operand, Program, Slot, Tactic, Tap, packed};
+use crate::device::{Bound, Device, Entry, Executor, Operand, Program, Slot, Tactic, Tap, packed, run_order};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -20,6 +20,9 @@ pub struct Run {
     steps: Vec<Step>,
     /// Steps of the program; those after them were added.
     ours: usize,
+    entry: Option<Entry<Step>>,
+    /// Were pixels written last?
+    by_pixels: bool,
     scratch: Parts,
     /// Where images may run apart from one another.
     apart: Option<Apart>,
@@ -42,7 +45,11 @@ impl Run {
     /// Loads a program: kernels, arena, threads.
     pub fn new(cpu: &Cpu, program: &Program) -> Result<Self> {
         let steps = program.steps.par_iter().map(|s| Step::load(cpu, s)).collect::<Result<Vec<_>>>()?;
-        let scratch = scratch(&steps);
+        let entry = match &program.entry {
+            Some(e) => Some(Entry { step: Step::load(cpu, &e.step)?, instead: e.instead, input: e.input }),
+            None => None,
+        };
+        let scratch = scratch(steps.iter().chain(entry.iter().map(|e| &e.step)));
         let pool = Pool::new(cpu.threads, cpu.cpus);
         Ok(Run {
             arena: memory(program.arena)?,
@@ -52,6 +59,8 @@ impl Run {
             pool,
             cpu: *cpu,
             ours: steps.len(),
+            entry,
+            by_pixels: false,
             steps,
             inputs: program.inputs.clone(),
             outputs: program.outputs.clone(),
@@ -61,8 +70,8 @@ impl Run {
     /// All images through one of these steps after the other, each step by all threads.
     fn together(&mut self, steps: Range<usize>, images: usize, mut tap: Option<&mut dyn Tap>) {
         let len = self.arena.bytes().len();
-        for i in steps {
-            let s = &self.steps[i];
+        let entry = self.entry.as_ref().filter(|_| self.by_pixels && steps == (0..self.ours));
+        for (i, s) in run_order(&self.steps[steps], entry.map(Entry::way)) {
             let start = tap.is_some().then(Instant::now);
             if let Some(kernel) = &s.kernel {
                 let arena = self.arena.bytes_mut().as_mut_ptr();
@@ -75,7 +84,7 @@ impl Run {
                     kernel.run(&io, n / tasks, n % tasks, mine);
                 });
             }
-            if let (Some(tap), Some(start)) = (tap.as_deref_mut(), start) {
+            if let (Some(tap), Some(start), Some(i)) = (tap.as_deref_mut(), start, i) {
                 tap.timed(i, start.elapsed());
                 for (o, (place, operand)) in s.outputs.iter().zip(&s.operands).enumerate() {
                     if tap.wants(i, o) {
@@ -100,8 +109,8 @@ impl Step {
 }
 
 /// Bytes of scratch memory that a task of any of these steps needs.
-fn scratch(steps: &[Step]) -> usize {
-    steps.iter().map(|s| s.kernel.as_ref().map_or(0, |k| k.scratch())).max().unwrap_or(0)
+fn scratch<'s>(steps: impl IntoIterator<Item = &'s Step>) -> usize {
+    steps.into_iter().map(|s| s.kernel.as_ref().map_or(0, |k| k.scratch())).max().unwrap_or(0)
 }
 
 /// The kernel of a step. An engine file says which; that this CPU can run it is ours to know.
@@ -127,8 +136,15 @@ pub(super) fn memory(bytes: usize) -> Result<Aligned> {
 
 impl Executor for Run {
     fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        self.by_pixels = false;
         let range = self.inputs[i].range(images);
         &mut self.arena.bytes_mut()[range]
+    }
+
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]> {
+        let range = self.entry.as_ref()?.input.range(images);
+        self.by_pixels = true;
+        Some(&mut self.arena.bytes_mut()[range])
     }
 
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
@@ -137,8 +153,11 @@ impl Executor for Run {
         let start = Instant::now();
         let apart = match &mut self.apart {
             Some(apart) if tap.is_none() && apart.wanted(images, workers) => {
-                let arena = (self.arena.bytes_mut(), &self.inputs[..], &self.outputs[..]);
-                apart.run((&mut self.pool, &mut self.scratch), &self.steps[..self.ours], arena, images);
+                let entry = self.entry.as_ref().filter(|_| self.by_pixels);
+                let inputs = entry.map_or(&self.inputs[..], |e| std::slice::from_ref(&e.input));
+                let steps = (&self.steps[..self.ours], entry);
+                let arena = (self.arena.bytes_mut(), inputs, &self.outputs[..]);
+                apart.run((&mut self.pool, &mut self.scratch), steps, arena, images);
                 true
             }
             _ => {
@@ -200,6 +219,7 @@ mod tests {
         let slot = |offset| Slot { offset, stride: 8 };
         let load = |tactic: &str| {
             let step = Bound {
+                name: String::new(),
                 problem: problem.clone(),
                 tactic: tactic.parse::<Tactic>().unwrap(),
                 numerics: Numerics::Float,
@@ -213,6 +233,7 @@ mod tests {
                 max_batch: 1,
                 inputs: vec![slot(0)],
                 outputs: vec![slot(64)],
+                entry: None,
             };
             cpu.load(&program).err().map(|e| e.code.id)
         };

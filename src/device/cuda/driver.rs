@@ -4,15 +4,18 @@
 //! A driver call answers with a code; [`Context`] makes each one a sentence that says what was tried. Objects keep
 //! their context alive and give back what they hold when dropped.
 
+mod queue;
+
+pub use queue::{Event, Graph, Shape, Stream};
+
 use super::probe::{self, Arch, Gpu};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
-use std::ffi::{CString, c_void};
+use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A GPU in use: the primary context of a device, which libraries in this process share.
 pub struct Context {
@@ -110,11 +113,9 @@ impl Memory {
     /// Makes all of it zero and waits.
     pub fn clear(&self) -> Result<()> {
         self.context.bind()?;
-        // SAFETY: at least so many bytes were reserved at `address`.
+        // SAFETY: so many bytes, and one at least, were reserved at `address`.
         check("clear memory", unsafe { result::memset_d8_sync(self.address, 0, self.bytes.max(1)) })?;
-        // SAFETY: the default stream is always there. The driver may return before the memory is clear, and streams of
-        // ours do not wait for this one.
-        check("clear memory", unsafe { result::stream::synchronize(ptr::null_mut()) })
+        settled()
     }
 
     /// How many bytes it has.
@@ -142,7 +143,8 @@ impl Memory {
         assert!(at + data.len() <= self.bytes, "a copy ends outside the memory");
         self.context.bind()?;
         // SAFETY: in bounds by the assertion.
-        check("copy to the GPU", unsafe { result::memcpy_htod_sync(self.address + at as u64, data) })
+        check("copy to the GPU", unsafe { result::memcpy_htod_sync(self.address + at as u64, data) })?;
+        settled()
     }
 
     /// Copies from byte `at` to `data` and waits.
@@ -155,6 +157,13 @@ impl Memory {
         // SAFETY: in bounds by the assertion.
         check("copy from the GPU", unsafe { result::memcpy_dtoh_sync(data, self.address + at as u64) })
     }
+}
+
+/// Waits for what was cleared or copied without a queue: those calls may return before it is done, and our queues do not
+/// wait for it.
+fn settled() -> Result<()> {
+    // SAFETY: no stream stands for the default one, which is always there.
+    check("finish a copy", unsafe { result::stream::synchronize(ptr::null_mut()) })
 }
 
 impl Drop for Memory {
@@ -265,205 +274,3 @@ pub struct Function(sys::CUfunction);
 
 // SAFETY: a handle that belongs to its context, not to a thread.
 unsafe impl Send for Function {}
-
-/// How a kernel is launched.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shape {
-    /// Blocks.
-    pub grid: [u32; 3],
-    /// Threads of a block.
-    pub block: u32,
-    /// Bytes of dynamic shared memory.
-    pub shared: u32,
-    /// Blocks of a cluster; 1 for none.
-    pub cluster: u32,
-    /// May it start while the kernel before it ends? It then waits by itself (`griddepcontrol.wait`).
-    pub chained: bool,
-}
-
-/// A queue of work.
-pub struct Stream {
-    context: Arc<Context>,
-    raw: sys::CUstream,
-}
-
-// SAFETY: a stream belongs to its context, not to a thread.
-unsafe impl Send for Stream {}
-
-impl Stream {
-    /// A new queue.
-    pub fn new(context: &Arc<Context>) -> Result<Stream> {
-        context.bind()?;
-        let kind = result::stream::StreamKind::NonBlocking;
-        let raw = check("make a stream", result::stream::create(kind))?;
-        Ok(Stream { context: context.clone(), raw })
-    }
-
-    /// Queues a kernel. Parameters are copied at once.
-    ///
-    /// # Safety
-    /// `params` are the kernel's parameters, in number and size, and what they point to is on this GPU and outlives the
-    /// run; the kernel stays within it.
-    pub unsafe fn launch(&self, f: Function, shape: &Shape, params: &mut [*mut c_void]) -> Result<()> {
-        let mut attributes = [empty_attribute(), empty_attribute()];
-        let mut used = 0;
-        if shape.cluster > 1 {
-            attributes[used].id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-            attributes[used].value.clusterDim.x = shape.cluster;
-            attributes[used].value.clusterDim.y = 1;
-            attributes[used].value.clusterDim.z = 1;
-            used += 1;
-        }
-        if shape.chained && self.context.gpu.arch >= Arch::of(9, 0) {
-            use sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION as CHAINED;
-            attributes[used].id = CHAINED;
-            attributes[used].value.programmaticStreamSerializationAllowed = 1;
-            used += 1;
-        }
-        let [x, y, z] = shape.grid;
-        let config = sys::CUlaunchConfig {
-            gridDimX: x,
-            gridDimY: y,
-            gridDimZ: z,
-            blockDimX: shape.block,
-            blockDimY: 1,
-            blockDimZ: 1,
-            sharedMemBytes: shape.shared,
-            hStream: self.raw,
-            attrs: attributes.as_mut_ptr(),
-            numAttrs: used as u32,
-        };
-        // SAFETY: the caller's promise; `config` and its attributes live until the call returns.
-        let code = unsafe { sys::cuLaunchKernelEx(&config, f.0, params.as_mut_ptr(), ptr::null_mut()) };
-        check("start a kernel", code.result())
-    }
-
-    /// Queues a copy of the first `len` bytes of `from` to byte `at` of `to`.
-    ///
-    /// # Safety
-    /// Neither is dropped, nor `from` written, before the copy is done.
-    pub unsafe fn upload(&self, from: &Pinned, len: usize, to: &Memory, at: usize) -> Result<()> {
-        assert!(at + len <= to.bytes, "a copy ends outside the memory");
-        // SAFETY: in bounds by the assertion and the slice; lifetimes by the caller's promise.
-        check("copy to the GPU", unsafe {
-            result::memcpy_htod_async(to.address + at as u64, &from[..len], self.raw)
-        })
-    }
-
-    /// Queues a copy of `len` bytes from byte `at` of `from` to the start of `to`.
-    ///
-    /// # Safety
-    /// Neither is dropped, nor `to` read, before the copy is done.
-    pub unsafe fn download(&self, from: &Memory, at: usize, to: &mut Pinned, len: usize) -> Result<()> {
-        assert!(at + len <= from.bytes, "a copy starts or ends outside the memory");
-        // SAFETY: in bounds by the assertion and the slice; lifetimes by the caller's promise.
-        check("copy from the GPU", unsafe {
-            result::memcpy_dtoh_async(&mut to[..len], from.address + at as u64, self.raw)
-        })
-    }
-
-    /// Waits until all that was queued is done.
-    ///
-    /// # Errors
-    /// What went wrong in any kernel since the last wait.
-    pub fn wait(&self) -> Result<()> {
-        self.context.bind()?;
-        // SAFETY: the stream is alive.
-        check("finish its work", unsafe { result::stream::synchronize(self.raw) })
-    }
-
-    /// Records what `queue` queues on this stream as a graph, instead of running it.
-    pub fn capture(&self, queue: impl FnOnce() -> Result<()>) -> Result<Graph> {
-        self.context.bind()?;
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream is alive and captures nothing yet: captures are begun and ended here only.
-        check("record a graph", unsafe { result::stream::begin_capture(self.raw, mode) })?;
-        let queued = queue();
-        // SAFETY: the capture was begun above.
-        let graph = check("record a graph", unsafe { result::stream::end_capture(self.raw) });
-        queued?;
-        let graph = graph?;
-        let mut raw = ptr::null_mut();
-        // SAFETY: `graph` came from the driver; it is not needed once it is instantiated.
-        let made = unsafe { sys::cuGraphInstantiateWithFlags(&mut raw, graph, 0) }.result();
-        // SAFETY: as above.
-        let _ = unsafe { result::graph::destroy(graph) };
-        check("prepare a graph", made)?;
-        Ok(Graph { context: self.context.clone(), raw })
-    }
-
-    /// Queues a graph.
-    pub fn run(&self, graph: &Graph) -> Result<()> {
-        // SAFETY: both are alive; what the graph's kernels touch outlives it, as `launch` demanded.
-        check("run a graph", unsafe { result::graph::launch(graph.raw, self.raw) })
-    }
-
-    /// Queues a mark of the time.
-    pub fn mark(&self, event: &Event) -> Result<()> {
-        // SAFETY: both are alive.
-        check("record a time", unsafe { result::event::record(event.raw, self.raw) })
-    }
-}
-
-fn empty_attribute() -> sys::CUlaunchAttribute {
-    // SAFETY: an attribute is plain numbers, for which zeros are valid; the driver ignores what is not counted.
-    unsafe { std::mem::zeroed() }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let _ = self.context.bind();
-        // SAFETY: made once, destroyed once; the driver ends what is queued first.
-        let _ = unsafe { result::stream::destroy(self.raw) };
-    }
-}
-
-/// Recorded work, ready to run again and again.
-pub struct Graph {
-    context: Arc<Context>,
-    raw: sys::CUgraphExec,
-}
-
-// SAFETY: a graph belongs to its context, not to a thread.
-unsafe impl Send for Graph {}
-
-impl Drop for Graph {
-    fn drop(&mut self) {
-        let _ = self.context.bind();
-        // SAFETY: made once, destroyed once.
-        let _ = unsafe { result::graph::exec_destroy(self.raw) };
-    }
-}
-
-/// A mark in a stream.
-pub struct Event {
-    context: Arc<Context>,
-    raw: sys::CUevent,
-}
-
-// SAFETY: an event belongs to its context, not to a thread.
-unsafe impl Send for Event {}
-
-impl Event {
-    /// A mark that keeps the time.
-    pub fn new(context: &Arc<Context>) -> Result<Event> {
-        context.bind()?;
-        let raw = check("make an event", result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT))?;
-        Ok(Event { context: context.clone(), raw })
-    }
-
-    /// The time from `start` to this mark; both were passed.
-    pub fn since(&self, start: &Event) -> Result<Duration> {
-        // SAFETY: both are alive.
-        let ms = check("read a time", unsafe { result::event::elapsed(start.raw, self.raw) })?;
-        Ok(Duration::from_secs_f64(f64::from(ms.max(0.0)) / 1e3))
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        let _ = self.context.bind();
-        // SAFETY: made once, destroyed once.
-        let _ = unsafe { result::event::destroy(self.raw) };
-    }
-}

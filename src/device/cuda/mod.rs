@@ -4,12 +4,15 @@
 //! driver, [`nvrtc`] to the compiler. A [`Family`] is one way to compute a kind of problem; [`FAMILIES`] is the
 //! table, tried in order.
 
+mod ceilings;
 mod compiler;
 mod driver;
+mod flight;
 mod maps;
 pub mod nvrtc;
 pub mod probe;
 mod run;
+mod step;
 pub mod tactics;
 mod text;
 
@@ -17,11 +20,14 @@ pub use driver::Context;
 pub use probe::{Arch, Gpu};
 pub use tactics::{FAMILIES, Family, Spec};
 
-use super::{Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic, Trial};
+use super::{
+    Ceilings, Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic, Trial,
+};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Pixels of 8-bit images begin at multiples of so many bytes.
 const ROW: usize = 16;
@@ -111,6 +117,14 @@ impl Device for Cuda {
         Trial { images: max_batch, copies: (2 * self.gpu.l2).div_ceil(once).clamp(1, MOST_COPIES) }
     }
 
+    /// The products of a family at the most that it does in a cycle: loops over single products are out of the question
+    /// where tensor cores have done the whole in less.
+    fn least_time(&self, p: &Problem, t: &Tactic, images: usize) -> Duration {
+        let Some(most) = family(t).ok().and_then(|f| f.products_per_cycle(p)) else { return Duration::ZERO };
+        let each_second = most * (self.gpu.multiprocessors * self.gpu.clock).max(1) as f64;
+        Duration::from_secs_f64(p.macs() as f64 * images as f64 / each_second)
+    }
+
     fn warm(&self, wanted: &[(&Problem, &Numerics)]) {
         let tactics =
             wanted.iter().flat_map(|&(p, n)| self.tactics(p, n).into_iter().map(move |t| (p, n, t)));
@@ -127,6 +141,10 @@ impl Device for Cuda {
         let mut packed = vec![self.code(p, n, t)?.to_vec()];
         packed.extend(family(t)?.pack(&spec, tensors)?);
         Ok(packed)
+    }
+
+    fn ceilings(&self) -> Result<Ceilings> {
+        ceilings::measure(self.context()?)
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

@@ -20,6 +20,8 @@ pub struct Gpu {
     pub shared: usize,
     /// Bytes of the second-level cache.
     pub l2: usize,
+    /// Cycles a second, at most.
+    pub clock: usize,
 }
 
 /// An architecture of GPUs, by compute capability.
@@ -83,7 +85,15 @@ impl Gpu {
             _ => 227,
         };
         let name = format!("a GPU of {arch}");
-        Gpu { name, arch, memory: 8 << 30, multiprocessors: 40, shared: shared << 10, l2: 4 << 20 }
+        Gpu {
+            name,
+            arch,
+            memory: 8 << 30,
+            multiprocessors: 40,
+            shared: shared << 10,
+            l2: 4 << 20,
+            clock: 1_500_000_000,
+        }
     }
 }
 
@@ -133,6 +143,7 @@ fn gpu(ordinal: i32) -> Result<Gpu, result::DriverError> {
         multiprocessors: attribute(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
         shared: attribute(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
         l2: attribute(A::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
+        clock: 1000 * attribute(A::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?, // in kHz
     })
 }
 

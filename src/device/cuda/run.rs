@@ -1,12 +1,13 @@
 //! The executor: an arena and constants on the GPU, a stream, a graph of kernels for each number of images.
 
-use super::driver::{Context, Event, Function, Graph, Memory, Module, Pinned, Stream};
-use super::tactics::{Args, Family, Launch, Place, Places, Spec};
-use super::{Cuda, family};
+use super::Cuda;
+use super::driver::{Context, Event, Graph, Memory, Pinned, Stream};
+use super::flight::{Flights, Part};
+use super::step::{Code, Constants, Step};
+use super::tactics::{Args, Launch, Place};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::{Bound, Counter, Executor, Phases, Program, Slot, Tactic, Tap, packed};
-use bytes::Bytes;
+use crate::device::{Bound, Counter, Entry, Executor, Phases, Program, Slot, Source, Tap, packed, run_order};
 use statistics::Statistics;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,33 +16,42 @@ use std::time::Duration;
 
 pub mod statistics;
 
+/// How often a step is run in a row where its time is measured.
+const REPEATS: u32 = 20;
+
 /// A loaded program.
 pub struct Run {
     // graphs and the stream go first: what they use must outlive them
-    graphs: HashMap<(Range<usize>, usize), Graph>,
+    graphs: HashMap<Recorded, Graph>,
     statistics: Option<Statistics>,
     stream: Stream,
     clock: [Event; 4],
     steps: Vec<Step>,
     /// Steps of the program; those after them were added.
     ours: usize,
+    entry: Option<Entry<Step>>,
+    pixels: Option<Port>,
+    /// Were pixels written last?
+    by_pixels: bool,
     /// Machine code and constants, which the steps point into.
     code: Code,
     constants: Vec<Memory>,
     arena: Memory,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    flights: Option<Flights>,
+    /// The batch in flight that was waited for last, if no run came after it.
+    landed: Option<usize>,
     max_batch: usize,
     context: Arc<Context>,
 }
 
-/// A step ready to be launched; a view has no family.
-struct Step {
-    bound: Bound,
-    family: Option<&'static dyn Family>,
-    module: usize,
-    constants: Vec<u64>,
-    functions: HashMap<(&'static str, u32), Function>,
+/// What a graph is a recording of.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Recorded {
+    steps: Range<usize>,
+    by_pixels: bool,
+    images: usize,
 }
 
 /// An input or output with its copy on the host.
@@ -59,6 +69,11 @@ impl Port {
     /// Bytes of so many images.
     fn bytes(&self, images: usize) -> usize {
         (self.slot.stride * images).min(self.host.len())
+    }
+
+    /// The same as a part of a batch in flight.
+    fn part(&self, number: usize, images: usize) -> Part {
+        Part { number, slot: self.slot, bytes: self.bytes(images), most: self.host.len() }
     }
 }
 
@@ -80,16 +95,58 @@ impl Run {
             clock: [event()?, event()?, event()?, event()?],
             steps: Vec::new(),
             ours: program.steps.len(),
+            entry: None,
+            pixels: None,
+            by_pixels: false,
             code: Code::default(),
             constants: Vec::new(),
             arena: Memory::zeroed(&context, program.arena)?,
             inputs: ports(&program.inputs)?,
             outputs: ports(&program.outputs)?,
+            flights: None,
+            landed: None,
             max_batch: program.max_batch,
             context,
         };
         run.add(&program.steps)?;
+        if let Some(e) = &program.entry {
+            run.pixels = Some(Port::new(&run.context, e.input, program)?);
+            let step = run.load(std::slice::from_ref(&e.step))?.pop();
+            run.entry = step.map(|step| Entry { step, instead: e.instead, input: e.input });
+        }
         Ok(run)
+    }
+
+    /// Steps with their code and constants on the GPU.
+    fn load(&mut self, steps: &[Bound]) -> Result<Vec<Step>> {
+        let mut store = Constants::default();
+        let load = |s: &Bound| Step::new(&self.context, s, &mut self.code, &mut store);
+        let mut loaded = steps.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let constants = Memory::of(&self.context, &store.bytes)?;
+        let places = loaded.iter_mut().flat_map(|s| &mut s.constants);
+        places.for_each(|at| *at += constants.address());
+        self.constants.push(constants);
+        Ok(loaded)
+    }
+
+    /// A fault of a run whose steps were queued as one graph, with what can be said of where it was.
+    fn suspected(&self, e: Box<Diagnostic>, images: usize) -> Box<Diagnostic> {
+        let steps = || run_order(&self.steps[..self.ours], self.entry()).map(|(_, s)| s);
+        let one_by_one = |s: &Step| self.queue(s, images).and_then(|()| self.stream.wait()).is_err();
+        match self.stream.wait() {
+            // the GPU still works: the step is found by trying each
+            Ok(()) => match steps().find(|s| one_by_one(s)) {
+                Some(step) => step.blamed(e),
+                None => e.detail("no step fails alone: the fault may pass"),
+            },
+            Err(_) => {
+                let names = steps().filter(|s| s.family.is_some()).map(|s| s.bound.name.as_str());
+                let names: Vec<&str> = names.collect();
+                let (first, last) = (names.first().unwrap_or(&""), names.last().unwrap_or(&""));
+                let which = format!("in one of {} steps, from {first} to {last}", names.len());
+                e.detail(which).help("run `quantize bench ENGINE --profile`, which runs step by step and names the one that fails")
+            }
+        }
     }
 
     /// Queues the kernels of a step.
@@ -101,18 +158,21 @@ impl Run {
             };
             // SAFETY: a family's parameters are those of its kernel, which the conformance suite holds it to; all
             // addresses are within the arena and the constants, which live as long as the stream.
-            unsafe { self.stream.launch(*f, &shape, &mut args.pointers()) }?;
+            unsafe { self.stream.launch(*f, &shape, &mut args.pointers()) }.map_err(|e| step.blamed(e))?;
         }
         Ok(())
     }
 
     /// Queues steps as one graph, recorded when they are first run with a number of images.
     fn compute(&mut self, steps: Range<usize>, images: usize) -> Result<()> {
-        let key = (steps, images);
+        let by_pixels = self.by_pixels && steps == (0..self.ours);
+        let key = Recorded { steps, by_pixels, images };
         if !self.graphs.contains_key(&key) {
-            self.load_functions(key.0.clone(), images)?;
-            let all = || self.steps[key.0.clone()].iter().try_for_each(|s| self.queue(s, images));
-            let graph = self.stream.capture(all)?;
+            self.load_functions(key.steps.clone(), images)?;
+            let entry = self.entry().filter(|_| by_pixels);
+            let graph = self.stream.capture(|| {
+                run_order(&self.steps[key.steps.clone()], entry).try_for_each(|(_, s)| self.queue(s, images))
+            })?;
             self.graphs.insert(key.clone(), graph);
         }
         match self.graphs.get(&key) {
@@ -123,7 +183,7 @@ impl Run {
 
     /// Finds the kernels that steps need for so many images.
     fn load_functions(&mut self, steps: Range<usize>, images: usize) -> Result<()> {
-        for step in &mut self.steps[steps] {
+        for step in self.steps[steps].iter_mut().chain(self.entry.iter_mut().map(|e| &mut e.step)) {
             for launch in step.launches(&self.context, &self.arena, images)? {
                 let key = (launch.kernel, launch.shape.shared);
                 if !step.functions.contains_key(&key) {
@@ -135,11 +195,12 @@ impl Run {
         Ok(())
     }
 
-    /// Queues the copies of all inputs.
+    /// Queues the copies of what a run reads.
     fn upload(&self, images: usize) -> Result<()> {
-        for port in &self.inputs {
+        let pixels = self.pixels.iter().filter(|_| self.by_pixels);
+        for port in pixels.chain(self.inputs.iter().filter(|_| !self.by_pixels)) {
             // SAFETY: the port and the arena live as long as the stream, and a run waits before it returns.
-            unsafe { self.stream.upload(&port.host, port.bytes(images), &self.arena, port.slot.offset) }?;
+            unsafe { self.stream.upload(&port.host, 0..port.bytes(images), &self.arena, port.slot.offset) }?;
         }
         Ok(())
     }
@@ -154,14 +215,20 @@ impl Run {
         Ok(())
     }
 
+    /// The way in that the next run takes, where it is not the first.
+    fn entry(&self) -> Option<(&Step, Option<usize>)> {
+        self.entry.as_ref().filter(|_| self.by_pixels).map(Entry::way)
+    }
+
     /// One step after the other, each seen by the tap before the next.
     fn watched(&mut self, images: usize, tap: &mut dyn Tap) -> Result<()> {
         self.load_functions(0..self.ours, images)?;
-        for (i, step) in self.steps[..self.ours].iter().enumerate() {
+        for (i, step) in run_order(&self.steps[..self.ours], self.entry()) {
             self.stream.mark(&self.clock[0])?;
             self.queue(step, images)?;
             self.stream.mark(&self.clock[1])?;
-            self.stream.wait().map_err(|e| e.detail(format!("in step {i}, {}", step.bound.problem)))?;
+            self.stream.wait().map_err(|e| step.blamed(e))?;
+            let Some(i) = i else { continue };
             tap.timed(i, self.clock[1].since(&self.clock[0])?);
             let outputs = step.bound.outputs.iter().zip(&step.bound.problem.outputs).enumerate();
             for (o, (slot, operand)) in outputs {
@@ -178,113 +245,82 @@ impl Run {
     }
 }
 
-impl Step {
-    fn new(context: &Arc<Context>, bound: &Bound, code: &mut Code, store: &mut Constants) -> Result<Step> {
-        let mut step = Step {
-            bound: bound.clone(),
-            family: None,
-            module: 0,
-            constants: Vec::new(),
-            functions: HashMap::new(),
-        };
-        if bound.tactic == Tactic::view() {
-            return Ok(step);
-        }
-        step.family = Some(family(&bound.tactic)?);
-        let [cubin, constants @ ..] = &bound.packed[..] else {
-            let what = format!("the engine holds no code for {}", bound.problem);
-            return Err(Diagnostic::new(machine::INTERNAL, what));
-        };
-        step.module = code.module(context, cubin)?;
-        step.constants = constants.iter().map(|c| store.place(c)).collect();
-        step.bound.packed.clear(); // on the GPU now
-        Ok(step)
-    }
-
-    /// The launches for so many images.
-    fn launches(&self, context: &Context, arena: &Memory, images: usize) -> Result<Vec<Launch>> {
-        let Some(family) = self.family else { return Ok(Vec::new()) };
-        let at = Places {
-            images: images as u32,
-            inputs: self.bound.inputs.iter().map(|s| place(arena, s)).collect(),
-            outputs: self.bound.outputs.iter().map(|s| place(arena, s)).collect(),
-            constants: self.constants.clone(),
-        };
-        family.launches(&Spec::of(&self.bound, &context.gpu), &at)
-    }
-}
-
-/// Where on the GPU a slot is.
-fn place(arena: &Memory, slot: &Slot) -> Place {
-    Place { address: arena.address() + slot.offset as u64, stride: slot.stride as u64 }
-}
-
-/// Modules, each loaded once.
-#[derive(Default)]
-struct Code {
-    modules: Vec<Module>,
-    known: HashMap<Bytes, usize>,
-}
-
-impl Code {
-    fn module(&mut self, context: &Arc<Context>, cubin: &Bytes) -> Result<usize> {
-        if let Some(&i) = self.known.get(cubin) {
-            return Ok(i);
-        }
-        self.modules.push(Module::load(context, cubin)?);
-        self.known.insert(cubin.clone(), self.modules.len() - 1);
-        Ok(self.modules.len() - 1)
-    }
-}
-
-/// Constants of several steps, one after the other. What steps share is there once: the copies of a step that is tried
-/// read the same weights, as a network does in every run.
-#[derive(Default)]
-struct Constants {
-    bytes: Vec<u8>,
-    /// Places of what is there, by where it lies on the host.
-    known: HashMap<(usize, usize), u64>,
-}
-
-/// Constants begin where wide loads and tensor maps may.
-const ALIGN: usize = 256;
-
-impl Constants {
-    /// The place of a constant from the first byte of all. The constants must be alive together.
-    fn place(&mut self, constant: &[u8]) -> u64 {
-        let place = || {
-            let at = self.bytes.len().next_multiple_of(ALIGN);
-            self.bytes.resize(at, 0);
-            self.bytes.extend(constant);
-            at as u64
-        };
-        *self.known.entry((constant.as_ptr() as usize, constant.len())).or_insert_with(place)
-    }
-}
-
 impl Executor for Run {
     fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        self.by_pixels = false;
         let bytes = self.inputs[i].bytes(images);
         &mut self.inputs[i].host[..bytes]
     }
 
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]> {
+        let port = self.pixels.as_mut()?;
+        self.by_pixels = true;
+        let bytes = port.bytes(images);
+        Some(&mut port.host[..bytes])
+    }
+
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
         self.context.bind()?;
+        self.landed = None;
         self.upload(images)?;
         match tap {
             Some(tap) => self.watched(images, tap)?,
             None => self.compute(0..self.ours, images)?,
         }
         self.queue_download(images)?;
-        self.stream.wait()
-    }
-
-    fn output(&self, i: usize, images: usize) -> &[u8] {
-        &self.outputs[i].host[..self.outputs[i].bytes(images)]
+        self.stream.wait().map_err(|e| self.suspected(e, images))
     }
 
     fn counter(&mut self) -> Option<&mut dyn Counter> {
         Some(self)
+    }
+
+    fn in_flight(&mut self, batches: usize) -> Result<usize> {
+        let outputs: Vec<usize> = self.outputs.iter().map(|p| p.host.len()).collect();
+        let batches = batches.max(1);
+        self.flights = Some(Flights::new(&self.context, batches, self.inputs.len() + 1, &outputs)?);
+        self.landed = None;
+        Ok(batches)
+    }
+
+    fn submit(&mut self, batch: Source, images: usize) -> Result<()> {
+        if self.flights.as_ref().is_none_or(Flights::full) {
+            return Err(Diagnostic::new(machine::INTERNAL, "there is no room for another batch in flight"));
+        }
+        self.context.bind()?;
+        self.by_pixels = matches!(batch, Source::Pixels(_));
+        let inputs: Vec<(Part, &[u8])> = match batch {
+            Source::Inputs(all) => {
+                let parts = self.inputs.iter().enumerate().map(|(i, p)| p.part(i, images));
+                parts.zip(all.iter().copied()).collect()
+            }
+            Source::Pixels(x) => self.pixels.iter().map(|p| (p.part(self.inputs.len(), images), x)).collect(),
+        };
+        let outputs: Vec<Part> = self.outputs.iter().enumerate().map(|(i, p)| p.part(i, images)).collect();
+        if let Some(flights) = &mut self.flights {
+            flights.begin(&self.context, &self.stream, &self.arena, &inputs)?;
+        }
+        self.compute(0..self.ours, images)?;
+        match &mut self.flights {
+            Some(flights) => flights.end(&self.stream, &self.arena, &outputs),
+            None => Ok(()),
+        }
+    }
+
+    fn wait(&mut self) -> Result<Phases> {
+        self.context.bind()?;
+        let done = self.flights.as_mut().map(Flights::wait).transpose();
+        let done = done.map_err(|e| self.suspected(e, 1))?.flatten();
+        self.landed = done.map(|(at, _)| at);
+        Ok(done.map(|(_, phases)| phases).unwrap_or_default())
+    }
+
+    fn output(&self, i: usize, images: usize) -> &[u8] {
+        let bytes = self.outputs[i].bytes(images);
+        match (&self.flights, self.landed) {
+            (Some(flights), Some(at)) => &flights.output(at, i)[..bytes],
+            _ => &self.outputs[i].host[..bytes],
+        }
     }
 
     /// From the inputs on the host to the outputs on the host.
@@ -294,6 +330,7 @@ impl Executor for Run {
 
     fn phases(&mut self, images: usize) -> Result<Phases> {
         self.context.bind()?;
+        self.landed = None;
         self.stream.mark(&self.clock[0])?;
         self.upload(images)?;
         self.stream.mark(&self.clock[1])?;
@@ -316,14 +353,34 @@ impl Executor for Run {
         self.clock[1].since(&self.clock[0])
     }
 
+    /// Each step so many times in a row, in a graph behind another such graph: what is measured holds no gap between
+    /// launches. Steps may be repeated, as none writes what it reads.
+    fn profile(&mut self, images: usize, tap: &mut dyn Tap) -> Result<()> {
+        self.context.bind()?;
+        self.landed = None;
+        self.load_functions(0..self.ours, images)?;
+        self.upload(images)?;
+        for (i, step) in run_order(&self.steps[..self.ours], self.entry()) {
+            let mut time = Duration::ZERO;
+            if step.family.is_some() {
+                let graph =
+                    self.stream.capture(|| (0..REPEATS).try_for_each(|_| self.queue(step, images)))?;
+                self.stream.run(&graph)?;
+                self.stream.mark(&self.clock[0])?;
+                self.stream.run(&graph)?;
+                self.stream.mark(&self.clock[1])?;
+                self.stream.wait().map_err(|e| step.blamed(e))?;
+                time = self.clock[1].since(&self.clock[0])? / REPEATS;
+            }
+            if let Some(i) = i {
+                tap.timed(i, time);
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>> {
-        let mut store = Constants::default();
-        let load = |s: &Bound| Step::new(&self.context, s, &mut self.code, &mut store);
-        let mut more = steps.iter().map(load).collect::<Result<Vec<_>>>()?;
-        let constants = Memory::of(&self.context, &store.bytes)?;
-        let places = more.iter_mut().flat_map(|s| &mut s.constants);
-        places.for_each(|at| *at += constants.address());
-        self.constants.push(constants);
+        let more = self.load(steps)?;
         let first = self.steps.len();
         self.steps.extend(more);
         Ok(first..self.steps.len())

@@ -4,13 +4,21 @@
 
 mod step;
 
-use super::{Bound, Device, DeviceId, Executor, Numerics, Operand, Problem, Program, Tactic, Tap, packed};
+use super::{
+    Bound, Device, DeviceId, Entry, Executor, Numerics, Operand, Problem, Program, Tactic, Tap, packed,
+    run_order,
+};
 use crate::base::{Result, Tensor};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// The oracle.
 pub struct Interp;
+
+/// What a step without constants makes of one image: the bytes of its outputs, without gaps between rows.
+pub fn evaluate(problem: &Problem, numerics: &Numerics, inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    step::run(problem, numerics, &[], inputs)
+}
 
 impl Device for Interp {
     fn id(&self) -> DeviceId {
@@ -31,6 +39,8 @@ impl Device for Interp {
             inputs: program.inputs.clone(),
             outputs: program.outputs.clone(),
             steps: program.steps.clone(),
+            entry: program.entry.clone(),
+            by_pixels: false,
             ours: program.steps.len(),
         }))
     }
@@ -41,14 +51,17 @@ struct Run {
     inputs: Vec<super::Slot>,
     outputs: Vec<super::Slot>,
     steps: Vec<Bound>,
+    entry: Option<Entry<Bound>>,
+    /// Were pixels written last?
+    by_pixels: bool,
     /// Steps of the program; those after them were added.
     ours: usize,
 }
 
 impl Run {
     fn some(&mut self, steps: Range<usize>, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
-        for i in steps {
-            let s = &self.steps[i];
+        let entry = self.entry.as_ref().filter(|_| self.by_pixels && steps == (0..self.ours));
+        for (i, s) in run_order(&self.steps[steps], entry.map(Entry::way)) {
             let start = Instant::now();
             for image in 0..images {
                 let read = |(slot, o): (&super::Slot, &Operand)| {
@@ -64,7 +77,7 @@ impl Run {
                     }
                 }
             }
-            if let Some(tap) = tap.as_deref_mut() {
+            if let (Some(tap), Some(i)) = (tap.as_deref_mut(), i) {
                 tap.timed(i, start.elapsed());
                 for (o, (slot, operand)) in s.outputs.iter().zip(&s.problem.outputs).enumerate() {
                     if tap.wants(i, o) {
@@ -79,7 +92,14 @@ impl Run {
 
 impl Executor for Run {
     fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        self.by_pixels = false;
         &mut self.arena[self.inputs[i].range(images)]
+    }
+
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]> {
+        let range = self.entry.as_ref()?.input.range(images);
+        self.by_pixels = true;
+        Some(&mut self.arena[range])
     }
 
     fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! One step, one image.
 
-use super::super::numerics::Output;
+use super::super::numerics::{Output, PixelTables};
 use super::super::{Numerics, Operand, Problem, Work};
 use crate::base::codes::machine;
 use crate::base::quant::{QuantParams, limits};
@@ -21,6 +21,10 @@ pub fn run(p: &Problem, numerics: &Numerics, packed: &[Bytes], inputs: &[&[u8]])
     let arrays = arrays.ok_or_else(|| broken(p, "an operand has the wrong size"))?;
     let out = match &p.work {
         Work::Reformat => vec![reformat(numerics, &arrays[0]).ok_or_else(|| broken(p, "no conversion"))?],
+        Work::Pixels => match numerics {
+            Numerics::Pixels(tables) if tables.fits(p) => return Ok(vec![pixels(tables, p, &arrays[0])]),
+            _ => return Err(broken(p, "no tables")),
+        },
         Work::Op(op) => operate(op, numerics, &arrays).map_err(|e| broken(p, &e))?,
     };
     Ok(p.outputs.iter().zip(out).map(|(o, a)| write(o, &a)).collect())
@@ -87,6 +91,20 @@ fn reformat(numerics: &Numerics, x: &Array) -> Option<Array> {
     }
 }
 
+/// The output's bytes, without gaps between rows: a table's entry for each element.
+fn pixels(t: &PixelTables, p: &Problem, x: &Array) -> Vec<u8> {
+    let (y, values) = (&p.outputs[0], x.ints());
+    let (channels, inner) = (y.shape[t.axis], y.shape[t.axis + 1..].iter().product::<usize>());
+    let mut bytes = vec![0; y.bytes()];
+    for i in 0..values.len() {
+        let (outer, c, rest) = (i / inner / channels, i / inner % channels, i % inner);
+        let from = (outer * channels + t.from[c]) * inner + rest;
+        let entry = t.entry(c, values[from] as u8);
+        bytes[y.layout.place(&y.shape, i) * entry.len()..][..entry.len()].copy_from_slice(entry);
+    }
+    bytes
+}
+
 fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Result<Vec<Array>, String> {
     let refs: Vec<&Array> = inputs.iter().collect();
     Ok(match numerics {
@@ -143,7 +161,7 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
             let moved = op.eval(&each.iter().collect::<Vec<_>>())?;
             moved.into_iter().map(|y| shifted(y, zero)).collect()
         }
-        Numerics::Quantize(_) => return Err("quantizing is a conversion".into()),
+        Numerics::Quantize(_) | Numerics::Pixels(_) => return Err("that is a conversion".into()),
     })
 }
 

@@ -1,8 +1,11 @@
 //! Whole graphs, quantized, on the CPU against the oracle and against FP32.
 
+mod faults;
 mod file;
+mod pixels;
 mod plans;
 mod sessions;
+mod stream;
 
 use crate::base::Tensor;
 use crate::device::Device;

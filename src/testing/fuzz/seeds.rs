@@ -5,6 +5,7 @@ use crate::base::{Digest, Shape, Silent};
 use crate::calib::cache::{Activations, Cache, Chosen, Entry, Provenance, Setting};
 use crate::calib::shards::TensorStats;
 use crate::calib::trt::TrtCache;
+use crate::data::{Channels, Preprocess};
 use crate::device::cpu::Cpu;
 use crate::engine::{Engine, Origin, Settings, build};
 use crate::eval::answers::{Answers, Asked};
@@ -62,7 +63,20 @@ pub fn configurations() -> Vec<Vec<u8>> {
 
 /// The engine of [`QUANTIZED`] in 8 bits or in float, with what its tuner learned.
 fn built(int8: bool) -> Option<(Engine, TimingCache)> {
-    let mut graph = Graph::parse(QUANTIZED).ok()?;
+    let origin = Origin { labels: vec!["a".into(), "b".into()], ..Origin::default() };
+    built_of(QUANTIZED, int8, origin)
+}
+
+/// The same of grey pictures, which takes pixels too.
+fn pictured() -> Option<(Engine, TimingCache)> {
+    let text = QUANTIZED.replace("%image: f32[1,2,4,4]", "%image: f32[1,1,4,4]");
+    let text = text.replace("f32[2,2,1,1] = [0.5,-1.0,0.25,1.0]", "f32[2,1,1,1] = [0.5,-1.0]");
+    let preprocess = Preprocess { channels: Channels::Grey, ..Preprocess::default() };
+    built_of(&text, true, Origin { preprocess: Some(preprocess), ..Origin::default() })
+}
+
+fn built_of(text: &str, int8: bool, origin: Origin) -> Option<(Engine, TimingCache)> {
+    let mut graph = Graph::parse(text).ok()?;
     graph.verify().ok()?;
     let calibrated: Vec<ValueId> =
         graph.live_values().into_iter().filter(|v| graph.value(*v).quant.is_some()).collect();
@@ -71,7 +85,6 @@ fn built(int8: bool) -> Option<(Engine, TimingCache)> {
     quant::annotate(&mut graph, &none);
     let device = Cpu { threads: 1, ..Cpu::host() };
     let mut tuner = Tuner::new(&device, TimingCache::default(), None);
-    let origin = Origin { labels: vec!["a".into(), "b".into()], ..Origin::default() };
     let engine =
         build(&graph, &device, &mut tuner, Settings { max_batch: 2, stage: "" }, origin, &Silent).ok()?;
     Some((engine, tuner.into_cache()))
@@ -79,7 +92,7 @@ fn built(int8: bool) -> Option<(Engine, TimingCache)> {
 
 /// Engine files.
 pub fn engines() -> Vec<Vec<u8>> {
-    [true, false].into_iter().filter_map(|int8| built(int8)?.0.to_bytes().ok()).collect()
+    [built(true), built(false), pictured()].into_iter().filter_map(|e| e?.0.to_bytes().ok()).collect()
 }
 
 /// Files of answers: two, and none.

@@ -81,7 +81,7 @@ fn seeds_are_good_and_repair_keeps_them() {
     }
     let engine = crate::engine::file::read(seeds::engines().remove(0).into()).unwrap();
     assert_eq!(engine.plan.coverage().0, 1.0);
-    assert_eq!(seeds::engines().len(), 2);
+    assert_eq!(seeds::engines().len(), 3);
     assert_eq!(seeds::timing_caches().len(), 2);
     for bytes in seeds::calibration_caches() {
         let text = String::from_utf8(bytes).unwrap();

@@ -3,7 +3,7 @@
 use super::{Case, F32, Rng, calibrated};
 use crate::base::quant::Activation;
 use crate::base::{DType, Shape};
-use crate::device::{Layout, Numerics, Operand, Problem, Work};
+use crate::device::{Layout, Numerics, Operand, PixelTables, Problem, Work};
 use crate::ir::ops::{Binary, BinaryFn, Cast, Fused, Unary, UnaryFn, Where};
 
 const NHWC: Layout = Layout::ChannelsLast;
@@ -168,6 +168,31 @@ fn combinations(rng: &mut Rng) -> Vec<Case> {
                     };
                     cases.extend(Case::new(rng, op, inputs, (out, Layout::Plain), numerics));
                 }
+            }
+        }
+    }
+    cases
+}
+
+/// Pictures to what models read: both orders of axes and of channels, of whatever size and type.
+pub fn pixels(rng: &mut Rng) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let sizes = [[1, 1], [5, 7], [16, 16], [150, 131]];
+    for (to, [h, w]) in [DType::U8, DType::I8, DType::F32].into_iter().flat_map(|t| sizes.map(|s| (t, s))) {
+        for (axis, layout) in [(1, NHWC), (1, Layout::Plain), (3, Layout::Plain)] {
+            for from in [vec![0], vec![0, 1, 2], vec![2, 1, 0]] {
+                let c = from.len();
+                let shape = Shape::from(if axis == 1 { [1, c, h, w] } else { [1, h, w, c] });
+                let lies = if axis == 1 { NHWC } else { Layout::Plain };
+                let entries = Operand::new(to, Shape::from([1, 256]), Layout::Plain);
+                let tables = (0..c).map(|_| rng.tensor(&entries).bytes().to_vec()).collect();
+                let problem = Problem {
+                    work: Work::Pixels,
+                    inputs: vec![Operand::new(DType::U8, shape.clone(), lies)],
+                    outputs: vec![Operand::new(to, shape, layout)],
+                };
+                let numerics = Numerics::Pixels(PixelTables { axis, from, tables });
+                cases.push(Case::of(rng, problem, numerics));
             }
         }
     }

@@ -43,6 +43,7 @@ pub fn all() -> Vec<Case> {
         moves::cases(rng),
         rows::cases(rng),
         rare::cases(rng),
+        elementwise::pixels(rng),
     ]
     .concat();
     cases.extend(cases.iter().filter_map(spread).collect::<Vec<_>>());
@@ -50,20 +51,21 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// A convolution with room after each pixel of 8 bits up to a multiple of 16 bytes (of 4, where there are no more), where
-/// that makes a difference: as GPUs store them.
+/// A convolution, or what makes the first one's input, with room after each pixel of 8 bits up to a multiple of 16 bytes
+/// (of 4, where there are no more), where that makes a difference: as GPUs store them.
 fn roomy(case: &Case) -> Option<Case> {
     let mut case = case.clone();
     let p = &mut case.problem;
-    let conv = matches!(p.op(), Some(Op::Conv(_))) && !p.has_gaps();
+    let fits = matches!(p.work, Work::Pixels | Work::Op(Op::Conv(_))) && !p.has_gaps();
+    let inputs = if p.work == Work::Pixels { &mut [][..] } else { &mut p.inputs[..] };
     let mut changed = false;
-    for o in p.inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {
+    for o in inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {
         let grain = if o.row() <= 4 { 4 } else { 16 };
         if o.layout == Layout::ChannelsLast && o.dtype.is_int8() && o.row() % grain != 0 {
             (o.pitch, changed) = (Some(o.row().next_multiple_of(grain)), true);
         }
     }
-    (conv && changed).then_some(case)
+    (fits && changed).then_some(case)
 }
 
 /// The case with the rows of its output apart, as a part of a wider tensor, where that makes a difference and rows that

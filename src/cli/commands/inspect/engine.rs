@@ -4,7 +4,7 @@ use crate::base::Result;
 use crate::cli::page::{Cell, Page, Table};
 use crate::engine::Engine;
 use crate::plan::{Port, Step};
-use crate::report::words::{large, share};
+use crate::report::words::{large, plural, share};
 use serde_json::Value;
 use std::path::Path;
 
@@ -14,7 +14,8 @@ pub fn describe(path: &Path, page: &mut Page) -> Result<()> {
     let plan = &engine.plan;
     page.fact("model", engine.origin.model.as_str());
     page.fact("device", format!("{}/{}", plan.device.kind, plan.device.arch));
-    page.fact("tuned for", format!("{} threads", plan.device.width));
+    let threads = (plan.device.kind == "cpu").then(|| plural(plan.device.width as u64, "thread"));
+    page.maybe("tuned for", threads);
     page.fact("largest batch", Cell::count(plan.max_batch as u64));
     let (nodes, macs) = plan.coverage();
     let words = format!("{} of multiplying nodes, {} of MACs", share(Some(nodes)), share(Some(macs)));
@@ -24,6 +25,9 @@ pub fn describe(path: &Path, page: &mut Page) -> Result<()> {
     page.fact("activations", Cell::bytes(plan.buffers_sum() as u64));
     provenance(&engine, page);
     page.table(ports("inputs", &plan.inputs));
+    if let Some(e) = &plan.entry {
+        page.table(ports("pixels instead", std::slice::from_ref(&e.port)));
+    }
     page.table(ports("outputs", &plan.outputs));
     page.table(layers(&plan.steps));
     Ok(())

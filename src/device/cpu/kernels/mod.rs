@@ -20,6 +20,7 @@ mod mixed;
 mod moves;
 mod normalize;
 mod peak;
+mod pixels;
 mod plain;
 mod pool;
 mod reduce;
@@ -49,5 +50,6 @@ pub static FAMILIES: &[&dyn Family] = &[
     &reduce::Reduction,        // mean, sum, extremes over axes
     &members::Members,         // any reduction over any axes, ArgMax
     &reformat::Convert,        // between types, scales and layouts
+    &pixels::Lookup,           // pixels of a picture, by tables
     &plain::Plain,             // any float operator by its definition
 ];

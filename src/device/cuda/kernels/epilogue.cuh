@@ -13,6 +13,8 @@
 //   OUTPUT_SIGNED     s8, otherwise u8           OUTPUT_ZERO       is the output's zero point other than 0?
 //   OUTPUT_FLOAT      t itself is stored
 
+typedef int Sum;
+
 struct Epilogue {
   float residual_scale;
   float residual_offset;  // what to take from `biased_float` of a residual: 2^23, + 128 where it is s8, + its zero point

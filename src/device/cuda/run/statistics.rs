@@ -1,13 +1,14 @@
 //! Counting on the GPU: a kernel behind each step that writes something watched, in the graph of a run. What it counts stays
 //! on the GPU until somebody asks.
 
-use super::{Args, Graph, Memory, Module, Pinned, Place, Run, Slot, place};
+use super::{Args, Graph, Memory, Pinned, Place, Run, Slot};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
 use crate::device::counter::{BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
 use crate::device::cuda::compiler::{self, Source};
-use crate::device::cuda::driver::{Context, Function, Shape, Stream};
+use crate::device::cuda::driver::{Context, Function, Module, Shape, Stream};
 use crate::device::cuda::probe::Arch;
+use crate::device::cuda::step::place;
 use crate::device::cuda::text::Text;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -317,10 +318,11 @@ impl Run {
     /// Runs and counts.
     fn counted(&mut self, s: &mut Statistics, groups: &[usize]) -> Result<Vec<Seen>> {
         let images = groups.len();
+        (self.by_pixels, self.landed) = (false, None);
         s.list(groups);
         self.upload(images)?;
         // SAFETY: both live as long as the stream, and a run waits before it returns.
-        unsafe { self.stream.upload(&s.next, s.next.len(), &s.lists, 0) }?;
+        unsafe { self.stream.upload(&s.next, 0..s.next.len(), &s.lists, 0) }?;
         if !s.graphs.contains_key(&images) {
             self.load_functions(0..self.ours, images)?;
             let graph = self.stream.capture(|| self.queue_counted(s, images))?;
@@ -332,7 +334,7 @@ impl Run {
         let (listed, seen) = (s.listed(), s.seen.len());
         // SAFETY: as above.
         unsafe { self.stream.download(&s.lists, listed, &mut s.seen, seen) }?;
-        self.stream.wait()?;
+        self.stream.wait().map_err(|e| self.suspected(e, images))?;
         groups.iter().for_each(|&g| s.images[g] += 1);
         Ok(s.seen(images))
     }

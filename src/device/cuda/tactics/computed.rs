@@ -3,7 +3,7 @@
 use super::multiply::Sizes;
 use super::rows::floats;
 use super::values::{self, Kind};
-use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
+use super::{Args, BLOCK, Family, Launch, ONE_BY_ONE, Places, Spec, countable, missing};
 use crate::base::Result;
 use crate::device::Problem;
 use crate::device::cuda::compiler::Source;
@@ -28,6 +28,10 @@ impl Family for Computed {
         // what other families know they compute faster
         let known = conv(p).is_ok() && floats(p) && Sizes::of(p).is_none();
         if known && countable(p) { vec!["loops".into()] } else { vec![] }
+    }
+
+    fn products_per_cycle(&self, _: &Problem) -> Option<f64> {
+        Some(ONE_BY_ONE)
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {

@@ -109,7 +109,7 @@ impl Family for ConvSplitK {
             .text(spec)?
             .defines(&[("SPLIT_K", split), ("BLOCK_K", block(&job)), ("STAGES", STAGES), ("WGMMA_N", TILE)])
             .define("READ", if job.is_flat() { "FLAT" } else { "IM2COL" })
-            .raw(&hopper::wgmma(TILE, job.x.is_signed()));
+            .raw(&hopper::wgmma(TILE, job.x.dtype));
         Ok(text.raw(include_str!("../kernels/conv_splitk.cu")).source())
     }
 

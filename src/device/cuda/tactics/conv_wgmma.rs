@@ -336,7 +336,7 @@ impl Family for ConvWgmma {
         let text = (kernel.job.text(spec)?.defines(&kernel.defines()))
             .define("SPLIT", row(&SPLITS, v.split).1)
             .define("READ", row(&READS, v.read).1)
-            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.is_signed()));
+            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.dtype));
         Ok(text.raw(include_str!("../kernels/conv_wgmma.cu")).source())
     }
 

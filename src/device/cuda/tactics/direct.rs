@@ -1,8 +1,9 @@
 //! Convolutions and products with constant weights by plain loops: any groups, strides, dilations and padding, f32 and 8
 //! bits. Slow, and always there.
 
-use super::{Args, BLOCK, Family, Launch, Places, Spec, multiply};
+use super::{Args, BLOCK, Family, Launch, ONE_BY_ONE, Places, Spec, multiply};
 use crate::base::{Result, Tensor};
+use crate::device::Problem;
 use crate::device::cuda::compiler::Source;
 
 /// The family.
@@ -19,6 +20,10 @@ impl Family for Direct {
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
         if multiply::Sizes::of(spec.problem).is_some() { vec!["loops".into()] } else { vec![] }
+    }
+
+    fn products_per_cycle(&self, _: &Problem) -> Option<f64> {
+        Some(ONE_BY_ONE)
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {

@@ -1,7 +1,7 @@
 //! Convolutions and products with constant weights without tensor cores, f32 and 8 bits: depthwise ones, several
 //! channels of several pixels a thread, and those whose channels come in fours.
 
-use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing, multiply};
+use super::{Args, BLOCK, BY_DP4A, Family, Launch, ONE_BY_ONE, Places, Spec, countable, missing, multiply};
 use crate::base::{DType, Result, Tensor};
 use crate::device::Problem;
 use crate::device::cuda::compiler::Source;
@@ -35,6 +35,10 @@ impl Family for Grouped {
             (None, true) => vec!["fours".into()],
             _ => vec![],
         }
+    }
+
+    fn products_per_cycle(&self, p: &Problem) -> Option<f64> {
+        Some(if p.is_int8() { BY_DP4A } else { ONE_BY_ONE })
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {

@@ -343,24 +343,29 @@ pub struct Window {
     dilations: [i32; 2],
 }
 
-/// The wrapper of one instruction, `wgmma(int (&d)[N / 2], u64 w, u64 x, int accumulate)`: 64 channels by `pixels` pixels.
-pub fn wgmma(pixels: usize, signed: bool) -> String {
+/// The wrapper of one instruction, `wgmma(Sum (&d)[N / 2], u64 w, u64 x, int accumulate)`: 64 channels by `pixels` pixels,
+/// 32 bytes of each.
+pub fn wgmma(pixels: usize, x: DType) -> String {
     let registers = pixels / 2;
+    let (types, more, register) = match x {
+        DType::F16 => ("k16.f32.f16.f16", ", 1, 1, 0, 0", "f"),
+        DType::I8 => ("k32.s32.s8.s8", "", "r"),
+        _ => ("k32.s32.s8.u8", "", "r"),
+    };
     let list = |of: &dyn Fn(usize) -> String| (0..registers).map(of).collect::<Vec<_>>().join(", ");
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "__device__ __forceinline__ void wgmma(int (&d)[{registers}], u64 w, u64 x, int accumulate) {{
+        "__device__ __forceinline__ void wgmma(Sum (&d)[{registers}], u64 w, u64 x, int accumulate) {{
   asm volatile(\"{{ .reg .pred p; setp.ne.b32 p, %{}, 0;\\n\"
-    \"wgmma.mma_async.sync.aligned.m64n{pixels}k32.s32.s8.{} {{{}}}, %{registers}, %{}, p; }}\"
+    \"wgmma.mma_async.sync.aligned.m64n{pixels}{types} {{{}}}, %{registers}, %{}, p{more}; }}\"
     : {}
     : \"l\"(w), \"l\"(x), \"r\"(accumulate));
 }}",
         registers + 2,
-        if signed { "s8" } else { "u8" },
         list(&|i| format!("%{i}")),
         registers + 1,
-        list(&|i| format!("\"+r\"(d[{i}])")),
+        list(&|i| format!("\"+{register}\"(d[{i}])")),
     );
     text
 }

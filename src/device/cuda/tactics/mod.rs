@@ -22,11 +22,12 @@ mod direct;
 mod elementwise;
 mod gather;
 mod grouped;
-mod hopper;
+pub(super) mod hopper;
 mod igemm;
 mod lrn;
 mod moves;
 mod multiply;
+mod pixels;
 mod pool;
 mod product;
 mod reduce;
@@ -49,6 +50,7 @@ pub const FAMILIES: &[&dyn Family] = &[
     &pool::Pooling,
     &elementwise::Elementwise,
     &reformat::Reformat,
+    &pixels::Pixels,
     &moves::Moves,
     &product::Product,
     &rows::Rows,
@@ -86,6 +88,11 @@ pub trait Family: Sync {
     fn doc(&self) -> &'static str;
     /// Its variants for this problem, the most promising first; none if it cannot. `spec.variant` is empty.
     fn variants(&self, spec: &Spec) -> Vec<String>;
+    /// Products that a multiprocessor does in a cycle, at most; none where they are not what takes the time. A bound: the
+    /// tuner does not time what cannot win.
+    fn products_per_cycle(&self, _problem: &Problem) -> Option<f64> {
+        None
+    }
     /// The program.
     fn source(&self, spec: &Spec) -> Result<Source>;
     /// Constants in the form its kernel reads; row-major as they are, unless a family says otherwise.
@@ -217,6 +224,11 @@ fn countable(p: &Problem) -> bool {
 fn missing(p: &Problem) -> Box<Diagnostic> {
     Diagnostic::new(machine::INTERNAL, format!("no kernel is made for {p}"))
 }
+
+/// Products in a cycle of kernels that multiply one by one: no multiprocessor has more lanes.
+const ONE_BY_ONE: f64 = 128.0;
+/// The same by `dp4a`, four products of 8 bits an instruction: half the lanes take it.
+const BY_DP4A: f64 = 256.0;
 
 /// So many threads in a block, where nothing speaks for another number.
 pub const BLOCK: u32 = 256;

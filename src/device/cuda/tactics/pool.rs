@@ -24,7 +24,7 @@ impl Family for Pooling {
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
         let p = spec.problem;
-        let Some((pool, _)) = pooling(p) else { return vec![] };
+        let Some((pool, g)) = pooling(p) else { return vec![] };
         let (x, y) = (p.inputs[0].dtype, p.outputs[0].dtype);
         let known = match (spec.numerics, pool.f) {
             (Numerics::Float, _) => x == DType::F32 && y == x,
@@ -32,11 +32,12 @@ impl Family for Pooling {
             (Numerics::Average { .. }, PoolFn::Average { .. }) => x.is_int8(),
             _ => false,
         };
-        match known && countable(p) {
-            true if pool.f == PoolFn::Max => vec!["max".into()],
-            true => vec!["average".into()],
-            false => vec![],
+        if !known || !countable(p) {
+            return vec![];
         }
+        let name = if pool.f == PoolFn::Max { "max" } else { "average" };
+        let shared = is_shared(p, &g).then(|| format!("{name}{SHARED}"));
+        [name.into()].into_iter().chain(shared).collect()
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {
@@ -52,21 +53,24 @@ impl Family for Pooling {
         let text = match (spec.numerics, spec.variant) {
             (Numerics::Average { zero_point, output, .. }, _) => (text.store("store", output))
                 .defines(&[("SUM_T", "int"), ("START", "0")])
-                .define("JOIN(s, x)", format!("(s) + ((int)(x) - {zero_point})"))
+                .define("TERM(x)", format!("((int)(x) - {zero_point})"))
+                .define("JOIN(s, x)", "((s) + (x))")
                 .define("FINISH(s, by)", "store(__fmul_rn((float)(s), by))"),
-            (_, "average") => (text.defines(&[("SUM_T", "float"), ("START", "0")]))
+            (_, "average") => (text.defines(&[("SUM_T", "float"), ("START", "0"), ("TERM(x)", "x")]))
                 .define("JOIN(s, x)", "__fadd_rn(s, x)")
                 .define("FINISH(s, by)", "__fdiv_rn(s, by)"),
             (Numerics::Integers, _) => (text.define("SUM_T", "int"))
                 .define("START", limits(p.inputs[0].dtype).0)
-                .define("JOIN(s, x)", "max(s, (int)(x))")
+                .define("TERM(x)", "(int)(x)")
+                .define("JOIN(s, x)", "max(s, x)")
                 .define("FINISH(s, by)", "(Y0_T)(s)"),
-            _ => (text.define("SUM_T", "float"))
+            _ => (text.defines(&[("SUM_T", "float"), ("TERM(x)", "x")]))
                 .define("START", literal(f32::NEG_INFINITY))
                 .define("JOIN(s, x)", "fmaxf(s, x)")
                 .define("FINISH(s, by)", "(s)"),
         };
-        let text = text.raw(include_str!("../kernels/lanes.cuh"));
+        let shared = u8::from(spec.variant.ends_with(SHARED));
+        let text = text.define("SHARED", shared).raw(include_str!("../kernels/lanes.cuh"));
         Ok(text.raw(include_str!("../kernels/pool.cu")).source())
     }
 
@@ -85,10 +89,15 @@ impl Family for Pooling {
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
-        let count = spec.problem.outputs[0].shape.numel();
+        let (count, lanes) = (spec.problem.outputs[0].shape.numel(), lanes(spec.problem));
         let args = Args::default().operands(at).constants(at);
         Ok(vec![match at.aligned(16) {
-            true => Launch::images("pool_wide", count / lanes(spec.problem), BLOCK, at, args),
+            true if spec.variant.ends_with(SHARED) => {
+                let channels = spec.problem.inputs[0].shape[1];
+                let blocks = count / channels * (channels / lanes).div_ceil(COLUMNS);
+                Launch::images("pool_shared", blocks * BLOCK as usize, BLOCK, at, args)
+            }
+            true => Launch::images("pool_wide", count / lanes, BLOCK, at, args),
             false => Launch::images("pool", count, BLOCK, at, args),
         }])
     }
@@ -101,6 +110,19 @@ fn pooling(p: &Problem) -> Option<(&Pool, Geometry)> {
         }
         _ => None,
     }
+}
+
+/// Ends the names of variants whose threads share windows.
+const SHARED: &str = "-shared";
+/// Threads of a block that take neighbouring channels; the others share their windows.
+const COLUMNS: usize = 8;
+/// A window of fewer members is not shared.
+const FEWEST_MEMBERS: usize = 16;
+
+/// Are there more members of windows than threads can take side by side otherwise? Of integers: floats are added in one
+/// order.
+fn is_shared(p: &Problem, g: &Geometry) -> bool {
+    p.is_int8() && g.kernel[0] * g.kernel[1] >= FEWEST_MEMBERS
 }
 
 /// Channels that a thread takes: 16 bytes of them, or what rows are multiples of.
