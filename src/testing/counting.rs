@@ -18,8 +18,14 @@ pub fn run(device: &dyn Device) -> Result<usize, String> {
     let watched = watched();
     let mut end = 0;
     let slots: Vec<Slot> = watched.iter().map(|w| slot(&w.operand, &mut end)).collect();
-    let program =
-        Program { steps: vec![], arena: end, max_batch: IMAGES, inputs: slots.clone(), outputs: vec![] };
+    let program = Program {
+        steps: vec![],
+        arena: end,
+        max_batch: IMAGES,
+        inputs: slots.clone(),
+        outputs: vec![],
+        entry: None,
+    };
     let mut executor = device.load(&program).map_err(|e| e.to_string())?;
     executor.counter().ok_or("it does not count")?.watch(&watched).map_err(|e| e.to_string())?;
     let mut random = SplitMix64::new(11);

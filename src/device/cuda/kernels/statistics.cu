@@ -3,15 +3,9 @@
 // A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
 // memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. It leaves
 // its bins in a slot, and a second kernel adds slots up. All sums are of integers, and a bin of a narrower range is part of
-// one of a wider: order leaves no trace.
+// one of a wider: order leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS
+// of an item; GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
 
-#define BINS 4096
-#define GROUPS 4
-#define THREADS 256
-#define BLOCKS 3       // on a multiprocessor at once
-#define GATHERERS 512  // threads that add slots up, for
-#define PART 512       // bins, 4 each
-#define STEPS 4        // of an item
 #define NOTHING ~0u
 #define INFINITE 0x7f800000u
 #define NEGATIVE 0x80000000u
@@ -25,7 +19,7 @@ struct View {
   u64 groups, group;   // the first group, bytes to the next
   u64 table;           // where each group's images begin in the list of images behind it
   u64 seen;            // for each image the bits of its largest magnitude, and whether something is not finite
-  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 where it has none, and GROWN; the bins
+  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 for none, and GROWN; the bins
   u32 images, blocks;
   u32 rows, cols, pitch;
   u32 channels;        // that are told apart; 0 for none

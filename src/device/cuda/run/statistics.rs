@@ -13,15 +13,16 @@ use crate::device::cuda::text::Text;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// As the kernels have them: threads of a block, the steps of an item, blocks on a multiprocessor at once; threads that add
-/// up slots, and the bins that are theirs.
+/// Threads of a block, and blocks on a multiprocessor at once.
 const THREADS: usize = 256;
-const STEPS: usize = 4;
 const BLOCKS: usize = 3;
-const GATHERERS: u32 = 512;
-const PART: usize = 512;
+/// Steps of an item, the piece of an image that a block takes at a time.
+const STEPS: usize = 4;
 /// The most vectors of columns that the threads of a block share.
 const MOST_LANES: usize = 32;
+/// Threads that add up slots, and the bins that are theirs.
+const GATHERERS: usize = 512;
+const PART: usize = 512;
 /// Words of a group before its bins, and up to its channels.
 const HEAD: usize = 4;
 const CHANNELS: usize = HEAD + 2 * BINS;
@@ -37,6 +38,8 @@ pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
 
 fn source() -> Source {
     let text = Text::default().raw(include_str!("../kernels/lanes.cuh"));
+    let text = text.defines(&[("BINS", BINS), ("GROUPS", GROUPS), ("THREADS", THREADS), ("BLOCKS", BLOCKS)]);
+    let text = text.defines(&[("STEPS", STEPS), ("GATHERERS", GATHERERS), ("PART", PART)]);
     text.raw(include_str!("../kernels/statistics.cu")).source()
 }
 
@@ -210,9 +213,9 @@ impl Statistics {
         for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
             let (kernel, view) = self.view(context, i, kept, at, images);
             let parts = [GROUPS, 2, BINS / PART].map(|n| n as u32);
-            let launches = [(kernel, [view.blocks, 1, 1], THREADS as u32), (4, parts, GATHERERS)];
+            let launches = [(kernel, [view.blocks, 1, 1], THREADS), (4, parts, GATHERERS)];
             for (kernel, grid, block) in launches {
-                let shape = Shape { grid, block, shared: 0, cluster: 1, chained: true };
+                let shape = Shape { grid, block: block as u32, shared: 0, cluster: 1, chained: true };
                 let mut args = Args::default().with(view);
                 // SAFETY: all kernels take a view, whose addresses are those of memory that lives as long as the stream.
                 unsafe { stream.launch(self.kernels[kernel], &shape, &mut args.pointers()) }?;
