@@ -14,9 +14,11 @@ pub const BINS: usize = 4096;
 pub trait Counter {
     /// What is counted from now on; nothing is counted yet.
     fn watch(&mut self, what: &[Watched]) -> Result<()>;
-    /// Runs and counts as many images as there are groups in the list: image `i` in group `groups[i]`, below [`GROUPS`].
-    /// For each thing watched, what was seen of each image.
-    fn count(&mut self, groups: &[usize]) -> Result<Vec<Seen>>;
+    /// Begins to run and count as many images as there are groups in the list: image `i` in group `groups[i]`, below
+    /// [`GROUPS`]. The inputs may be written again when it returns.
+    fn begin(&mut self, groups: &[usize]) -> Result<()>;
+    /// Waits for the end of what was begun. For each thing watched, what was seen of each image.
+    fn end(&mut self) -> Result<Vec<Seen>>;
     /// For each thing watched, what was counted in each group since it was last asked.
     fn take(&mut self) -> Result<Vec<[Counts; GROUPS]>>;
 }

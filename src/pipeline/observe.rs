@@ -70,7 +70,9 @@ pub fn observe(
         }
         waits = Instant::now();
     }
+    let lands = Instant::now();
     watch.write_to(cache, session)?;
+    running += lands.elapsed();
     let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
     let (waiting, counting) = (seconds(waiting), watch.counting());
     let passes = match counting {

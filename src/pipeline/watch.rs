@@ -25,6 +25,8 @@ pub struct Watch {
     of_buffer: Vec<Option<usize>>,
     /// Does the device count?
     remote: bool,
+    /// Is it at it?
+    begun: bool,
     /// List positions and names of the images in the batch.
     indices: Vec<usize>,
     names: Vec<Arc<str>>,
@@ -78,6 +80,7 @@ impl Watch {
             writers,
             of_buffer,
             remote: false,
+            begun: false,
             indices: Vec::new(),
             names: Vec::new(),
             counting: Duration::ZERO,
@@ -92,21 +95,32 @@ impl Watch {
         Ok(())
     }
 
-    /// Runs these samples, with which the session's input is filled, and takes in what is computed.
+    /// Runs these samples, with which the session's input is filled, and takes in what is computed. Where the device counts,
+    /// it may still do so afterwards; what is wrong with a sample then comes to light at the next call.
     pub fn run(&mut self, session: &mut Session, samples: &[Sample]) -> Result<()> {
+        self.land(session)?;
         self.indices = samples.iter().map(|s| s.index).collect();
         self.names = samples.iter().map(|s| s.name.as_str().into()).collect();
         match session.counter().filter(|_| self.remote) {
             Some(counter) => {
                 let groups: Vec<usize> = self.indices.iter().map(|&i| part_of(i)).collect();
-                let seen = counter.count(&groups)?;
-                self.note(&seen);
+                counter.begin(&groups)?;
+                self.begun = true;
             }
             None => {
                 self.inputs(session);
                 self.check()?;
                 session.step(samples.len(), Some(self))?;
             }
+        }
+        self.check()
+    }
+
+    /// Waits for the samples that the device still counts.
+    fn land(&mut self, session: &mut Session) -> Result<()> {
+        if let Some(counter) = session.counter().filter(|_| std::mem::take(&mut self.begun)) {
+            let seen = counter.end()?;
+            self.note(&seen);
         }
         self.check()
     }
@@ -118,6 +132,7 @@ impl Watch {
 
     /// Writes the statistics into the cache.
     pub fn write_to(&mut self, cache: &mut Cache, session: &mut Session) -> Result<()> {
+        self.land(session)?;
         if let Some(counter) = session.counter().filter(|_| self.remote) {
             for (t, counts) in self.tensors.iter_mut().zip(counter.take()?) {
                 t.merge(counts);

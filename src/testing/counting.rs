@@ -51,7 +51,7 @@ pub fn run(device: &dyn Device) -> Result<usize, String> {
                 }
             }
             let counter = executor.counter().ok_or("it does not count any more")?;
-            let seen = counter.count(&groups).map_err(|e| e.to_string())?;
+            let seen = counter.begin(&groups).and_then(|()| counter.end()).map_err(|e| e.to_string())?;
             let seen: Vec<(f32, bool)> = seen.iter().map(|s| (s.amax, s.finite)).collect();
             if seen != amax {
                 return Err(format!("{kind:?}: the images' largest magnitudes are {seen:?}, not {amax:?}"));

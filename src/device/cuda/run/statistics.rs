@@ -61,6 +61,8 @@ pub struct Statistics {
     slots: Memory,
     /// Images counted in each group.
     images: [u64; GROUPS],
+    /// Images of the run that was begun.
+    begun: usize,
     max_batch: usize,
 }
 
@@ -183,6 +185,7 @@ impl Statistics {
             ranges: Memory::zeroed(context, 2 * size_of::<u32>() * blocks)?,
             slots: Memory::zeroed(context, 2 * size_of::<u32>() * BINS * blocks)?,
             images: [0; GROUPS],
+            begun: 0,
             watched,
             max_batch,
         })
@@ -318,14 +321,15 @@ fn number_below(key: u32, nothing: f32) -> f32 {
 }
 
 impl Run {
-    /// Runs and counts.
-    fn counted(&mut self, s: &mut Statistics, groups: &[usize]) -> Result<Vec<Seen>> {
+    /// Queues a run that counts; waits until its inputs are on the GPU.
+    fn counted(&mut self, s: &mut Statistics, groups: &[usize]) -> Result<()> {
         let images = groups.len();
         (self.by_pixels, self.landed) = (false, None);
         s.list(groups);
         self.upload(images)?;
-        // SAFETY: both live as long as the stream, and a run waits before it returns.
+        // SAFETY: both live as long as the stream, and what follows waits until the copy is done.
         unsafe { self.stream.upload(&s.next, 0..s.next.len(), &s.lists, 0) }?;
+        self.stream.mark(&self.clock[0])?;
         if !s.graphs.contains_key(&images) {
             self.load_functions(0..self.ours, images)?;
             let graph = self.stream.capture(|| self.queue_counted(s, images))?;
@@ -335,11 +339,11 @@ impl Run {
             self.stream.run(graph)?;
         }
         let (listed, seen) = (s.listed(), s.seen.len());
-        // SAFETY: as above.
+        // SAFETY: both live as long as the stream, and whoever reads what was seen waits first.
         unsafe { self.stream.download(&s.lists, listed, &mut s.seen, seen) }?;
-        self.stream.wait().map_err(|e| self.suspected(e, images))?;
         groups.iter().for_each(|&g| s.images[g] += 1);
-        Ok(s.seen(images))
+        s.begun = images;
+        self.clock[0].wait()
     }
 
     /// Queues all steps, and behind each what counts its outputs.
@@ -370,16 +374,24 @@ impl Counter for Run {
         Ok(())
     }
 
-    fn count(&mut self, groups: &[usize]) -> Result<Vec<Seen>> {
+    fn begin(&mut self, groups: &[usize]) -> Result<()> {
         self.context.bind()?;
         let mut statistics = self.statistics.take().ok_or_else(nothing_watched)?;
-        let seen = self.counted(&mut statistics, groups);
+        let begun = self.counted(&mut statistics, groups);
         self.statistics = Some(statistics);
-        seen
+        begun
+    }
+
+    fn end(&mut self) -> Result<Vec<Seen>> {
+        let statistics = self.statistics.as_mut().ok_or_else(nothing_watched)?;
+        let images = std::mem::take(&mut statistics.begun);
+        self.stream.wait().map_err(|e| self.suspected(e, images))?;
+        Ok(self.statistics.as_ref().map(|s| s.seen(images)).unwrap_or_default())
     }
 
     fn take(&mut self) -> Result<Vec<[Counts; GROUPS]>> {
         let s = self.statistics.as_mut().ok_or_else(nothing_watched)?;
+        self.stream.wait()?;
         let mut words = vec![0u64; s.groups.len() / size_of::<u64>()];
         s.groups.read(0, bytemuck::cast_slice_mut(&mut words))?;
         s.groups.clear()?;
