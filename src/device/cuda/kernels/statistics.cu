@@ -29,7 +29,7 @@ struct View {
 };
 
 struct Group {
-  u64 zeros, odd;      // equal to 0, not finite
+  u64 odd;             // values that are not finite
   u32 most, least;     // as `key` has them, the least inverted: 0 before the first
   u32 range[2];
   u64 bins[2][BINS];
@@ -64,28 +64,22 @@ template <class T, class Join> __device__ __forceinline__ T over_warp(T v, Join 
 template <class T> __device__ __forceinline__ T sum_over_warp(T v) { return over_warp(v, [](T a, T b) { return a + b; }); }
 template <class T> __device__ __forceinline__ T most_over_warp(T v) { return over_warp(v, [](T a, T b) { return max(a, b); }); }
 
-// What is known of a channel: the sum of its values' units, in halves that cannot overflow, and its largest magnitude.
-struct Channel {
-  i64 high;
-  u64 low;
-  u32 amax;
+// Sums of values below NEAR, in units of 2^-32, are exact in 64 bits for so many values.
+#define NEAR 524288.f
+#define MOST_NEAR 2048
 
-  __device__ __forceinline__ void take(float x) {
-    const i64 units = __float2ll_rn(x * 4294967296.f); // exact but for the rounding; it saturates
-    high += units >> 32;
-    low += (u32)units;
-    amax = max(amax, __float_as_uint(x) & ~NEGATIVE);
-  }
-  __device__ __forceinline__ void join(const Channel& c) {
-    high += c.high;
-    low += c.low;
-    amax = max(amax, c.amax);
-  }
-  __device__ __forceinline__ void add_to(Group* g, const View& w, u32 channel) const {
-    atomicAdd(g->high() + channel, (u64)high);
-    atomicAdd(g->low(w) + channel, low);
-    atomicMax(g->amax(w) + channel, amax);
-  }
+__device__ __forceinline__ i64 units(float x) { return __float2ll_rn(x * 4294967296.f); } // rounded half to even; it saturates
+
+// Adds units to the sum of a channel: its halves cannot overflow.
+__device__ __forceinline__ void add_units(const View& w, Group* g, u32 channel, i64 high, u64 low) {
+  atomicAdd(g->high() + channel, (u64)high);
+  atomicAdd(g->low(w) + channel, low);
+}
+
+// What a thread knows of a channel: the units of near values, the largest magnitude.
+struct Channel {
+  i64 near;
+  float amax;
 };
 
 // The bins of both signs, over ranges of their own.
@@ -123,8 +117,16 @@ struct Bins {
   // A value within these ranges, the bins' own.
   __device__ __forceinline__ void count(float x, u32 positive, u32 negative) {
     const u32 bits = __float_as_uint(x), below = bits >> 31;
-    if (bits) atomicAdd(&at[below][bin_of(bits & ~NEGATIVE, below ? negative : positive)], 1u);
+    if (x != 0.f) atomicAdd(&at[below][bin_of(bits & ~NEGATIVE, below ? negative : positive)], 1u);
   }
+  // The same by factors from a value to its place among the bins, which lie behind 2^23: there, floats are 1 apart.
+  __device__ __forceinline__ void place(float x, float positive, float negative) {
+    const bool below = x < 0.f;
+    const float at_least = __fmaf_rz(x, below ? -negative : positive, below ? 8388608.f + BINS : 8388608.f);
+    if (x != 0.f) atomicAdd(&at[0][__float_as_uint(at_least) - 0x4b000000u], 1u);
+  }
+  // 2^12 over the upper end of a range, which is one of normal numbers from 33 on.
+  static __device__ __forceinline__ float factor(u32 range) { return __uint_as_float(min(287 - range, 254) << 23); }
 
   // All threads: ranges of at least these.
   __device__ __forceinline__ void reach(u32 positive, u32 negative, bool counted) {
@@ -154,30 +156,43 @@ struct Bins {
 };
 
 __shared__ Bins bins;
-__shared__ Channel parts[THREADS];
+__shared__ i64 near_parts[4][THREADS];
+__shared__ float amax_parts[4][THREADS];
 
 // The registers' channels of a strip, which rows of threads share, to the group.
 template <int VEC> __device__ void add_strip(const View& w, Group* g, u32 strip, Channel (&channels)[VEC]) {
-  const u32 vectors = w.cols / VEC, vector = strip * w.lanes + threadIdx.x, used = THREADS / w.lanes * w.lanes;
 #pragma unroll
   for (int j = 0; j < VEC; j++) {
-    parts[threadIdx.x] = channels[j];
-    __syncthreads();
-    if (threadIdx.x < w.lanes && vector < vectors) {
-      Channel all = parts[threadIdx.x];
-      for (u32 t = threadIdx.x + w.lanes; t < used; t += w.lanes) all.join(parts[t]);
-      all.add_to(g, w, vector * VEC + j);
-    }
-    __syncthreads();
+    near_parts[j][threadIdx.x] = channels[j].near;
+    amax_parts[j][threadIdx.x] = channels[j].amax;
     channels[j] = {};
   }
+  __syncthreads();
+  const u32 j = threadIdx.x / w.lanes, lane = threadIdx.x % w.lanes, vector = strip * w.lanes + lane;
+  if (j < VEC && vector < w.cols / VEC) {
+    i64 high = 0;
+    u64 low = 0;
+    float amax = 0;
+    for (u32 t = lane; t < THREADS / w.lanes * w.lanes; t += w.lanes) {
+      high += near_parts[j][t] >> 32;
+      low += (u32)near_parts[j][t];
+      amax = fmaxf(amax, amax_parts[j][t]);
+    }
+    add_units(w, g, vector * VEC + j, high, low);
+    atomicMax(g->amax(w) + vector * VEC + j, __float_as_uint(amax));
+  }
+  __syncthreads();
 }
 
 // All that a thread has of the one channel that its block has seen, to the group.
 __device__ __forceinline__ void add_channel(const View& w, Group* g, u32 channel, Channel& c) {
-  Channel all = {sum_over_warp(c.high), sum_over_warp(c.low), most_over_warp(c.amax)};
-  if (threadIdx.x % 32 == 0) all.add_to(g, w, channel);
+  const i64 high = sum_over_warp(c.near >> 32);
+  const u64 low = sum_over_warp((u64)(u32)c.near);
+  const u32 amax = most_over_warp(__float_as_uint(c.amax));
   c = {};
+  if (threadIdx.x % 32) return;
+  add_units(w, g, channel, high, low);
+  atomicMax(g->amax(w) + channel, amax);
 }
 
 // The blocks of a group, which are as many as it has of the images.
@@ -193,39 +208,30 @@ struct Blocks {
 // What a thread has seen, whatever the channel.
 struct Seen {
   float least, most; // most < least: nothing
-  u32 zeros, odd;    // equal to 0, not finite
+  u32 odd;           // values that are not finite
 
-  static __device__ __forceinline__ Seen nothing() { return {__uint_as_float(INFINITE), -__uint_as_float(INFINITE), 0, 0}; }
+  static __device__ __forceinline__ Seen nothing() { return {__uint_as_float(INFINITE), -__uint_as_float(INFINITE), 0}; }
   __device__ __forceinline__ void join(const Seen& s) {
     least = fminf(least, s.least);
     most = fmaxf(most, s.most);
-    zeros += s.zeros;
     odd += s.odd;
-  }
-  // Takes in a value and leaves a finite one that is no -0.
-  __device__ __forceinline__ void take(float& x) {
-    const bool finite = (__float_as_uint(x) & ~NEGATIVE) < INFINITE;
-    x = finite ? x + 0.f : 0.f;
-    odd += !finite;
-    zeros += finite && x == 0.f;
-    least = finite ? fminf(least, x) : least;
-    most = finite ? fmaxf(most, x) : most;
   }
   // The ranges that hold it, for each sign; 0 where nothing has it.
   __device__ __forceinline__ u32 positive() const { return most > 0.f ? range_of(__float_as_uint(most)) : 0; }
   __device__ __forceinline__ u32 negative() const { return least < 0.f ? range_of(__float_as_uint(-least)) : 0; }
   __device__ __forceinline__ void add_to(u32* seen) const {
-    const u32 amax = most_over_warp(__float_as_uint(fmaxf(fmaxf(most, -least), 0.f))), bad = most_over_warp(odd);
+    const float largest = most < least ? 0.f : fmaxf(fabsf(most), fabsf(least));
+    const u32 amax = most_over_warp(__float_as_uint(largest)), bad = most_over_warp(odd);
     if (threadIdx.x % 32) return;
     if (amax) atomicMax(seen, amax);
     if (bad) atomicMax(seen + 1, 1);
   }
   __device__ __forceinline__ void add_to(Group* g) const {
-    const u32 equal = sum_over_warp(zeros), bad = sum_over_warp(odd);
-    const u32 highest = most_over_warp(most < least ? 0 : key(most)), lowest = most_over_warp(most < least ? 0 : ~key(least));
+    // -0 is 0
+    const u32 highest = most_over_warp(most < least ? 0 : key(most + 0.f));
+    const u32 lowest = most_over_warp(most < least ? 0 : ~key(least + 0.f)), bad = sum_over_warp(odd);
     if (threadIdx.x % 32) return;
-    atomicAdd(&g->zeros, (u64)equal);
-    atomicAdd(&g->odd, (u64)bad);
+    if (bad) atomicAdd(&g->odd, (u64)bad);
     atomicMax(&g->most, highest);
     atomicMax(&g->least, lowest);
   }
@@ -246,23 +252,25 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
   const u32 length = COLUMNS ? w.rows : w.cols, apart = COLUMNS ? THREADS / w.lanes : THREADS * VEC;
   const u32 mine = COLUMNS ? threadIdx.x / w.lanes : threadIdx.x * VEC;
   const u32 step = apart * UNROLL, chunks = (length + step * STEPS - 1) / (step * STEPS);
-  const u64 items = (u64)chunks * count * (COLUMNS ? w.strips : w.rows);
-  const u64 from = items * (blockIdx.x - first) / (end - first), to = items * (blockIdx.x - first + 1) / (end - first);
+  const u32 items = chunks * count * (COLUMNS ? w.strips : w.rows), blocks = end - first, number = blockIdx.x - first;
+  const u32 from = (u64)items * number / blocks, to = (u64)items * (number + 1) / blocks;
 
   Seen all = Seen::nothing();
   Channel channels[COLUMNS ? VEC : 1] = {};
-  u32 held = NOTHING; // the strip that `channels` are of
+  u32 held = NOTHING, since = 0; // the strip that `channels` are of, and from which item on
   bool counted = false;
   if (from < to) bins.begin(g);
-  for (u64 item = from; item < to; item++) {
+  for (u32 item = from; item < to; item++) {
     const u32 chunk = item % chunks, rest = item / chunks;
     const u32 image = images[starts[k] + (COLUMNS ? rest % count : rest / w.rows)];
     const u32 strip = COLUMNS ? rest / count : 0, row = COLUMNS ? 0 : rest % w.rows;
-    if (COLUMNS && strip != held) {
+    if (COLUMNS && (strip != held || item - since == MOST_NEAR / (UNROLL * STEPS))) {
       if (held != NOTHING) add_strip(w, g, held, channels);
       held = strip;
+      since = item;
     }
     const u32 vector = strip * w.lanes + threadIdx.x % w.lanes;
+    const u32 channel = COLUMNS ? vector * VEC : row / w.rows_a_channel % max(w.channels, 1);
     const bool idle = COLUMNS && (mine >= apart || vector >= w.cols / VEC);
     const float* x = (const float*)(w.x + image * w.stride) + (COLUMNS ? (u64)vector * VEC : (u64)row * w.pitch);
     Seen here = Seen::nothing();
@@ -274,27 +282,70 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
         v[u] = {};
         if (!idle && at < length) v[u] = load<VEC>(x + (COLUMNS ? (u64)at * w.pitch : (u64)at));
       }
+      // whole steps of near finite values are what nearly all are: few instructions for each
+      float most[VEC], least[VEC], sum = 0;
 #pragma unroll
-      for (u32 u = 0; u < UNROLL; u++) {
-        if (idle || s * step + u * apart + mine >= length) continue;
+      for (int j = 0; j < VEC; j++) {
+        most[j] = least[j] = v[0].v[j];
 #pragma unroll
-        for (int j = 0; j < VEC; j++) {
-          here.take(v[u].v[j]);
-          channels[COLUMNS ? j : 0].take(v[u].v[j]);
+        for (u32 u = 0; u < UNROLL; u++) {
+          most[j] = fmaxf(most[j], v[u].v[j]);
+          least[j] = fminf(least[j], v[u].v[j]);
+          sum = __fmaf_rn(v[u].v[j], 0.f, sum); // NaN unless all are finite
         }
       }
+      Seen now = Seen::nothing();
+#pragma unroll
+      for (int j = 0; j < VEC; j++) now.join({least[j], most[j], 0});
+      const bool plain = !idle && s * step + (UNROLL - 1) * apart + mine < length && sum == 0.f && now.most < NEAR && now.least > -NEAR;
+      if (plain) {
+#pragma unroll
+        for (int j = 0; j < VEC; j++) {
+          Channel& c = channels[COLUMNS ? j : 0];
+          c.amax = fmaxf(c.amax, fmaxf(fabsf(most[j]), fabsf(least[j])));
+#pragma unroll
+          for (u32 u = 0; u < UNROLL; u++) c.near += units(v[u].v[j]);
+        }
+      } else {
+        now = Seen::nothing();
+#pragma unroll
+        for (u32 u = 0; u < UNROLL; u++) {
+          if (idle || s * step + u * apart + mine >= length) continue;
+#pragma unroll
+          for (int j = 0; j < VEC; j++) {
+            float& y = v[u].v[j];
+            if (!(fabsf(y) < __uint_as_float(INFINITE))) {
+              now.odd++;
+              y = 0;
+              continue;
+            }
+            now.join({y, y, 0});
+            Channel& c = channels[COLUMNS ? j : 0];
+            c.amax = fmaxf(c.amax, fabsf(y));
+            if (fabsf(y) < NEAR) c.near += units(y);
+            else if (w.channels) add_units(w, g, channel + (COLUMNS ? j : 0), units(y) >> 32, (u32)units(y));
+          }
+        }
+      }
+      here.join(now);
       bins.reach(here.positive(), here.negative(), counted);
       counted = true;
       const u32 positive = bins.range[0], negative = bins.range[1];
+      const bool normal = (positive > 32 || !(here.most > 0.f)) && (negative > 32 || !(here.least < 0.f));
+      const float p = Bins::factor(positive), n = Bins::factor(negative);
 #pragma unroll
       for (u32 u = 0; u < UNROLL; u++) {
 #pragma unroll
-        for (int j = 0; j < VEC; j++) bins.count(v[u].v[j], positive, negative);
+        for (int j = 0; j < VEC; j++) {
+          if (normal) bins.place(v[u].v[j], p, n);
+          else bins.count(v[u].v[j], positive, negative);
+        }
       }
     }
     here.add_to((u32*)w.seen + 2 * image);
     all.join(here);
-    if (!COLUMNS && w.channels) add_channel(w, g, row / w.rows_a_channel % w.channels, channels[0]);
+    if (!COLUMNS && w.channels) add_channel(w, g, channel, channels[0]);
+    else if (!COLUMNS) channels[0] = {};
   }
   if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
   if (from < to) all.add_to(g);

@@ -24,7 +24,7 @@ const MOST_LANES: usize = 32;
 const GATHERERS: usize = 512;
 const PART: usize = 512;
 /// Words of a group before its bins, and up to its channels.
-const HEAD: usize = 4;
+const HEAD: usize = 3;
 const CHANNELS: usize = HEAD + 2 * BINS;
 /// What the kernel adds to the exponent of a range.
 const LEAST_EXPONENT: i32 = -148;
@@ -274,7 +274,7 @@ impl Statistics {
         let (form, n) = (kept.form, kept.watched.operand.shape.numel() as u64);
         let words = &words[kept.at + group * form.words()..][..form.words()];
         let half = |i: usize| (words[i] as u32, (words[i] >> 32) as u32);
-        let ((most, least), ranges) = (half(2), half(3));
+        let ((most, least), ranges) = (half(1), half(2));
         let (max, min) = (number(most, f32::NEG_INFINITY), number_below(least, f32::INFINITY));
         let side = |range: u32, first: usize| {
             let mut bins = Box::new([0; BINS]);
@@ -285,10 +285,11 @@ impl Statistics {
         let (low, amax) = rest.split_at(form.channels);
         let sum = |(&high, &low): (&u64, &u64)| (i128::from(high as i64) << 32) + i128::from(low);
         let amax: &[u32] = bytemuck::cast_slice(amax);
+        let count = self.images[group] * n - words[0];
         Counts {
-            count: self.images[group] * n - words[1],
-            zeros: words[0],
-            non_finite: words[1],
+            count,
+            zeros: count - words[HEAD..CHANNELS].iter().sum::<u64>(), // all others are in bins
+            non_finite: words[0],
             min,
             max,
             sides: [
