@@ -34,6 +34,9 @@
 //! # }
 //! ```
 //!
+//! Pictures go in as they are, u8 `[n, H, W, C]`, where the engine knows their preprocessing: `session.run(pictures.view())`.
+//! [`engine::stream`] keeps several batches in flight, so that a GPU computes while others are copied.
+//!
 //! # Building one
 //!
 //! [`pipeline::run`] carries out a whole [`config::Job`]. The steps stand alone too; here they make an 8-bit engine of
@@ -65,7 +68,7 @@
 //!
 //! let cpu = Cpu::host();
 //! let mut tuner = Tuner::new(&cpu, TimingCache::default(), None);
-//! let settings = Settings { max_batch: 8, stage: "build" };
+//! let settings = Settings { max_batch: 8, ..Settings::default() };
 //! let engine = engine::build(&graph, &cpu, &mut tuner, settings, Origin::default(), &Silent)?;
 //! assert!(engine.plan.steps.iter().any(|step| step.is_int8()));
 //!

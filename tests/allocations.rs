@@ -103,7 +103,7 @@ fn engine(mut g: Graph, int8: bool) {
     let all: Vec<_> = codings.iter().zip(&ranges).map(|(c, r)| Some(params((*c)?, (*r)?))).collect();
     quant::annotate(&mut g, &all);
     let mut tuner = Tuner::new(&cpu, TimingCache::default(), None).in_order();
-    let settings = Settings { max_batch: 4, stage: "" };
+    let settings = Settings { max_batch: 4, ..Settings::default() };
     let e = build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
     assert_eq!(e.plan.steps.iter().any(|s| s.is_int8()), int8);
     for s in &e.plan.steps {

@@ -7,6 +7,8 @@
 
 pub mod aligned;
 pub mod codes;
+pub mod copy;
+pub mod cut;
 pub mod diag;
 pub mod digest;
 pub mod dtype;

@@ -1,7 +1,7 @@
 //! From a document to a [`Job`].
 
 use super::document::Document;
-use super::job::{self, Arithmetic, Fallback, Job};
+use super::job::{self, Arithmetic, Job};
 use super::paths::{Want, path};
 use super::schema;
 use crate::base::codes::config::{CONTRADICTION, MISSING_KEY, OUT_OF_RANGE, UNKNOWN_VALUE, WRONG_TYPE};
@@ -265,13 +265,8 @@ impl Resolver<'_> {
             let place = self.d.spot(&format!("precision.rules[{i}]")).map(|spot| self.d.place(spot));
             rules.push(Rule { pattern, int8: rule.precision == Arithmetic::Int8, place });
         }
-        let mut fallback = p.fallback;
-        if fallback == Fallback::Fp16 {
-            self.notes.push("no device computes FP16 yet, so `precision.fallback` is fp32".into());
-            fallback = Fallback::Fp32;
-        }
         let (activations, bias_correction) = (p.activations, p.bias_correction);
-        Ok(job::Precision { activations, bias_correction, default: p.default, fallback, rules })
+        Ok(job::Precision { activations, bias_correction, default: p.default, fallback: p.fallback, rules })
     }
 
     fn gate(&self) -> Result<()> {

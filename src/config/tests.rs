@@ -144,10 +144,9 @@ fn every_key_arrives() {
     assert_eq!(e.data.preprocess, *p);
     assert_eq!((job.gate.max_drop, job.gate.min_agreement), (Some(0.5), Some(99.0)));
     assert_eq!((job.trt_cache.version, job.output.dir), (100_100, dir.path().join("out")));
-    // fp16 on the CPU is fp32, and that is said
     let of_this_machine = |note: &&String| note.contains("they share the"); // it may have fewer CPUs than threads
     let notes = job.notes.iter().filter(|note| !of_this_machine(note)).count();
-    assert_eq!((job.precision.fallback, notes), (job::Fallback::Fp32, 1));
+    assert_eq!((job.precision.fallback, notes), (job::Fallback::Fp16, 0));
     assert_eq!(job.precision.default, job::Arithmetic::Int8);
     let rules = [
         (Pattern::Op("Gemm".into()), false),

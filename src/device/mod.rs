@@ -14,7 +14,7 @@ pub mod numerics;
 pub mod problem;
 
 pub use counter::Counter;
-pub use numerics::{Numerics, PixelTables};
+pub use numerics::{Floats, Numerics, PixelTables};
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
 use crate::base::codes::machine;
@@ -43,6 +43,10 @@ pub trait Device: Send + Sync {
     /// overwritten, any other holds somebody else's numbers.
     fn owns_gaps(&self, operand: &Operand) -> bool {
         operand.pitch.is_some() && self.stored(Operand { pitch: None, ..operand.clone() }) == *operand
+    }
+    /// Does it have kernels for these floats?
+    fn computes(&self, floats: Floats) -> bool {
+        floats == Floats::F32
     }
     /// Can a tensor of this form begin so many bytes from where the device would have it begin?
     fn reaches(&self, _part: &Operand, _at: usize) -> bool {

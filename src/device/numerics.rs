@@ -7,11 +7,35 @@ use crate::base::quant::{Activation, Epilogue, QuantParams};
 use crate::ir::ops::UnaryFn;
 use serde::{Deserialize, Serialize};
 
+/// How what is F32 in a graph is stored between nodes, and multiplied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Floats {
+    /// As it is.
+    #[default]
+    F32,
+    /// As it is; products with constant weights are of TF32 (11 bits), their sums F32.
+    Tf32,
+    /// As F16; sums are F32.
+    F16,
+}
+
+impl Floats {
+    /// The type that is stored.
+    pub fn stored(self) -> DType {
+        match self {
+            Floats::F32 | Floats::Tf32 => DType::F32,
+            Floats::F16 => DType::F16,
+        }
+    }
+}
+
 /// How a step computes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Numerics {
     /// Floats by the operator's meaning; or any type, moved.
     Float,
+    /// F32, where what is multiplied may be rounded to TF32 first.
+    Tf32,
     /// 8-bit integers moved or compared as they are.
     Integers,
     /// `acc = sum (x - zero_point) w` exactly in i32, then the epilogue.
@@ -159,6 +183,7 @@ impl Numerics {
     pub fn form(&self) -> String {
         let (name, parts): (_, &[(&str, bool)]) = match self {
             Numerics::Float => ("float", &[]),
+            Numerics::Tf32 => ("tf32", &[]),
             Numerics::Integers => ("integers", &[]),
             Numerics::Multiply { zero_point, epilogue } => {
                 let residual = epilogue.residual.is_some();

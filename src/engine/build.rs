@@ -3,7 +3,7 @@
 use super::{Engine, Origin};
 use crate::base::codes::engine;
 use crate::base::{Aligned, Diagnostic, Digest, Monitor, Result, Silent};
-use crate::device::Device;
+use crate::device::{Device, Floats};
 use crate::ir::Graph;
 use crate::plan::lower::Draft;
 use crate::plan::{Entry, Plan, Step, check, lower, memory, pixels, views};
@@ -18,12 +18,34 @@ pub struct Settings {
     pub max_batch: usize,
     /// What the stage is called towards the monitor.
     pub stage: &'static str,
+    /// How floats are stored between nodes, and multiplied.
+    pub floats: Floats,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { max_batch: 1, stage: "", floats: Floats::F32 }
+    }
+}
+
+/// Has the device these floats?
+///
+/// # Errors
+/// `NO_FLOATS`: it has not.
+pub fn has_floats(device: &dyn Device, floats: Floats) -> Result<()> {
+    if device.computes(floats) {
+        return Ok(());
+    }
+    let what = format!("{} has no kernels for {floats:?}, which `precision.fallback` asks for", device.id());
+    Err(Diagnostic::new(engine::NO_FLOATS, what)
+        .help("set `precision.fallback: fp32`, or `target: cuda` where there is a GPU"))
 }
 
 /// Builds an engine of `graph` for `device`, with tactics from `tuner`.
 ///
 /// # Errors
-/// `BAD_GRAPH` where `graph` breaks an invariant ([`Graph::verify`]): everything below relies on them.
+/// `BAD_GRAPH` where `graph` breaks an invariant ([`Graph::verify`]): everything below relies on them. Those of
+/// [`has_floats`].
 pub fn build(
     graph: &Graph,
     device: &dyn Device,
@@ -36,7 +58,8 @@ pub fn build(
         let e = Diagnostic::new(engine::BAD_GRAPH, format!("the graph {} does not fit together", graph.name));
         all.into_iter().take(10).fold(e, |e, v| e.detail(v))
     })?;
-    let mut lowered = lower(graph)?;
+    has_floats(device, settings.floats)?;
+    let mut lowered = lower(graph, settings.floats)?;
     views::store(&mut lowered, device);
     views::share(&mut lowered, device);
     if let Some(preprocess) = &origin.preprocess {
@@ -116,9 +139,9 @@ impl Weights {
 }
 
 /// Builds an engine for one image with the device's first tactic for every problem, neither checked nor timed: what
-/// the oracle or a single node computes, to be compared with something else.
-pub fn build_unchecked(graph: &Graph, device: &dyn Device) -> Result<Engine> {
+/// the oracle or a single node computes, to be compared with something else. Floats are `floats`.
+pub fn build_unchecked(graph: &Graph, device: &dyn Device, floats: Floats) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-    let settings = Settings { max_batch: 1, stage: "" };
+    let settings = Settings { floats, ..Settings::default() };
     build(graph, device, &mut tuner, settings, Origin::default(), &Silent)
 }

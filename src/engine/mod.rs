@@ -22,7 +22,7 @@ pub mod session;
 pub mod stream;
 
 pub use batch::Batch;
-pub use build::{Settings, build, build_unchecked};
+pub use build::{Settings, build, build_unchecked, has_floats};
 pub use host::Wish;
 pub use session::Session;
 

@@ -36,6 +36,8 @@ pub enum Reason {
     BadWeights(String),
     /// The whole engine was asked to be float.
     FloatEngine,
+    /// The device is faster with it in float, conversions included.
+    FasterInFloat,
     /// It moves integers as they are, and the model gives its output another scale than its input has; the input.
     ScalesDiffer(String),
 }
@@ -89,6 +91,11 @@ pub static REASONS: &[(&str, &str, &str)] = &[
         "other scale after than before",
         "The operator moves numbers as they are, and the model's own quantization gives its output another scale than its input.",
     ),
+    (
+        "R12",
+        "faster in float",
+        "With `precision.fallback: fp16` both precisions were timed: this node, with the conversions that it causes, is faster in FP16.",
+    ),
 ];
 
 impl Reason {
@@ -106,6 +113,7 @@ impl Reason {
             Reason::BadWeights(_) => 8,
             Reason::FloatEngine => 9,
             Reason::ScalesDiffer(_) => 10,
+            Reason::FasterInFloat => 11,
         };
         REASONS[row].0
     }
@@ -124,6 +132,7 @@ impl fmt::Display for Reason {
             Reason::FloatNeighbours => write!(f, "its neighbours are float"),
             Reason::BadWeights(t) => write!(f, "weights {t} are not finite"),
             Reason::FloatEngine => write!(f, "the engine was asked to be float"),
+            Reason::FasterInFloat => write!(f, "it is faster in float, conversions included"),
             Reason::ScalesDiffer(x) => {
                 write!(f, "the model's scale of its output is not that of its input {x}")
             }

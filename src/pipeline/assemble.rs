@@ -283,7 +283,7 @@ fn layer(
     Layer {
         name: s.name.clone(),
         op: s.problem.kind().to_string(),
-        precision: if s.is_int8() { Precision::Int8 } else { Precision::Fp32 },
+        precision: precision(s),
         reason: reason.map(|r| r.to_string()).unwrap_or_default(),
         reason_code: reason.map(|r| r.code().to_string()),
         sqnr_db: drift.cumulative.sqnr_db(),
@@ -300,6 +300,16 @@ fn layer(
         weight_scale_ratio: weight_scale_ratio(p, s),
         tactic: Some(tactic(s)),
         origin: s.origin.clone(),
+    }
+}
+
+/// What a step computes in.
+pub fn precision(s: &Step) -> Precision {
+    match () {
+        () if s.is_int8() => Precision::Int8,
+        () if s.is_half() => Precision::Fp16,
+        () if s.is_tf32() => Precision::Tf32,
+        () => Precision::Fp32,
     }
 }
 

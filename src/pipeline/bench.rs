@@ -5,6 +5,7 @@ mod profile;
 
 pub use profile::{Roof, StepTime};
 
+use super::assemble;
 use crate::base::codes::engine::BAD_INPUT;
 use crate::base::codes::machine::INTERNAL;
 use crate::base::random::SplitMix64;
@@ -13,7 +14,7 @@ use crate::device::Phases;
 use crate::device::cpu::{Mode, Pin};
 use crate::engine::{Engine, Session, Wish, host};
 use crate::eval::latency;
-use crate::report::model::Percentiles;
+use crate::report::model::{Percentiles, Precision};
 use flights::Flights;
 use serde::Serialize;
 use std::path::Path;
@@ -98,7 +99,7 @@ pub struct Measured {
     pub streams: usize,
     /// The device and its instruction set: `cpu/avx512-vnni`.
     pub device: String,
-    /// `int8` where any node that multiplies computes in 8 bits, else `fp32`.
+    /// `int8` where any node that multiplies computes in 8 bits, else `fp16` or `tf32` where any does in that, else `fp32`.
     pub precision: String,
     /// From the file to the first result, where it was opened for this.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,7 +190,10 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         Some(roof) => Some(profile::steps(engine, session, options, roof, monitor)?),
         None => None,
     };
-    let int8 = engine.plan.steps.iter().any(|s| s.multiplies() && s.is_int8());
+    let multiplied = engine.plan.steps.iter().filter(|s| s.multiplies());
+    let precisions: Vec<Precision> = multiplied.map(assemble::precision).collect();
+    let named = [Precision::Int8, Precision::Fp16, Precision::Tf32];
+    let precision = named.into_iter().find(|p| precisions.contains(p)).unwrap_or(Precision::Fp32);
     Ok(Measured {
         throughput_per_s: (times.len() * options.batch) as f64 / elapsed.as_secs_f64().max(1e-12),
         latency_ms: latency::summarize(&times).unwrap_or_default(),
@@ -203,7 +207,7 @@ pub fn bench(engine: &Engine, options: &Options, monitor: &dyn Monitor) -> Resul
         mode: options.mode,
         streams: options.streams.max(1),
         device: format!("{}/{}", engine.plan.device.kind, engine.plan.device.arch),
-        precision: if int8 { "int8" } else { "fp32" }.into(),
+        precision: precision.label().to_lowercase(),
         start_ms: None,
         warning: latency::noisy(&times),
         ceilings: roof,

@@ -1,6 +1,7 @@
 //! The chain: every stage in order, timed, its results on file as soon as they exist.
 
 use super::assemble::{self, EngineFile, Parts};
+use super::build::Building;
 use super::calibrate::{self as calibration, Calibrated};
 use super::import;
 use super::{
@@ -103,9 +104,9 @@ impl<'a> Chain<'a> {
             return self.finish(Parts::new(job, options, &net, &calibrated));
         }
 
-        let graph = building::annotated(job, &net, &calibrated);
         let cache = std::mem::take(&mut self.timings);
-        let (mut engine, cache) = building::build(job, &net, &graph, &*self.device, cache, self.monitor)?;
+        let building = Building { job, net: &net, calibrated: &calibrated, device: &*self.device };
+        let (mut engine, graph, cache) = building::build(&building, cache, self.monitor)?;
         self.timings = cache;
         engine.origin.calibration_digest = Some(Digest::of(calibrated.text.as_bytes()));
         let file = EngineFile::of(&engine)?;

@@ -4,6 +4,7 @@
 use super::taps::{Collect, nodes};
 use crate::base::{Monitor, Result};
 use crate::data::{Dataset, Preprocess};
+use crate::device::Floats;
 use crate::device::cpu::Cpu;
 use crate::engine::{self, Engine, Session};
 use crate::eval::drift::Drift;
@@ -88,7 +89,7 @@ impl<'g> Alone<'g> {
         let device = Cpu { threads: 1, ..Cpu::host() };
         let int8: Vec<NodeId> = graph.nodes().filter(|(_, n)| n.is_int8()).map(|(id, _)| id).collect();
         let build = |&id: &NodeId| {
-            let e = engine::build_unchecked(&graph.only(id), &device)?;
+            let e = engine::build_unchecked(&graph.only(id), &device, Floats::F32)?;
             let s = Session::new(&e, &device)?;
             Ok((id, e, s))
         };

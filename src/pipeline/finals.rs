@@ -13,6 +13,7 @@ use crate::calib::cache::Cache;
 use crate::calib::methods::{self, METHODS, Options};
 use crate::calib::shards::Fold;
 use crate::data::{Dataset, Preprocess};
+use crate::device::Floats;
 use crate::device::cpu::Cpu;
 use crate::engine::{self, Engine, Session};
 use crate::ir::{Graph, Value};
@@ -119,7 +120,7 @@ impl Finals<'_> {
             let means = |v: &Value| stats(&v.name).map(|s| s.means.values()).unwrap_or_default();
             quant::correct_bias(&mut annotated, means);
         }
-        engine::build_unchecked(&annotated, &Cpu::host())
+        engine::build_unchecked(&annotated, &Cpu::host(), Floats::F32)
     }
 
     /// [`loss`] of one output.

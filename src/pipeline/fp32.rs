@@ -1,7 +1,7 @@
 //! The FP32 reference: the same runtime at precision F32.
 
 use crate::base::{Monitor, Result};
-use crate::device::Device;
+use crate::device::{Device, Floats};
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::Graph;
 use crate::quant::{self, Settings};
@@ -26,7 +26,8 @@ pub fn engine(
 ) -> Result<(Engine, TimingCache)> {
     let mut tuner = Tuner::new(device, cache, None).in_order();
     let origin = Origin { model: graph.name.clone(), ..Origin::default() };
-    let settings = engine::Settings { max_batch, stage: "build FP32 reference" };
+    let settings =
+        engine::Settings { max_batch, stage: "build FP32 reference", ..engine::Settings::default() };
     let engine = engine::build(&float_graph(graph), device, &mut tuner, settings, origin, monitor)?;
     Ok((engine, tuner.into_cache()))
 }
@@ -74,5 +75,5 @@ impl<'a> Reference<'a> {
 
 /// A float engine of a few nodes, whose speed does not matter.
 pub fn small_engine(graph: &Graph, device: &dyn Device) -> Result<Engine> {
-    engine::build_unchecked(&float_graph(graph), device)
+    engine::build_unchecked(&float_graph(graph), device, Floats::F32)
 }

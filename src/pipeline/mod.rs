@@ -19,6 +19,7 @@ pub mod fp32;
 pub mod import;
 pub mod infer;
 pub mod latency;
+pub mod mixed;
 pub mod observe;
 pub mod preflight;
 pub mod ranges;

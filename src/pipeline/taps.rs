@@ -4,6 +4,7 @@ use crate::base::quant::QuantParams;
 use crate::base::{DType, Shape};
 use crate::device::{Layout, Operand, Tap};
 use crate::plan::{BufferId, Plan, Step};
+use half::f16;
 use std::collections::HashMap;
 
 /// Where a plan writes each value first: by (step, output).
@@ -41,6 +42,10 @@ pub fn reals(operand: &Operand, quant: Option<QuantParams>, bytes: &[u8]) -> Vec
         (DType::F32, _) => {
             let v: &[f32] = bytemuck::cast_slice(bytes);
             (0..n).map(|i| v[at(i)]).collect()
+        }
+        (DType::F16, _) => {
+            let v: &[f16] = bytemuck::cast_slice(bytes);
+            (0..n).map(|i| v[at(i)].to_f32()).collect()
         }
         (DType::U8, Some(q)) => (0..n).map(|i| q.dequantize(bytes[at(i)].into())).collect(),
         (DType::I8, Some(q)) => (0..n).map(|i| q.dequantize((bytes[at(i)] as i8).into())).collect(),

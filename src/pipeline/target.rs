@@ -1,17 +1,25 @@
 //! The device that a configuration asks for.
 
+use super::build;
 use crate::base::{Monitor, Result};
 use crate::config::job::{Isa as IsaKey, Job, Target};
 use crate::device::Device;
 use crate::device::cpu::{Cpu, Isa};
 use crate::device::cuda::{Cuda, nvrtc, probe};
+use crate::engine;
 use std::sync::Arc;
 
 /// Opens the device of a job. What `auto` takes is noted where the choice may surprise.
 ///
 /// # Errors
-/// `NO_DEVICE` where it is not there.
+/// `NO_DEVICE` where it is not there, `NO_FLOATS` where it has not the floats that the job asks for.
 pub fn device(job: &Job, monitor: &dyn Monitor) -> Result<Arc<dyn Device>> {
+    let device = opened(job, monitor)?;
+    engine::has_floats(&*device, build::floats(job.precision.fallback))?;
+    Ok(device)
+}
+
+fn opened(job: &Job, monitor: &dyn Monitor) -> Result<Arc<dyn Device>> {
     match job.target {
         Target::Cpu => cpu(job),
         Target::Cuda => {

@@ -7,12 +7,14 @@
 //! 3. Every buffer lies inside the arena, on a cache line or within the buffer that it is a part of.
 //! 4. A step's problem states the form of the buffers it reads and writes.
 //! 5. Every node of the graph is computed by one step, in the graph's order, from the values it reads.
-//! 6. A buffer of 8-bit numbers has a scale of that type, and the graph's where the graph has one.
+//! 6. A buffer of 8-bit numbers has a scale of that type, and the graph's where the graph has one. Any other has the type
+//!    that the graph gives its value, or F16 for F32.
 //! 7. Every output of the graph is written, as itself.
 //! 8. All of this holds of a run that begins with pixels too, whose first step writes what the step that it stands for
 //!    writes, or the input.
 
 use super::{BufferId, Entry, Plan, Step};
+use crate::base::DType;
 use crate::device::moved::{input_and_place, origins};
 use crate::device::{Numerics, Tactic, Work};
 use crate::ir::{Graph, Node};
@@ -76,8 +78,12 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
         {
             bad.push(format!("buffer {i} of {} is {} with {:?}", b.value, b.operand.dtype, b.quant));
         }
-        let of_graph = g.find_value(&b.value).and_then(|v| g.value(v).quant);
-        if let (Some(q), Some(want)) = (b.quant, of_graph)
+        let of_graph = g.find_value(&b.value).map(|v| g.value(v));
+        let (stored, states) = (b.operand.dtype, of_graph.map_or(b.operand.dtype, |v| v.fact.dtype));
+        if b.quant.is_none() && stored != states && (stored, states) != (DType::F16, DType::F32) {
+            bad.push(format!("buffer {i} of {} is {stored} where the graph has {states}", b.value));
+        }
+        if let (Some(q), Some(want)) = (b.quant, of_graph.and_then(|v| v.quant))
             && q != want
         {
             bad.push(format!("buffer {i} of {} has {q} where the graph has {want}", b.value));

@@ -6,9 +6,9 @@ use super::{Buffer, BufferId, Port};
 use crate::base::codes::{engine, machine};
 use crate::base::quant::{Epilogue, QuantParams};
 use crate::base::{DType, Diagnostic, Place, Result, Shape, Tensor};
-use crate::device::{Layout, Numerics, Operand, Problem, Work};
+use crate::device::{Floats, Layout, Numerics, Operand, Problem, Work};
 use crate::ir::ops::{BinaryFn, Role};
-use crate::ir::{Graph, Node, Op, Precision, ValueId};
+use crate::ir::{Array, Graph, Node, Op, Precision, ValueId};
 use crate::quant::weights;
 
 /// A step before its tactic is chosen.
@@ -47,10 +47,12 @@ struct Form {
     quant: Option<QuantParams>,
 }
 
-/// Lowers a graph whose nodes have precisions and whose values have what scales they need.
-pub fn lower(g: &Graph) -> Result<Lowered> {
+/// Lowers a graph whose nodes have precisions and whose values have what scales they need. What is F32 in the graph and
+/// not in 8 bits is stored and multiplied as `floats`; inputs and outputs of the graph are F32 in any case.
+pub fn lower(g: &Graph, floats: Floats) -> Result<Lowered> {
     let mut l = Lowering {
         g,
+        floats,
         preferred: preferred(g),
         wants_int8: wants_int8(g),
         forms: vec![Vec::new(); g.value_count()],
@@ -85,6 +87,26 @@ fn f32_only(role: &str, v: ValueId, g: &Graph) -> Result<()> {
     Err(Diagnostic::new(engine::NOT_F32, what).expected(format!("{role}s of type f32 that are computed")))
 }
 
+/// Are these reals as graphs have them: F32, or F16 where it stands for F32?
+fn real(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F16)
+}
+
+/// Is the constant input `i` of a float node stored as activations are: weights, matrices, and what becomes a part of the
+/// output as it is? Parameters (biases, statistics, scales) stay what they are.
+pub fn stored_alike(op: &Op, i: usize) -> bool {
+    match op.role() {
+        Role::Multiply { .. } => i == 1,
+        Role::Product => i < 2,
+        _ => moves(op) || matches!(op, Op::Where(_)),
+    }
+}
+
+/// Does the operator move numbers, so that they have one type before and after?
+fn moves(op: &Op) -> bool {
+    matches!(op.role(), Role::Move | Role::Concat) || matches!(op, Op::Pad(_))
+}
+
 /// For each value: does a node that computes in 8 bits read it, and is it no output of the graph?
 pub fn wants_int8(g: &Graph) -> Vec<bool> {
     let mut wants = vec![false; g.value_count()];
@@ -97,6 +119,8 @@ pub fn wants_int8(g: &Graph) -> Vec<bool> {
 
 struct Lowering<'g> {
     g: &'g Graph,
+    /// How F32 is stored between nodes, and multiplied.
+    floats: Floats,
     preferred: Vec<Layout>,
     wants_int8: Vec<bool>,
     forms: Vec<Vec<(Form, BufferId)>>,
@@ -145,10 +169,12 @@ impl Lowering<'_> {
         // the form it was first written in: converting from a conversion would round twice
         let (from, source) = self.forms[v.index()].first().copied().ok_or_else(missing)?;
         let numerics = match (from.quant, form.quant) {
-            (None, None) if from.dtype == form.dtype => Numerics::Float,
-            (None, Some(q)) if from.dtype == DType::F32 => Numerics::Quantize(q),
+            (None, None) if from.dtype == form.dtype || real(from.dtype) && real(form.dtype) => {
+                Numerics::Float
+            }
+            (None, Some(q)) if real(from.dtype) => Numerics::Quantize(q),
             (Some(a), Some(b)) if a == b => Numerics::Integers,
-            (Some(a), to) if to.is_some() || form.dtype == DType::F32 => Numerics::rescale(&[a], to),
+            (Some(a), to) if to.is_some() || real(form.dtype) => Numerics::rescale(&[a], to),
             _ => {
                 let what =
                     format!("{} is {} where {} is wanted", self.g.value(v).name, from.dtype, form.dtype);
@@ -222,16 +248,20 @@ impl Lowering<'_> {
                 continue;
             }
             let quant = if int8 { Some(self.params(v)?) } else { None };
-            let dtype = quant.map_or(value.fact.dtype, |q| q.dtype);
+            let dtype = quant.map_or(self.stored(value.fact.dtype), |q| q.dtype);
             let b = self.want(v, Form { dtype, layout: layouts[i], quant })?;
             inputs.push(b);
             operands.push(self.out.buffers[b.index()].operand.clone());
         }
-        let numerics = if int8 { self.numerics(n, &inputs)? } else { Numerics::Float };
+        let numerics = match (int8, self.floats, n.op.role()) {
+            (true, ..) => self.numerics(n, &inputs)?,
+            (false, Floats::Tf32, Role::Multiply { .. }) => Numerics::Tf32,
+            (false, ..) => Numerics::Float,
+        };
         let outputs: Vec<BufferId> = (n.outputs.iter())
             .map(|&v| {
                 let quant = if int8 { self.written(n, v) } else { None };
-                let dtype = quant.map_or(self.g.value(v).fact.dtype, |q| q.dtype);
+                let dtype = quant.map_or(self.float_written(n, v), |q| q.dtype);
                 self.buffer(v, Form { dtype, layout: out_layout, quant })
             })
             .collect();
@@ -256,7 +286,10 @@ impl Lowering<'_> {
         let value = self.g.value(n.inputs[i]);
         let Some(t) = &value.constant else { return Ok(None) };
         if !n.is_int8() {
-            return Ok(Some(t.clone()));
+            return Ok(Some(match stored_alike(&n.op, i) {
+                true => Array::of(t).to_tensor(self.stored(t.dtype())),
+                false => t.clone(),
+            }));
         }
         match (n.op.role(), i) {
             (Role::Multiply { .. }, 1) => {
@@ -269,6 +302,19 @@ impl Lowering<'_> {
         }
     }
 
+    /// How numbers of this type are stored between nodes.
+    fn stored(&self, dtype: DType) -> DType {
+        if dtype == DType::F32 { self.floats.stored() } else { dtype }
+    }
+
+    /// How a node writes a value that is not in 8 bits. What only the caller reads is written as the caller wants it, if
+    /// the node computes; what only moves has one type.
+    fn float_written(&self, n: &Node, v: ValueId) -> DType {
+        let dtype = self.g.value(v).fact.dtype;
+        let last = self.g.outputs.contains(&v) && !self.g.nodes().any(|(_, n)| n.inputs.contains(&v));
+        if last && !moves(&n.op) { dtype } else { self.stored(dtype) }
+    }
+
     fn params(&self, v: ValueId) -> Result<QuantParams> {
         let value = self.g.value(v);
         value
@@ -276,7 +322,7 @@ impl Lowering<'_> {
             .ok_or_else(|| Diagnostic::new(machine::INTERNAL, format!("value {} has no scale", value.name)))
     }
 
-    /// How an 8-bit node writes a value: in 8 bits where an 8-bit reader wants it, else f32.
+    /// How an 8-bit node writes a value: in 8 bits where an 8-bit reader wants it, else in floats.
     fn written(&self, n: &Node, v: ValueId) -> Option<QuantParams> {
         match n.op.role() {
             Role::Move => self.g.value(n.inputs[0]).quant,

@@ -15,8 +15,8 @@ pub mod views;
 pub use lower::{Lowered, lower, wants_int8};
 pub use pixels::Entry;
 
-use crate::base::Shape;
 use crate::base::quant::QuantParams;
+use crate::base::{DType, Shape};
 use crate::device::{DeviceId, Numerics, Operand, Problem, run_order};
 use crate::ir::Precision;
 use crate::tune::Choice;
@@ -90,6 +90,17 @@ impl Step {
     pub fn is_int8(&self) -> bool {
         self.precision.as_ref().is_some_and(|p| p.int8)
     }
+
+    /// Does it multiply in TF32?
+    pub fn is_tf32(&self) -> bool {
+        self.numerics == Numerics::Tf32
+    }
+
+    /// Is it a node in floats that reads or writes F16?
+    pub fn is_half(&self) -> bool {
+        let mut operands = self.problem.inputs.iter().chain(&self.problem.outputs);
+        !self.is_int8() && operands.any(|o| o.dtype == DType::F16)
+    }
 }
 
 /// An input or output of the engine.
@@ -128,6 +139,11 @@ impl Plan {
     /// A buffer.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// Does it store floats as F16?
+    pub fn has_halves(&self) -> bool {
+        self.steps.iter().any(Step::is_half)
     }
 
     /// The steps of a run that begins at this entry, or with floats, in order.

@@ -7,6 +7,7 @@
 
 use super::lower::{Draft, Lowered};
 use super::{BufferId, Within};
+use crate::base::DType;
 use crate::device::moved::{input_and_place, origins};
 use crate::device::{Device, Numerics, Operand};
 use crate::ir::Op;
@@ -93,8 +94,8 @@ fn writable(l: &Lowered, reader: &Draft, b: BufferId, form: &Operand, device: &d
     form.pitch.is_none() || !device.tactics(&writer.problem, &writer.numerics).is_empty()
 }
 
-/// The outputs of what only moves as parts of its input, if all of them are runs of its bytes; 8-bit ones begin where the
-/// device can read them.
+/// The outputs of what only moves as parts of its input, if all of them are runs of its bytes; 8-bit ones and halves
+/// begin where the device can read them.
 fn outputs_in_input(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<Part>> {
     let &[whole] = &d.inputs[..] else { return None };
     let port = |b: &BufferId| l.outputs.iter().any(|p| p.buffer == *b);
@@ -106,7 +107,8 @@ fn outputs_in_input(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<P
         let run = origins.iter().enumerate().all(|(i, &o)| input_and_place(o) == Some((0, first + i)));
         let part = &l.buffers[buffer.index()].operand;
         let at = first * part.dtype.size();
-        let reachable = at == 0 || !part.dtype.is_int8() || device.reaches(part, at);
+        let small = part.dtype.is_int8() || part.dtype == DType::F16;
+        let reachable = at == 0 || !small || device.reaches(part, at);
         (run && reachable).then_some(Part { buffer, within: Within { buffer: whole, at }, pitch: None })
     };
     origins(&d.problem, &[])?.into_iter().zip(&d.outputs).map(part).collect()

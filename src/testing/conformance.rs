@@ -1,7 +1,7 @@
 //! The suite that every device passes: each tactic of each problem against the oracle.
 //!
 //! 8-bit outputs, and F32 outputs of 8-bit nodes, are equal to the oracle's to the last bit; so is whatever only
-//! moves. Other f32 outputs are within [`tolerance`]. Nothing but the outputs is written: everything else in the
+//! moves. Other outputs in f32 and f16 are within [`tolerance`]. Nothing but the outputs is written: everything else in the
 //! arena, gaps between images too, keeps its bytes; so do gaps between rows, but for the room that the device itself
 //! wants there. An image's bits are the same alone and in a batch, apart from the next and beside it, and on any number
 //! of threads.
@@ -9,10 +9,11 @@
 use super::problems::{Case, IMAGES};
 use crate::base::{DType, Tensor};
 use crate::device::interp::Interp;
-use crate::device::{Bound, Device, Numerics, Operand, Program, Slot, Tactic, Work};
+use crate::device::{Bound, Device, Floats, Numerics, Operand, Program, Slot, Tactic, Work};
 use crate::ir::Op;
 use crate::ir::ops::{Binary, BinaryFn, Conv, Fused, Linear, ReduceFn};
 use bytes::Bytes;
+use half::f16;
 
 /// What is where nothing was written.
 const POISON: u8 = 0xa5;
@@ -69,7 +70,7 @@ fn check(case: &Case, devices: &[&dyn Device], tactic: &Tactic, oracle: &Images)
         }
     }
     let ours = first.unwrap_or_default();
-    let bound = if exact(case) { None } else { Some(tolerance(case)?) };
+    let bound = if exact(case, devices[0]) { None } else { Some(tolerance(case)?) };
     for (i, (got, want)) in ours.iter().zip(oracle).enumerate() {
         for (o, operand) in case.problem.outputs.iter().enumerate() {
             compare(operand, &got[o], &want[o], bound.as_ref().map(|b| &b[i][o][..]))
@@ -235,37 +236,46 @@ fn aligned(bytes: &[u8]) -> Bytes {
     Bytes::from_owner(Owner(lines)).slice(..bytes.len())
 }
 
-/// Must the outputs be equal to the oracle's to the last bit?
-fn exact(case: &Case) -> bool {
+/// Must the outputs be equal to the oracle's to the last bit? Halves must be, where a device has no kernels for them: it
+/// computes them by the definition.
+fn exact(case: &Case, device: &dyn Device) -> bool {
     let moves = matches!(&case.problem.op(), None | Some(Op::Transpose(_) | Op::Concat(_) | Op::Slice(_)));
-    case.numerics != Numerics::Float || moves
+    let defined = !device.computes(Floats::F16) && case.problem.outputs.iter().all(|o| o.dtype == DType::F16);
+    !matches!(case.numerics, Numerics::Float | Numerics::Tf32) || moves || defined
 }
 
-/// How far each f32 output of each image may be from the oracle's.
+/// How far each output in f32 or f16 of each image may be from the oracle's; one in f16 half as far as two neighbouring
+/// halves are apart, twice, as both are rounded once more ([`compare`]).
 ///
 /// Where products or numbers are added up, `(n + 8) eps` times the sum of their absolute values, for `n` of them: the
-/// oracle computes that sum on absolute inputs (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). A function
+/// oracle computes that sum on absolute inputs (Higham, Accuracy and Stability of Numerical Algorithms, 3.1); with factors
+/// rounded to TF32, `2^-10` more. A function
 /// that is fused makes 9/8 of that at most, which is the slope of GELU, and adds its own error, as below.
 /// Elsewhere `32 eps max(1, |y|)`, and for rows that are normalized `n eps` more.
 fn tolerance(case: &Case) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let eps = f64::from(f32::EPSILON);
     let (sums, length) = sums(case);
-    let reference = if sums { absolute(case) } else { case.clone() };
+    let mut reference = if sums { absolute(case) } else { case.clone() };
+    let halves = reference.problem.outputs.iter_mut().filter(|o| o.dtype == DType::F16);
+    halves.for_each(|o| o.dtype = DType::F32);
     let tactic = &Interp.tactics(&case.problem, &case.numerics)[0];
     let images = execute(&reference, &Interp, tactic)?;
     let function = case.problem.op().is_some_and(|op| op.fused().function.is_some());
+    // factors of 11 bits
+    let factors = if case.numerics == Numerics::Tf32 { 2f64.powi(-10) } else { 0.0 };
+    let sum = (length as f64 + 8.0) * eps + factors;
     let each = |y: f64| match sums {
-        true if function => 1.13 * (length as f64 + 8.0) * eps * y + 32.0 * eps * y.max(1.0),
-        true => (length as f64 + 8.0) * eps * y,
+        true if function => 1.13 * sum * y + 32.0 * eps * y.max(1.0),
+        true => sum * y,
         false => (length as f64 + 32.0) * eps * y.abs().max(1.0),
     };
     let output = |(o, bytes): (&Operand, &Vec<u8>)| -> Vec<f64> {
         match o.dtype {
-            DType::F32 => floats(bytes).map(|y| each(y.into())).collect(),
+            DType::F32 => floats(o.dtype, bytes).map(|y| each(y.into())).collect(),
             _ => vec![],
         }
     };
-    Ok(images.iter().map(|i| case.problem.outputs.iter().zip(i).map(output).collect()).collect())
+    Ok(images.iter().map(|i| reference.problem.outputs.iter().zip(i).map(output).collect()).collect())
 }
 
 /// Is every output a sum of products or numbers? How many of them, or how long is a row?
@@ -289,12 +299,21 @@ fn sums(case: &Case) -> (bool, usize) {
 /// The case with absolute numbers, without function and activation.
 fn absolute(case: &Case) -> Case {
     let mut c = case.clone();
-    let positive = |bytes: &[u8]| -> Vec<u8> { floats(bytes).flat_map(|v| v.abs().to_le_bytes()).collect() };
-    let f32s = |t: &Tensor| {
-        Tensor::from_bytes(DType::F32, t.shape().clone(), &positive(t.bytes())).unwrap_or_else(|| t.clone())
+    // a float's sign is its last bit
+    let positive = |dtype: DType, bytes: &[u8]| -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        if dtype.is_float() {
+            bytes.iter_mut().skip(dtype.size() - 1).step_by(dtype.size()).for_each(|b| *b &= 0x7f);
+        }
+        bytes
     };
-    c.constants = case.constants.iter().map(f32s).collect();
-    c.inputs = case.inputs.iter().map(|b| positive(b)).collect();
+    let tensor = |t: &Tensor| {
+        let bytes = positive(t.dtype(), t.bytes());
+        Tensor::from_bytes(t.dtype(), t.shape().clone(), &bytes).unwrap_or_else(|| t.clone())
+    };
+    c.constants = case.constants.iter().map(tensor).collect();
+    let inputs = case.inputs.iter().zip(case.problem.activations());
+    c.inputs = inputs.map(|(b, o)| positive(o.dtype, b)).collect();
     if let Work::Op(
         Op::Conv(Conv { fused, .. }) | Op::Linear(Linear { fused }) | Op::Binary(Binary { fused, .. }),
     ) = &mut c.problem.work
@@ -304,34 +323,44 @@ fn absolute(case: &Case) -> Case {
     c
 }
 
-fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+fn floats(dtype: DType, bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.chunks_exact(dtype.size()).map(move |b| match dtype {
+        DType::F16 => f16::from_le_bytes([b[0], b[1]]).to_f32(),
+        _ => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+    })
+}
+
+/// From a half to the next, at most; 0 for other types.
+fn last_place(dtype: DType, x: f32) -> f64 {
+    match dtype {
+        DType::F16 => f64::from(x.abs() * 2f32.powi(-10)).clamp(2f64.powi(-24), 32.0),
+        _ => 0.0,
+    }
 }
 
 fn compare(o: &Operand, got: &[u8], want: &[u8], bound: Option<&[f64]>) -> Result<(), String> {
     let differs = |i: usize, g: String, w: String| Err(format!("place {i}: {g} where the reference has {w}"));
-    match (bound, o.dtype) {
-        (Some(bound), DType::F32) => {
-            for (i, ((g, w), b)) in floats(got).zip(floats(want)).zip(bound).enumerate() {
-                // infinities are equal to themselves, and so is NaN here
-                if !(g == w || g.is_nan() && w.is_nan() || (f64::from(g) - f64::from(w)).abs() <= *b) {
-                    return differs(i, format!("{g:?} (bound {b:e})"), format!("{w:?}"));
-                }
-            }
-            Ok(())
-        }
-        (None, DType::F32) => match floats(got)
-            .zip(floats(want))
-            .position(|(g, w)| g.to_bits() != w.to_bits() && g != w)
-        {
-            Some(i) => differs(i, format!("{:?}", floats(got).nth(i)), format!("{:?}", floats(want).nth(i))),
-            None => Ok(()),
-        },
-        _ => match got.iter().zip(want).position(|(g, w)| g != w) {
+    if !matches!(o.dtype, DType::F32 | DType::F16) {
+        return match got.iter().zip(want).position(|(g, w)| g != w) {
             Some(i) => differs(i, got[i].to_string(), want[i].to_string()),
             None => Ok(()),
-        },
+        };
     }
+    for (i, (g, w)) in floats(o.dtype, got).zip(floats(o.dtype, want)).enumerate() {
+        let within = match bound {
+            // NaN is equal to itself here
+            Some(b) => {
+                let far = (f64::from(g) - f64::from(w)).abs();
+                g.is_nan() && w.is_nan() || far <= b[i] + last_place(o.dtype, w)
+            }
+            None => g.to_bits() == w.to_bits(),
+        };
+        if !within && g != w {
+            let bound = bound.map_or(String::new(), |b| format!(" (bound {:e})", b[i]));
+            return differs(i, format!("{g:?}{bound}"), format!("{w:?}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -356,7 +385,24 @@ mod tests {
 
     #[test]
     fn every_tactic_of_the_gpu_equals_the_reference() {
-        let cases = problems::all();
+        on_the_gpu(problems::all());
+    }
+
+    #[test]
+    fn every_tactic_of_the_gpu_equals_the_reference_in_halves() {
+        on_the_gpu(problems::in_halves());
+    }
+
+    #[test]
+    fn every_tactic_of_the_gpu_equals_the_reference_in_tf32() {
+        on_the_gpu(problems::in_tf32());
+    }
+
+    /// All cases, or those whose text contains what `QUANTIZE_PROBLEMS` says.
+    fn on_the_gpu(mut cases: Vec<Case>) {
+        if let Ok(some) = std::env::var("QUANTIZE_PROBLEMS") {
+            cases.retain(|c| c.problem.to_string().contains(&some));
+        }
         let gpu = match Cuda::open(0) {
             Ok(gpu) => gpu,
             Err(why) => return println!("cuda: absent ({}), {} problems skipped", why.what, cases.len()),

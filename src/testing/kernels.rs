@@ -1,8 +1,9 @@
 //! The GPU's kernels compile for every architecture, whether or not such a GPU is there.
 
 use super::problems::Case;
-use crate::device::Device;
+use crate::base::DType;
 use crate::device::cuda::{Arch, Cuda};
+use crate::device::{Device, Numerics};
 use std::collections::HashSet;
 
 /// Compiles for an architecture what families would try first: of each family its first variant for every problem, each
@@ -15,8 +16,14 @@ pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
         let mut families = HashSet::new();
         let tactics = gpu.tactics(&case.problem, &case.numerics);
         for tactic in tactics.into_iter().filter(|t| families.insert(t.family.clone())) {
+            let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
+            let halves = match operands.any(|o| o.dtype == DType::F16) {
+                true => ", halves",
+                false if case.numerics == Numerics::Tf32 => ", tf32",
+                false => "",
+            };
             let switches = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
-            if seen.insert(switches) {
+            if seen.insert(switches + halves) {
                 gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)
                     .map_err(|e| format!("{} by {tactic}: {e}", case.problem))?;
             }
@@ -40,7 +47,7 @@ mod tests {
                 return println!("NVRTC: absent, {} architectures skipped ({})", Arch::ALL.len(), why.what);
             }
         };
-        let cases = problems::all();
+        let cases = [problems::all(), problems::in_halves(), problems::in_tf32()].concat();
         std::thread::scope(|scope| {
             let all = Arch::ALL.map(|arch| {
                 scope.spawn({

@@ -3,7 +3,7 @@
 use crate::base::quant::Range;
 use crate::base::random::SplitMix64;
 use crate::base::{Result, Silent, Tensor};
-use crate::device::Device;
+use crate::device::{Device, Floats};
 use crate::engine::{self, Engine, Origin, Session};
 use crate::ir::{Array, Graph, evaluate_all};
 use crate::quant::annotate::params;
@@ -43,13 +43,22 @@ pub fn quantize(g: &mut Graph, settings: &Settings, samples: &[Vec<Tensor>]) {
 
 /// An engine of the graph by each problem's first tactic.
 pub fn build(g: &Graph, device: &dyn Device, max_batch: usize) -> Result<Engine> {
-    build_of(g, device, max_batch, Origin::default())
+    build_as(g, device, engine::Settings { max_batch, ..Default::default() }, Origin::default())
 }
 
 /// The same of this origin.
 pub fn build_of(g: &Graph, device: &dyn Device, max_batch: usize, origin: Origin) -> Result<Engine> {
+    build_as(g, device, engine::Settings { max_batch, ..Default::default() }, origin)
+}
+
+/// The same with these floats.
+pub fn build_in(g: &Graph, device: &dyn Device, max_batch: usize, floats: Floats) -> Result<Engine> {
+    let settings = engine::Settings { max_batch, floats, ..Default::default() };
+    build_as(g, device, settings, Origin::default())
+}
+
+fn build_as(g: &Graph, device: &dyn Device, settings: engine::Settings, origin: Origin) -> Result<Engine> {
     let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-    let settings = engine::Settings { max_batch, stage: "build" };
     engine::build(g, device, &mut tuner, settings, origin, &Silent)
 }
 

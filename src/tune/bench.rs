@@ -5,6 +5,7 @@ use crate::base::random::SplitMix64;
 use crate::base::{Aligned, DType, Result, Tensor};
 use crate::device::interp::Interp;
 use crate::device::{Bound, Device, Executor, Numerics, Operand, Problem, Program, Slot, Tactic, Trial};
+use half::f16;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -148,7 +149,8 @@ impl Bench {
         self.stage.add(&steps).map(Running)
     }
 
-    /// Compares a run with the oracle: 8-bit problems to the last bit, floats within rounding. Says what differs.
+    /// Compares a run with the oracle: 8-bit problems to the last bit, floats within rounding ([`close`]). Says what
+    /// differs.
     pub fn check(&mut self, run: &Running) -> std::result::Result<(), String> {
         let looks = LOOKS.min(self.trial.images);
         let looks: Vec<usize> =
@@ -173,13 +175,19 @@ impl Bench {
     }
 
     fn compare(&self, output: usize, got: &[u8], want: &[u8]) -> std::result::Result<(), String> {
-        if !self.problem.is_int8() && self.problem.outputs[output].dtype == DType::F32 {
-            return close(got, want, self.reduction());
-        }
         let o = &self.problem.outputs[output];
-        let ((mut pieces, len), differs) = (o.pieces(), |i: &usize| got[*i] != want[*i]);
+        let len = o.pieces().1;
+        let pieces = || o.pieces().0.map(|at| at..at + len);
+        let mut got = got.to_vec();
+        if !self.problem.is_int8() && matches!(o.dtype, DType::F32 | DType::F16) {
+            let numbers = |b: &[u8]| pieces().flat_map(|r| b[r].to_vec()).collect::<Vec<u8>>();
+            close(o.dtype, &numbers(&got), &numbers(want), self.error())?;
+            // of the rest, what lies between rows
+            pieces().for_each(|r| got[r.clone()].copy_from_slice(&want[r]));
+        }
+        let differs = |i: &usize| got[*i] != want[*i];
         let at = match self.own_gaps[output] {
-            true => pieces.find_map(|at| (at..at + len).find(differs)),
+            true => pieces().find_map(|mut r| r.find(differs)),
             false => (0..got.len()).find(differs),
         };
         match at {
@@ -217,6 +225,14 @@ impl Bench {
         Ok(self.stage.try_steps(run.0.clone(), self.trial.images)? / run.0.len().max(1) as u32)
     }
 
+    /// The error that a right kernel may have: that of a sum of `n` terms in f32 grows with its square root at random and with
+    /// `n` at worst; relative to the largest output, `8 eps sqrt(n)` has never been exceeded by a right kernel here. Factors
+    /// that are rounded to 11 bits differ by `2^-11` each, and their errors grow as the sum does.
+    fn error(&self) -> f32 {
+        let factors = if self.numerics == Numerics::Tf32 { 8.0 * 2f32.powi(-11) } else { 0.0 };
+        8.0 * f32::EPSILON * (self.reduction() as f32).sqrt() + factors
+    }
+
     /// Numbers that go into one output number, about.
     fn reduction(&self) -> usize {
         let largest = self.problem.inputs.iter().map(|i| i.shape.numel()).max().unwrap_or(1);
@@ -227,20 +243,33 @@ impl Bench {
     }
 }
 
-/// f32 against the oracle: the error of a sum of `n` terms grows with its square root at random and with `n` at
-/// worst; relative to the largest output, `8 eps sqrt(n)` has never been exceeded by a right kernel here.
-fn close(got: &[u8], want: &[u8], n: usize) -> std::result::Result<(), String> {
-    let floats = |b: &[u8]| -> Vec<f32> { bytemuck::pod_collect_to_vec(b) };
+/// Floats against the oracle, by an error relative to the largest. Halves may be one place further, as both are rounded once
+/// more.
+fn close(dtype: DType, got: &[u8], want: &[u8], error: f32) -> std::result::Result<(), String> {
+    let floats = |b: &[u8]| -> Vec<f32> {
+        match dtype {
+            DType::F16 => bytemuck::pod_collect_to_vec::<_, f16>(b).iter().map(|h| h.to_f32()).collect(),
+            _ => bytemuck::pod_collect_to_vec(b),
+        }
+    };
     let (got, want) = (floats(got), floats(want));
     let largest = want.iter().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(v.abs()));
-    let bound = 8.0 * f32::EPSILON * (n as f32).sqrt() * largest.max(f32::MIN_POSITIVE);
-    match got
-        .iter()
-        .zip(&want)
-        .position(|(a, b)| a.to_bits() != b.to_bits() && ((a - b).abs() > bound || a.is_nan() != b.is_nan()))
-    {
+    let bound = error * largest.max(f32::MIN_POSITIVE);
+    let far = |(a, b): (&f32, &f32)| {
+        let apart = (a - b).abs() > bound + last_place(dtype, *b) || a.is_nan() != b.is_nan();
+        a.to_bits() != b.to_bits() && apart
+    };
+    match got.iter().zip(&want).position(far) {
         None => Ok(()),
         Some(i) => Err(format!("number {i} is {}, the oracle has {} (bound {bound:e})", got[i], want[i])),
+    }
+}
+
+/// From a number to its neighbours in halves, at most; 0 for f32.
+fn last_place(dtype: DType, x: f32) -> f32 {
+    match dtype {
+        DType::F16 => (x.abs() * 2f32.powi(-10)).clamp(2f32.powi(-24), 32.0),
+        _ => 0.0,
     }
 }
 
@@ -263,6 +292,10 @@ fn numbers(o: &Operand, random: &mut SplitMix64) -> Vec<u8> {
     match o.dtype {
         DType::F32 => {
             let v: Vec<f32> = (0..n).map(|_| random.signed_unit()).collect();
+            bytemuck::cast_slice(&v).to_vec()
+        }
+        DType::F16 => {
+            let v: Vec<f16> = (0..n).map(|_| f16::from_f32(random.signed_unit())).collect();
             bytemuck::cast_slice(&v).to_vec()
         }
         d if d.is_int8() => (0..n).map(|_| (random.next_u64() >> 56) as u8).collect(),

@@ -26,8 +26,7 @@ pub enum Verdict {
     Failed(String),
     /// It computed something else than the oracle; what.
     Wrong(String),
-    /// It is right and was not timed: the only tactic of its problem, or the first that was right where the order
-    /// decides.
+    /// It is right and was not timed: the first that was right, where the order decides.
     Only,
     /// It was not tried: it takes more nanoseconds, at least, than another one does.
     Pruned(u64),
@@ -214,7 +213,6 @@ impl<'d> Tuner<'d> {
         tactics: Vec<Tactic>,
     ) -> Result<Choice> {
         let mut bench = Bench::new(self.device, p, numerics, tensors, self.max_batch)?;
-        let alone = tactics.len() == 1;
         let mut verdicts: Vec<Verdict> = Vec::new();
         let mut running = Vec::new();
         let mut best = u64::MAX;
@@ -228,7 +226,6 @@ impl<'d> Tuner<'d> {
                 Err(e) => Verdict::Failed(e.what.clone()),
                 Ok(run) => match bench.check(&run) {
                     Err(what) => Verdict::Wrong(what),
-                    Ok(()) if alone => Verdict::Only,
                     Ok(()) => {
                         let once = bench.once(&run)?.as_nanos() as u64;
                         best = best.min(once);

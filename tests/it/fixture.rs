@@ -33,7 +33,8 @@ pub fn engine(images: bool) -> Engine {
         origin.preprocess = Some(Preprocess::default());
         origin.labels = ["red", "green", "blue"].map(String::from).to_vec();
     }
-    build(&graph, &device, &mut tuner, Settings { max_batch: 4, stage: "build" }, origin, &Silent).unwrap()
+    build(&graph, &device, &mut tuner, Settings { max_batch: 4, ..Settings::default() }, origin, &Silent)
+        .unwrap()
 }
 
 /// A folder that holds: `e.engine`, `plain.engine` (no preprocessing), `red.png`, `blue.png`, `big.png` (8x8),

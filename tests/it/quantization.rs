@@ -32,7 +32,7 @@ fn a_quantized_model_keeps_its_scales() {
     let g = quantized();
     let device = Cpu::host();
     let mut tuner = Tuner::new(&device, TimingCache::default(), None).unchecked();
-    let settings = Settings { max_batch: 2, stage: "" };
+    let settings = Settings { max_batch: 2, ..Settings::default() };
     let e = build(&g, &device, &mut tuner, settings, Origin::default(), &Silent).unwrap();
     let shown = |name: &str| {
         let of = e.plan.buffers.iter().filter(|b| b.value == name).find_map(|b| b.quant);
@@ -59,7 +59,7 @@ fn its_outputs_are_those_of_onnx_runtime() {
     let devices: [&dyn Device; 2] = [&cpu, &Interp];
     for device in devices {
         let mut tuner = Tuner::new(device, TimingCache::default(), None).unchecked();
-        let settings = Settings { max_batch: 2, stage: "" };
+        let settings = Settings { max_batch: 2, ..Settings::default() };
         let e = build(&quantized(), device, &mut tuner, settings, Origin::default(), &Silent).unwrap();
         let mut session = Session::new(&e, device).unwrap();
         let y = session.run(&[x.view().into_dyn()]).unwrap()[0].to_owned();

@@ -11,6 +11,7 @@ import argparse
 import datetime
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,14 +41,21 @@ def answers(ours, engine, images, out):
         return arrays[arrays.files[0]]
 
 
+def evaluated(config, count):
+    """The first `count` (or all) images that a configuration evaluates: those of a list, or of a folder of folders."""
+    section = config.read_text().split("evaluation:")[1]
+    kind, path = re.search(r"(list|folder):\s*(\S+)", section).groups()
+    path = config.parent / os.path.expandvars(path)
+    if kind == "folder":
+        return sorted(path.glob("*/*"))[:count]
+    lines = [line.split("\t")[0] for line in path.read_text().splitlines() if line]
+    return [path.parent / line for line in lines[:count]]
+
+
 def compare(ours, name, args):
     """A row of the table."""
     work = Path(args.work) / name
-    configured = (ROOT / "configs" / f"{name}.yaml").read_text()
-    listed = configured.split("evaluation:")[1].split("list:")[1].splitlines()[0]
-    listing = Path(os.path.expandvars(listed.strip()))
-    lines = [line.split("\t")[0] for line in listing.read_text().splitlines() if line][: args.images]
-    images = [listing.parent / line for line in lines]
+    images = evaluated(ROOT / "configs" / f"{name}.yaml", args.images)
     gpu = build(ours, name, "cuda", work / "cuda", args)
     (work / "cpu").mkdir(parents=True, exist_ok=True)
     shutil.copy(work / "cuda" / "calibration.cache", work / "cpu")

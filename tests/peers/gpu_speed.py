@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""INT8 engines on a GPU beside PyTorch with cuDNN in FP16: images a second and latency.
+"""INT8 and FP16 engines on a GPU beside PyTorch with cuDNN in FP16: images a second and latency.
 
     QUANTIZE_DATA=folder python3 tests/peers/gpu_speed.py --quantize target/release/quantize --out reports/gpu/speed
 
@@ -25,15 +25,23 @@ MODELS = {
 }
 
 
-def ours(args, model, batch, work):
+# What the configuration is changed to.
+PRECISIONS = {
+    "int8": [],
+    "fp16": ["precision.default=float", "precision.fallback=fp16"],
+    "mixed": ["precision.fallback=fp16"],
+}
+
+
+def ours(args, model, batch, precision, work):
     """Builds an engine for a batch and measures it."""
     config = Path("configs") / f"{model}.yaml"
-    out = work / f"{model}-{batch}"
+    out = work / f"{model}-{batch}-{precision}"
     shape = json.dumps([batch, 3, 224, 224])
     name = next(line.split(":")[0].strip() for line in config.read_text().splitlines() if "[16, 3, 224, 224]" in line)
     command = [args.quantize, "build", "--config", config, "--set", "target=cuda", "--set", f"model.inputs.{name}={shape}"]
     command += ["--set", "calibration.method=minmax", "--set", f"calibration.samples={args.samples}"]
-    command += ["--set", f"output.dir={out}"]
+    command += ["--set", f"output.dir={out}"] + [part for key in PRECISIONS[precision] for part in ("--set", key)]
     start = time.time()
     built = subprocess.run(command, capture_output=True, text=True)
     cold = time.time() - start
@@ -54,7 +62,7 @@ def ours(args, model, batch, work):
     slower = max(slower, pixels["latency_ms"]["median"])
     steps = bench("--profile")["profile"] if args.profile else []
     return {
-        "model": model, "batch": batch, "images_per_s": batch / resident["latency_ms"]["median"] * 1e3,
+        "model": model, "precision": precision, "batch": batch, "images_per_s": batch / resident["latency_ms"]["median"] * 1e3,
         "latency_ms": resident["latency_ms"]["median"], "pixels_per_s": batch / pixels["latency_ms"]["median"] * 1e3,
         "host_images_per_s": host["throughput_per_s"], "host_share": host["throughput_per_s"] * slower / 1e3 / batch,
         "build_s": cold, "cached_build_s": again, "steps": steps,
@@ -93,17 +101,17 @@ def torch_peer(name, batch, seconds):
 
 def page(rows, gpu):
     """The table."""
-    lines = ["# INT8 on a GPU", "", f"{gpu}, {datetime.date.today()}. Made by `tests/peers/gpu_speed.py`; medians. "
+    lines = ["# INT8 and FP16 on a GPU", "", f"{gpu}, {datetime.date.today()}. Made by `tests/peers/gpu_speed.py`; medians. "
              "*Resident*: f32 NCHW images on the GPU to scores on the GPU; *pixels*: from u8 images there. *Host*: "
              "from u8 images in pageable memory to scores on the host, three batches in flight, and its share of the "
              "slower of copying and computing.", "",
-             "| model | batch | resident, images/s | ms | pixels, images/s | host, images/s | share, % | "
+             "| model | precision | batch | resident, images/s | ms | pixels, images/s | host, images/s | share, % | "
              "PyTorch FP16 graph, images/s | ms | ratio | cold build, s | again, s |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for r in rows:
         p = r.get("torch")
         peer = f"{p['images_per_s']:,.0f} | {p['latency_ms']:.3f} | {r['images_per_s'] / p['images_per_s']:.2f}" if p else "– | – | –"
-        lines.append(f"| {r['model']} | {r['batch']} | {r['images_per_s']:,.0f} | {r['latency_ms']:.4f} | "
+        lines.append(f"| {r['model']} | {r['precision']} | {r['batch']} | {r['images_per_s']:,.0f} | {r['latency_ms']:.4f} | "
                      f"{r['pixels_per_s']:,.0f} | {r['host_images_per_s']:,.0f} | {100 * r['host_share']:.0f} | {peer} | {r['build_s']:.1f} | {r['cached_build_s']:.1f} |")
     return "\n".join(lines) + "\n"
 
@@ -114,6 +122,7 @@ def main():
     parser.add_argument("--out", default="reports/gpu/speed", help="without extension; .md and .json are written")
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--batches", default="256,1")
+    parser.add_argument("--precisions", default="int8,fp16", help=", ".join(PRECISIONS))
     parser.add_argument("--samples", type=int, default=16, help="calibration images; speed does not depend on them")
     parser.add_argument("--duration", type=float, default=2.0)
     parser.add_argument("--profile", action="store_true", help="the time of every step, into the .json")
@@ -126,13 +135,15 @@ def main():
     os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
     for model in args.models.split(","):
         for batch in map(int, args.batches.split(",")):
-            row = ours(args, model, batch, Path(args.work))
+            peer = None
             if MODELS[model] and not args.no_torch:
-                row["torch"] = torch_peer(MODELS[model], batch, args.duration)
-            rows.append(row)
-            print({k: v for k, v in row.items() if k != "steps"}, flush=True)
-            Path(args.out + ".json").write_text(json.dumps({"gpu": gpu, "rows": rows}, indent=1))
-            Path(args.out + ".md").write_text(page(rows, gpu))
+                peer = torch_peer(MODELS[model], batch, args.duration)
+            for precision in args.precisions.split(","):
+                row = ours(args, model, batch, precision, Path(args.work)) | ({"torch": peer} if peer else {})
+                rows.append(row)
+                print({k: v for k, v in row.items() if k != "steps"}, flush=True)
+                Path(args.out + ".json").write_text(json.dumps({"gpu": gpu, "rows": rows}, indent=1))
+                Path(args.out + ".md").write_text(page(rows, gpu))
 
 
 if __name__ == "__main__":

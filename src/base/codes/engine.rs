@@ -34,4 +34,7 @@ codes! {
         "`fp32.answers` holds what the FP32 reference said of the evaluation samples, so that the next run asks the \
          engine alone. It is no such file of this version, or a checksum does not fit. It only saves time: delete it; \
          `evaluation.keep_answers: false` runs without it.";
+    NO_FLOATS = "Q0511", "the device has not the floats asked for",
+        "`precision.fallback: fp16` stores what is not INT8 in 16-bit floats, and `tf32` multiplies it with 11 bits; only \
+         GPUs have kernels for these here. Set `fp32`, or build on a machine with a GPU.";
 }

@@ -126,7 +126,13 @@ fn profile(steps: &[StepTime]) -> Table {
             Cell::new(s.roofline.map(|r| share(Some(r))).unwrap_or_default(), s.roofline),
             s.op.as_str().into(),
             // as the report has it; what a conversion reads decides
-            if s.dtype == "f32" { Precision::Fp32 } else { Precision::Int8 }.label().into(),
+            match s.dtype.as_str() {
+                "f32" => Precision::Fp32,
+                "f16" => Precision::Fp16,
+                _ => Precision::Int8,
+            }
+            .label()
+            .into(),
             s.tactic.as_str().into(),
             s.name.as_str().into(),
         ]);

@@ -16,7 +16,9 @@ pub struct Precision {
     pub bias_correction: bool,
     /// What a node computes in that no rule matches.
     pub default: Arithmetic,
-    /// What nodes compute in that are not INT8. `fp16` only where the device has it.
+    /// What nodes compute in that are not INT8. `tf32` and `fp16` are for GPUs: with `tf32` what is
+    /// multiplied with constant weights is rounded to 11 bits first, with `fp16` all floats between nodes are halves, and
+    /// numbers beyond 65,504 become infinite, as in other toolkits.
     pub fallback: Fallback,
     /// Exceptions, by the name or the type of nodes. Where several rules match a node, the last one counts.
     pub rules: Vec<Rule>,
@@ -58,7 +60,9 @@ pub enum Fallback {
     /// 32-bit floats.
     #[default]
     Fp32,
-    /// 16-bit floats with 32-bit sums, on devices that have them.
+    /// 32-bit floats, products with constant weights of 11 bits each, on GPUs.
+    Tf32,
+    /// 16-bit floats with 32-bit sums, on GPUs.
     Fp16,
 }
 

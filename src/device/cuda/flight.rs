@@ -6,15 +6,12 @@
 //! outputs moved out, and the download's. Events hand it on.
 
 use super::driver::{Context, Event, Memory, Pinned, Stream};
-use crate::base::Result;
+use crate::base::{Result, copy};
 use crate::device::{Phases, Slot};
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Bytes that are on their way to the GPU while the next are copied to where it can reach them.
 const PIECE: usize = 8 << 20;
-/// Bytes that a thread copies at a time.
-const SHARE: usize = 1 << 18;
 
 /// Batches in flight, in a ring.
 pub struct Flights {
@@ -103,7 +100,7 @@ impl Flights {
             };
             for (i, piece) in bytes.chunks(PIECE).enumerate() {
                 let range = i * PIECE..i * PIECE + piece.len();
-                copy(piece, &mut staged.host[range.clone()]);
+                copy::by_threads(piece, &mut staged.host[range.clone()]);
                 // SAFETY: both live as long as the streams, and nobody writes them before this batch was waited for.
                 unsafe { self.up.upload(&staged.host, range.clone(), &staged.gpu, range.start) }?;
             }
@@ -163,16 +160,5 @@ impl Drop for Flights {
     fn drop(&mut self) {
         let _ = self.up.wait();
         let _ = self.down.wait();
-    }
-}
-
-/// Copies by several threads: one alone is slower than the bus.
-fn copy(from: &[u8], to: &mut [u8]) {
-    match from.len() > SHARE {
-        true => to
-            .par_chunks_mut(SHARE)
-            .zip(from.par_chunks(SHARE))
-            .for_each(|(to, from)| to.copy_from_slice(from)),
-        false => to.copy_from_slice(from),
     }
 }

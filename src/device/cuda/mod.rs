@@ -8,6 +8,7 @@ mod ceilings;
 mod compiler;
 mod driver;
 mod flight;
+mod lanes;
 mod maps;
 pub mod nvrtc;
 pub mod probe;
@@ -21,19 +22,19 @@ pub use probe::{Arch, Gpu};
 pub use tactics::{FAMILIES, Family, Spec};
 
 use super::{
-    Ceilings, Device, DeviceId, Executor, Layout, Numerics, Operand, Problem, Program, Tactic, Trial,
+    Ceilings, Device, DeviceId, Executor, Floats, Layout, Numerics, Operand, Problem, Program, Tactic, Trial,
 };
 use crate::base::codes::machine;
-use crate::base::{Diagnostic, Result, Tensor};
+use crate::base::{DType, Diagnostic, Result, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Pixels of 8-bit images begin at multiples of so many bytes.
+/// Pixels of 8-bit images and of halves begin at multiples of so many bytes.
 const ROW: usize = 16;
 /// Places among which a step is tried, at most.
 const MOST_COPIES: usize = 32;
-/// But for pixels of so few: an image from a camera would become five times as large.
+/// But for pixels of so few channels: an image from a camera would become five times as large.
 const SMALL_ROW: usize = 4;
 
 /// A GPU, or one that is not here to compile for.
@@ -96,14 +97,18 @@ impl Device for Cuda {
         FAMILIES.iter().flat_map(of).collect()
     }
 
-    /// Pixels of 8-bit images begin at multiples of 16 bytes, as tensor maps and wide loads want them; of 4, where they have
-    /// no more channels.
+    /// Pixels of 8-bit images and of halves begin at multiples of 16 bytes, as tensor maps and wide loads want them; those of
+    /// at most four channels have four.
     fn stored(&self, operand: Operand) -> Operand {
         let row = operand.row();
-        let grain = if row <= SMALL_ROW { SMALL_ROW } else { ROW };
-        let apart =
-            operand.layout == Layout::ChannelsLast && operand.dtype.is_int8() && !row.is_multiple_of(grain);
+        let grain = if row <= SMALL_ROW { SMALL_ROW } else { ROW / operand.dtype.size() };
+        let small = operand.dtype.is_int8() || operand.dtype == DType::F16;
+        let apart = operand.layout == Layout::ChannelsLast && small && !row.is_multiple_of(grain);
         Operand { pitch: apart.then(|| row.next_multiple_of(grain)).or(operand.pitch), ..operand }
+    }
+
+    fn computes(&self, _: Floats) -> bool {
+        true
     }
 
     fn reaches(&self, part: &Operand, at: usize) -> bool {

@@ -3,6 +3,7 @@
 use super::Cuda;
 use super::driver::{Context, Event, Graph, Memory, Pinned, Stream};
 use super::flight::{Flights, Part};
+use super::lanes::{self, Touched};
 use super::step::{Code, Constants, Step};
 use super::tactics::{Args, Launch, Place};
 use crate::base::codes::machine;
@@ -16,6 +17,10 @@ use std::time::Duration;
 
 pub mod statistics;
 
+/// The variable that says `always` or `never`, where branches shall not be raced.
+const BRANCHES: &str = "QUANTIZE_BRANCHES";
+/// How often a graph with branches is timed beside one without.
+const RACES: usize = 5;
 /// How often a step is run in a row where its time is measured.
 const REPEATS: u32 = 20;
 
@@ -25,6 +30,8 @@ pub struct Run {
     graphs: HashMap<Recorded, Graph>,
     statistics: Option<Statistics>,
     stream: Stream,
+    /// Queues for branches, made when a graph first has any.
+    beside: Vec<Stream>,
     clock: [Event; 4],
     steps: Vec<Step>,
     /// Steps of the program; those after them were added.
@@ -92,6 +99,7 @@ impl Run {
             graphs: HashMap::new(),
             statistics: None,
             stream: Stream::new(&context)?,
+            beside: Vec::new(),
             clock: [event()?, event()?, event()?, event()?],
             steps: Vec::new(),
             ours: program.steps.len(),
@@ -151,14 +159,22 @@ impl Run {
 
     /// Queues the kernels of a step.
     fn queue(&self, step: &Step, images: usize) -> Result<()> {
+        self.queue_on(&self.stream, step, images, true)
+    }
+
+    /// Queues the kernels of a step on some stream; the first may start while what is before it there still runs, if it
+    /// is `chained`.
+    fn queue_on(&self, stream: &Stream, step: &Step, images: usize, chained: bool) -> Result<()> {
+        let mut chained = chained;
         for launch in step.launches(&self.context, &self.arena, images)? {
-            let Launch { kernel, shape, mut args } = launch;
+            let Launch { kernel, mut shape, mut args } = launch;
+            shape.chained &= std::mem::replace(&mut chained, true);
             let Some(f) = step.functions.get(&(kernel, shape.shared)) else {
                 return Err(Diagnostic::new(machine::INTERNAL, format!("kernel {kernel} was not loaded")));
             };
             // SAFETY: a family's parameters are those of its kernel, which the conformance suite holds it to; all
             // addresses are within the arena and the constants, which live as long as the stream.
-            unsafe { self.stream.launch(*f, &shape, &mut args.pointers()) }.map_err(|e| step.blamed(e))?;
+            unsafe { stream.launch(*f, &shape, &mut args.pointers()) }.map_err(|e| step.blamed(e))?;
         }
         Ok(())
     }
@@ -169,16 +185,74 @@ impl Run {
         let key = Recorded { steps, by_pixels, images };
         if !self.graphs.contains_key(&key) {
             self.load_functions(key.steps.clone(), images)?;
-            let entry = self.entry().filter(|_| by_pixels);
-            let graph = self.stream.capture(|| {
-                run_order(&self.steps[key.steps.clone()], entry).try_for_each(|(_, s)| self.queue(s, images))
-            })?;
+            let graph = self.record(&key)?;
             self.graphs.insert(key.clone(), graph);
         }
         match self.graphs.get(&key) {
             Some(graph) => self.stream.run(graph),
             None => Ok(()),
         }
+    }
+
+    /// A graph of steps: one behind the other or, for a whole run where that is faster, branches beside one another.
+    fn record(&mut self, what: &Recorded) -> Result<Graph> {
+        let steps = self.steps_of(what);
+        let one = self.stream.capture(|| steps.iter().try_for_each(|s| self.queue(s, what.images)))?;
+        let touched: Vec<Touched> = steps.iter().map(|s| Touched::of(&s.bound, what.images)).collect();
+        let places = lanes::places(&touched);
+        let more = places.iter().map(|p| p.lane).max().unwrap_or(0);
+        let asked = std::env::var(BRANCHES).unwrap_or_default();
+        if more == 0 || what.steps != (0..self.ours) || asked == "never" {
+            return Ok(one);
+        }
+        while self.beside.len() < more {
+            self.beside.push(Stream::new(&self.context)?);
+        }
+        let several = self.record_lanes(&self.steps_of(what), &places, what.images)?;
+        if asked == "always" {
+            return Ok(several);
+        }
+        let [a, b] = self.race([&one, &several])?;
+        tracing::debug!(images = what.images, lanes = more + 1, one = ?a, several = ?b, "branches");
+        Ok(if b < a { several } else { one })
+    }
+
+    /// The steps of a recording, in order; views launch nothing.
+    fn steps_of(&self, what: &Recorded) -> Vec<&Step> {
+        let entry = self.entry().filter(|_| what.by_pixels);
+        let all = run_order(&self.steps[what.steps.clone()], entry).map(|(_, s)| s);
+        all.filter(|s| s.family.is_some()).collect()
+    }
+
+    /// A graph whose branches are queued beside one another.
+    fn record_lanes(&self, steps: &[&Step], places: &[lanes::Place], images: usize) -> Result<Graph> {
+        let marks = steps.iter().map(|_| Event::new(&self.context)).collect::<Result<Vec<_>>>()?;
+        let lane = |i: usize| if i == 0 { &self.stream } else { &self.beside[i - 1] };
+        self.stream.capture(|| {
+            for ((step, place), mark) in steps.iter().zip(places).zip(&marks) {
+                let stream = lane(place.lane);
+                place.after.iter().try_for_each(|&j| stream.wait_for(&marks[j]))?;
+                self.queue_on(stream, step, images, !place.apart)?;
+                stream.mark(mark)?;
+            }
+            lanes::ends(places).into_iter().try_for_each(|j| self.stream.wait_for(&marks[j]))
+        })
+    }
+
+    /// The shortest times of two graphs, in turns. They compute the same of what is in the arena.
+    fn race(&self, graphs: [&Graph; 2]) -> Result<[Duration; 2]> {
+        let clock = [Event::new(&self.context)?, Event::new(&self.context)?];
+        let mut best = [Duration::MAX; 2];
+        for _ in 0..RACES {
+            for (graph, best) in graphs.iter().zip(&mut best) {
+                self.stream.mark(&clock[0])?;
+                self.stream.run(graph)?;
+                self.stream.mark(&clock[1])?;
+                self.stream.wait()?;
+                *best = (*best).min(clock[1].since(&clock[0])?);
+            }
+        }
+        Ok(best)
     }
 
     /// Finds the kernels that steps need for so many images.

@@ -98,15 +98,19 @@ impl Text {
         self
     }
 
-    /// `NAME(t)`: what is stored of a number in units of the output (see [`Output::store`]), as a `NAME_T`.
-    pub fn store(mut self, name: &str, out: &Output) -> Self {
+    /// `NAME(t)`: what is stored of a number in units of the output (see [`Output::store`]), as a `NAME_T`: of this type,
+    /// where it is not in 8 bits.
+    pub fn store(mut self, name: &str, out: &Output, dtype: DType) -> Self {
         let (lo, hi) = (literal(out.lo), literal(out.hi));
         let clamp = format!("t = fminf(fmaxf(t, {lo}), {hi});");
         let _ = match out.quant {
-            None => writeln!(
-                self.0,
-                "typedef float {name}_T;\n__device__ __forceinline__ float {name}(float t) {{ {clamp} return t; }}"
-            ),
+            None => {
+                let t = ctype(dtype);
+                writeln!(
+                    self.0,
+                    "typedef {t} {name}_T;\n__device__ __forceinline__ {t} {name}(float t) {{ {clamp} return t; }}"
+                )
+            }
             Some(q) => {
                 let (least, most) = q.limits();
                 let (t, zp) = (ctype(q.dtype), q.zero_point);
@@ -180,7 +184,8 @@ pub fn ctype(d: DType) -> &'static str {
         DType::U8 | DType::Bool => "u8",
         DType::I32 => "int",
         DType::I64 => "long long",
-        DType::F16 | DType::BF16 => "u16",
+        DType::F16 => "half",
+        DType::BF16 => "u16",
     }
 }
 

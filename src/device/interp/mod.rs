@@ -5,8 +5,8 @@
 mod step;
 
 use super::{
-    Bound, Device, DeviceId, Entry, Executor, Numerics, Operand, Problem, Program, Tactic, Tap, packed,
-    run_order,
+    Bound, Device, DeviceId, Entry, Executor, Floats, Numerics, Operand, Problem, Program, Tactic, Tap,
+    packed, run_order,
 };
 use crate::base::{Result, Tensor};
 use std::ops::Range;
@@ -31,6 +31,10 @@ impl Device for Interp {
 
     fn pack(&self, _: &Problem, _: &Numerics, _: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         Ok(tensors.iter().map(|t| t.bytes().to_vec()).collect())
+    }
+
+    fn computes(&self, _: Floats) -> bool {
+        true
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

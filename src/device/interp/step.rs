@@ -108,7 +108,7 @@ fn pixels(t: &PixelTables, p: &Problem, x: &Array) -> Vec<u8> {
 fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Result<Vec<Array>, String> {
     let refs: Vec<&Array> = inputs.iter().collect();
     Ok(match numerics {
-        Numerics::Float | Numerics::Integers => op.eval(&refs)?,
+        Numerics::Float | Numerics::Tf32 | Numerics::Integers => op.eval(&refs)?,
         Numerics::Multiply { zero_point, epilogue } => {
             let x = shifted(inputs[0].clone(), -i64::from(*zero_point));
             let acc = bare(op).eval(&[&x, &inputs[1]])?.remove(0);

@@ -1,7 +1,9 @@
 //! Whole graphs, quantized, on the CPU against the oracle and against FP32.
 
+mod branches;
 mod faults;
 mod file;
+mod halves;
 mod pixels;
 mod plans;
 mod sessions;

@@ -28,7 +28,7 @@ fn a_full_timing_cache_makes_builds_equal() {
     let (g, cpu) = (network(), cpu());
     let once = |cache: TimingCache| {
         let mut tuner = Tuner::new(&cpu, cache, None);
-        let settings = engine::Settings { max_batch: 3, stage: "build" };
+        let settings = engine::Settings { max_batch: 3, ..Default::default() };
         let e = engine::build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
         (e.to_bytes().unwrap(), tuner.into_cache())
     };
@@ -44,7 +44,7 @@ fn a_full_timing_cache_makes_builds_equal() {
 fn a_spent_budget_measures_nothing() {
     let (g, cpu) = (network(), cpu());
     let mut tuner = Tuner::new(&cpu, TimingCache::default(), Some(std::time::Duration::ZERO));
-    let settings = engine::Settings { max_batch: 1, stage: "build" };
+    let settings = engine::Settings { max_batch: 1, ..Default::default() };
     let e = engine::build(&g, &cpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
     assert!(e.plan.steps.iter().all(|s| s.choice.candidates.last().unwrap().verdict == Verdict::Only));
     assert!(tuner.into_cache().is_empty());

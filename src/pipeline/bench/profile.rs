@@ -80,7 +80,8 @@ pub struct StepTime {
     /// Billions of bytes a second: what it reads and writes of each image, and its weights once.
     pub gb_per_s: f64,
     /// The time that its operations and its bytes take at least, whichever is longer, as a share of its own, 0 to 1.
-    /// More than 1 where what it reads is still in a cache. Absent where ceilings are, or where nothing is computed.
+    /// More than 1 where what it reads is still in a cache, or where it skips some of it. Absent where ceilings are, or
+    /// where nothing is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roofline: Option<f64>,
 }

@@ -72,6 +72,8 @@ pub enum Precision {
     Int8,
     /// Half precision.
     Fp16,
+    /// F32 with products of TF32.
+    Tf32,
     /// Single precision.
     #[default]
     Fp32,
@@ -83,6 +85,7 @@ impl Precision {
         match self {
             Precision::Int8 => "INT8",
             Precision::Fp16 => "FP16",
+            Precision::Tf32 => "TF32",
             Precision::Fp32 => "FP32",
         }
     }

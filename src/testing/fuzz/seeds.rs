@@ -86,7 +86,8 @@ fn built_of(text: &str, int8: bool, origin: Origin) -> Option<(Engine, TimingCac
     let device = Cpu { threads: 1, ..Cpu::host() };
     let mut tuner = Tuner::new(&device, TimingCache::default(), None);
     let engine =
-        build(&graph, &device, &mut tuner, Settings { max_batch: 2, stage: "" }, origin, &Silent).ok()?;
+        build(&graph, &device, &mut tuner, Settings { max_batch: 2, ..Settings::default() }, origin, &Silent)
+            .ok()?;
     Some((engine, tuner.into_cache()))
 }
 

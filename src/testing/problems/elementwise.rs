@@ -10,7 +10,15 @@ const NHWC: Layout = Layout::ChannelsLast;
 const INT8: [DType; 2] = [DType::U8, DType::I8];
 
 pub fn cases(rng: &mut Rng) -> Vec<Case> {
-    [unary(rng), tables(rng), pairs(rng), mixed(rng), combinations(rng), conversions(rng)].concat()
+    [
+        unary(rng),
+        tables(rng),
+        pairs(rng),
+        mixed(rng),
+        combinations(rng),
+        conversions(rng, &[DType::F32, DType::U8, DType::I8]),
+    ]
+    .concat()
 }
 
 fn unary(rng: &mut Rng) -> Vec<Case> {
@@ -174,11 +182,11 @@ fn combinations(rng: &mut Rng) -> Vec<Case> {
     cases
 }
 
-/// Pictures to what models read: both orders of axes and of channels, of whatever size and type.
-pub fn pixels(rng: &mut Rng) -> Vec<Case> {
+/// Pictures to what models read, of these types: both orders of axes and of channels, of whatever size.
+pub fn pixels(rng: &mut Rng, types: &[DType]) -> Vec<Case> {
     let mut cases = Vec::new();
     let sizes = [[1, 1], [5, 7], [16, 16], [150, 131]];
-    for (to, [h, w]) in [DType::U8, DType::I8, DType::F32].into_iter().flat_map(|t| sizes.map(|s| (t, s))) {
+    for (to, [h, w]) in types.iter().flat_map(|&t| sizes.map(|s| (t, s))) {
         for (axis, layout) in [(1, NHWC), (1, Layout::Plain), (3, Layout::Plain)] {
             for from in [vec![0], vec![0, 1, 2], vec![2, 1, 0]] {
                 let c = from.len();
@@ -199,20 +207,21 @@ pub fn pixels(rng: &mut Rng) -> Vec<Case> {
     cases
 }
 
-/// Every conversion between types, in all four pairs of layouts.
-fn conversions(rng: &mut Rng) -> Vec<Case> {
-    let types = [DType::F32, DType::U8, DType::I8];
+/// Every conversion between these types, in all four pairs of layouts.
+pub fn conversions(rng: &mut Rng, types: &[DType]) -> Vec<Case> {
     let layouts =
         [(Layout::Plain, Layout::Plain), (Layout::Plain, NHWC), (NHWC, Layout::Plain), (NHWC, NHWC)];
     let shapes: [&[usize]; 5] = [&[1], &[1, 3, 5, 7], &[1, 33, 2, 1], &[1, 64, 17, 16], &[1, 1, 4, 4]];
     let mut cases = Vec::new();
-    for (from, to) in types.into_iter().flat_map(|a| types.map(|b| (a, b))) {
+    for (from, to) in types.iter().flat_map(|&a| types.iter().map(move |&b| (a, b))) {
         for (a, b) in layouts {
             for shape in shapes {
                 let numerics = match (from, to) {
-                    (DType::F32, DType::F32) => Numerics::Float,
-                    (DType::F32, DType::U8) if rng.below(2) == 0 => Numerics::Quantize(calibrated(-0.7, 1.9)),
-                    (DType::F32, _) => Numerics::Quantize(rng.quant(to)),
+                    _ if from.is_float() && to.is_float() => Numerics::Float,
+                    (_, DType::U8) if from.is_float() && rng.below(2) == 0 => {
+                        Numerics::Quantize(calibrated(-0.7, 1.9))
+                    }
+                    _ if from.is_float() => Numerics::Quantize(rng.quant(to)),
                     _ if from == to && rng.below(2) == 0 => Numerics::Integers,
                     _ => Numerics::rescale(&[rng.quant(from)], rng.output(to)),
                 };

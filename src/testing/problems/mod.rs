@@ -2,6 +2,7 @@
 
 mod convolutions;
 mod elementwise;
+mod halves;
 mod moves;
 mod products;
 mod rare;
@@ -12,7 +13,7 @@ use crate::base::quant::{QuantParams, Range, Scale};
 use crate::base::random::SplitMix64;
 use crate::base::{DType, Tensor};
 use crate::device::{Layout, Numerics, Operand, Problem, Work};
-use crate::ir::ops::PoolFn;
+use crate::ir::ops::{PoolFn, Role};
 use crate::ir::{Array, Fact, Op};
 
 /// Images of a case.
@@ -43,7 +44,7 @@ pub fn all() -> Vec<Case> {
         moves::cases(rng),
         rows::cases(rng),
         rare::cases(rng),
-        elementwise::pixels(rng),
+        elementwise::pixels(rng, &[DType::U8, DType::I8, DType::F32]),
     ]
     .concat();
     cases.extend(cases.iter().filter_map(spread).collect::<Vec<_>>());
@@ -51,8 +52,29 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// A convolution, or what makes the first one's input, with room after each pixel of 8 bits up to a multiple of 16 bytes
-/// (of 4, where there are no more), where that makes a difference: as GPUs store them.
+/// Those with floats once more, with F16 between nodes as engines may have it, and conversions from and to it.
+pub fn in_halves() -> Vec<Case> {
+    let mut rng = Rng(SplitMix64::new(2027));
+    let mut cases: Vec<Case> = all().iter().filter_map(halves::of).collect();
+    cases.extend(elementwise::pixels(&mut rng, &[DType::F16]));
+    cases.extend(cases.iter().filter_map(roomy).collect::<Vec<_>>());
+    cases.extend(elementwise::conversions(&mut rng, &[DType::F32, DType::F16, DType::U8, DType::I8]));
+    cases
+}
+
+/// Convolutions and products of f32 by constant weights, whose factors may be rounded to TF32.
+pub fn in_tf32() -> Vec<Case> {
+    let multiplies = |c: &Case| {
+        let op = c.problem.op();
+        let role = op.is_some_and(|op| matches!(op.role(), Role::Multiply { .. }));
+        role && c.numerics == Numerics::Float && c.problem.inputs[1].constant
+    };
+    let cases = all().into_iter().filter(multiplies);
+    cases.map(|c| Case { numerics: Numerics::Tf32, ..c }).collect()
+}
+
+/// A convolution, or what makes the first one's input, with room after each pixel of 8 bits or halves up to a multiple of 16
+/// bytes (of 4 numbers, where there are no more), where that makes a difference: as GPUs store them.
 fn roomy(case: &Case) -> Option<Case> {
     let mut case = case.clone();
     let p = &mut case.problem;
@@ -60,8 +82,9 @@ fn roomy(case: &Case) -> Option<Case> {
     let inputs = if p.work == Work::Pixels { &mut [][..] } else { &mut p.inputs[..] };
     let mut changed = false;
     for o in inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {
-        let grain = if o.row() <= 4 { 4 } else { 16 };
-        if o.layout == Layout::ChannelsLast && o.dtype.is_int8() && o.row() % grain != 0 {
+        let grain = if o.row() <= 4 { 4 } else { 16 / o.dtype.size() };
+        let small = o.dtype.is_int8() || o.dtype == DType::F16;
+        if o.layout == Layout::ChannelsLast && small && o.row() % grain != 0 {
             (o.pitch, changed) = (Some(o.row().next_multiple_of(grain)), true);
         }
     }

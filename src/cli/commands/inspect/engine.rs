@@ -64,8 +64,9 @@ fn ports(key: &'static str, ports: &[Port]) -> Table {
 fn layers(steps: &[Step]) -> Table {
     let mut t = Table::new("layers", &["op", "precision", "macs", "tactic", "name", "reason"]);
     for s in steps {
+        let float = if s.is_half() { "fp16" } else { "float" };
         let (precision, reason) = match &s.precision {
-            Some(p) => (if p.int8 { "int8" } else { "float" }, format!("{}: {}", p.reason.code(), p.reason)),
+            Some(p) => (if p.int8 { "int8" } else { float }, format!("{}: {}", p.reason.code(), p.reason)),
             None => ("", "conversion".into()),
         };
         t.row([

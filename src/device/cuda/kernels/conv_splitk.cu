@@ -1,7 +1,7 @@
 // The same product as conv_wgmma.cu for few pixels, where time is latency: a tile is 64 channels by 64 pixels, and the steps
 // along k are shared by the SPLIT_K blocks of a cluster, each with a warpgroup that multiplies and a warp that loads. The
-// partial sums meet in shared memory: every block adds up one slice of the pixels, of all blocks, and stores it. Integers,
-// so that the order of the sum does not matter. Needs no workspace and no second kernel.
+// partial sums meet in shared memory: every block adds up one slice of the pixels, of all blocks, and stores it. The sum of
+// integers has no order, that of floats the order of the blocks. Needs no workspace and no second kernel.
 //
 // Weights of the first stages are on their way before the grid before has ended: they depend on nothing.
 //
@@ -58,7 +58,7 @@ struct Loader {
   }
 };
 
-__device__ __forceinline__ void multiply(int (&acc)[32], int steps, u32 stages, u32 full, u32 empty) {
+__device__ __forceinline__ void multiply(Sum (&acc)[32], int steps, u32 stages, u32 full, u32 empty) {
   const bool leader = threadIdx.x % 32 == 0;
   u32 stage = 0, phase = 0, before = 0;
   for (int i = 0; i < steps; i++) {
@@ -79,15 +79,15 @@ __device__ __forceinline__ void multiply(int (&acc)[32], int steps, u32 stages, 
 }
 
 // Sums of this thread's part of group `group` over the blocks of the cluster, each of which left its own at `sums`.
-__device__ __forceinline__ void add_up(int (&acc)[4], u32 sums, int group) {
+__device__ __forceinline__ void add_up(Sum (&acc)[4], u32 sums, int group) {
   acc[0] = acc[1] = acc[2] = acc[3] = 0;
 #pragma unroll
   for (int block = 0; block < SPLIT_K; block++) {
-    int v[4];
+    u32 v[4];
     asm volatile("{ .reg .b32 r; mapa.shared::cluster.u32 r, %4, %5; ld.shared::cluster.v4.b32 {%0, %1, %2, %3}, [r]; }"
       : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(sums + (group * 128 + threadIdx.x) * 16), "r"(block) : "memory");
 #pragma unroll
-    for (int i = 0; i < 4; i++) acc[i] += v[i];
+    for (int i = 0; i < 4; i++) acc[i] += sum_of(v[i]);
   }
 }
 
@@ -98,20 +98,35 @@ struct Place {
   const u8* from;                                   // the residual
   u8* y;
   __device__ __forceinline__ bool has(int i) const { return pixel + i / 2 < p.pixels && channel + i % 2 < p.channels; }
-  __device__ __forceinline__ u32 residual() const {
+  // Both channels of a pixel: pitch and channel are even, and a row is as long as its pitch.
+  __device__ __forceinline__ const u8* pair_at(int i) const {
+    return from + ((u64)(pixel + i / 2) * p.residual_pitch + channel) * ELEMENT;
+  }
+  __device__ __forceinline__ Residual residual() const {
+#if HALVES
+    return {has(0) ? *(const u32*)pair_at(0) : 0, has(2) ? *(const u32*)pair_at(2) : 0};
+#else
     u32 bytes = 0;
 #pragma unroll
-    for (int i = 0; i < 4; i += 2) {                // pitch and channel are even, and a row is as long as its pitch
-      if (has(i)) bytes |= (u32) * (const u16*)(from + (u64)(pixel + i / 2) * p.residual_pitch + channel) << 8 * i;
-    }
+    for (int i = 0; i < 4; i += 2)
+      if (has(i)) bytes |= (u32) * (const u16*)pair_at(i) << 8 * i;
     return bytes;
+#endif
   }
-  __device__ __forceinline__ void store(const int* acc, const Pair& pair, u32 residual, const Epilogue& e) const {
-#if OUTPUT_FLOAT
+  __device__ __forceinline__ void store(const Sum* acc, const Pair& pair, Residual residual, const Epilogue& e) const {
+#if OUTPUT_DIRECT
     const Quad q = finished(acc, pair, residual, e);
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      if (has(i)) ((float*)y)[(u64)(pixel + i / 2) * p.pitch + channel + i % 2] = q.t[i];
+      if (has(i)) ((Y_T*)y)[(u64)(pixel + i / 2) * p.pitch + channel + i % 2] = q.t[i];
+#elif HALVES
+    const Quad q = finished(acc, pair, residual, e);
+#pragma unroll
+    for (int i = 0; i < 4; i += 2) {
+      half* at = (half*)y + (u64)(pixel + i / 2) * p.pitch + channel;
+      if (has(i + 1)) *(u32*)at = two_halves(q.t[i], q.t[i + 1]);
+      else if (has(i)) *at = q.t[i];
+    }
 #else
     const u32 bytes = finished_bytes(acc, pair, residual, e);
 #pragma unroll
@@ -151,23 +166,24 @@ conv_splitk(const __grid_constant__ TensorMap weights, const __grid_constant__ T
   const Pair pair = channel_pair(channels, own_channel);
   const int first_group = SPLIT_K > 1 ? rank * SLICE : 0;
   auto place = [&](int i) { return Place{own_pixel + (first_group + i) * 8, own_channel, p, from, y}; };
-  int acc[32];
+  Sum acc[32];
 #pragma unroll
   for (int i = 0; i < 32; i++) acc[i] = 0;
   wait_for_previous_grid();
-  u32 residual[SLICE];
+  Residual residual[SLICE] = {};
 #pragma unroll
-  for (int i = 0; i < SLICE; i++) residual[i] = RESIDUAL ? place(i).residual() : 0;  // early: it is there when it is needed
+  for (int i = 0; i < SLICE; i++)
+    if constexpr (RESIDUAL) residual[i] = place(i).residual();  // early: it is there when it is needed
   multiply(acc, steps, stages, full, empty);
 #if SPLIT_K > 1
 #pragma unroll
   for (int i = 0; i < 8; i++)
-    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(sums + (i * 128 + threadIdx.x) * 16), "r"(acc[4 * i]),
-      "r"(acc[4 * i + 1]), "r"(acc[4 * i + 2]), "r"(acc[4 * i + 3]) : "memory");
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(sums + (i * 128 + threadIdx.x) * 16), "r"(bits_of(acc[4 * i])),
+      "r"(bits_of(acc[4 * i + 1])), "r"(bits_of(acc[4 * i + 2])), "r"(bits_of(acc[4 * i + 3])) : "memory");
   cluster_sync();
 #pragma unroll
   for (int i = 0; i < SLICE; i++) {
-    int sum[4];
+    Sum sum[4];
     add_up(sum, sums, first_group + i);
     place(i).store(sum, pair, residual[i], e);
   }

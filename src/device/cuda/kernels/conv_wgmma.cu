@@ -1,10 +1,10 @@
-// Convolution and Linear in INT8 as an implicit product of matrices: D[channel][pixel] = sum over k of W[channel][k] X[pixel][k].
+// Convolution and Linear, INT8 or halves, as an implicit product of matrices: D[channel][pixel] = sum over k of W[channel][k] X[pixel][k].
 //
 // Weights are the first operand of wgmma (64 output channels an instruction), pixels the second (up to 256): the numbers of a
 // channel then belong to a row, which a thread keeps in registers, 64 channels run at the full rate, and few pixels
-// are few columns. Inside every 16 channels the rows of weights are permuted (row i holds channel 2i, or 2i - 15 from row 8
-// on), so that a thread owns pairs of adjacent channels of a pixel: 16 bits, which `stmatrix` transposes into pixels of
-// adjacent channels.
+// are few columns. Inside every 16 channels the rows of 8-bit weights are permuted (row i holds channel 2i, or 2i - 15 from
+// row 8 on), so that a thread owns pairs of adjacent channels of a pixel: 16 bits, which `stmatrix` transposes into pixels of
+// adjacent channels. A half is 16 bits by itself: their weights are in order, and a thread owns channels 8 apart.
 //
 // A block stays on its multiprocessor and takes every gridDim.x-th tile, channels fastest: pixels come from memory once and
 // for the other tiles of channels from the L2. Warps 0 to 7 are two warpgroups that multiply; one thread of warp 8 loads;
@@ -41,17 +41,20 @@ constexpr int WEIGHT_BLOCK = TILE_C * BLOCK_K;
 constexpr int STAGE_WEIGHTS = RESIDENT ? 0 : TAPS * WEIGHT_BLOCK;
 constexpr int PIXEL_BYTES = READ == RAW16 || READ == PATCHES ? 16 : BLOCK_K;  // from one pixel of a stage to the next
 constexpr int ROW_PIXELS = READ == PATCHES ? WIDTH + BLOCK_K / 16 - 1 : WIDTH + 2;  // of a row of a stage
-constexpr int STAGE_ROWS = ROWS + (READ == PATCHES ? TAP_ROWS - 1 : 2);
+constexpr int PATCH_ROWS = HALVES ? 1 : 2;                           // rows of pixels in a patch, which has two columns
+constexpr int NEXT_ROWS = READ == PATCHES ? 2 / PATCH_ROWS : 1;      // of a stage, from one row of output to the next
+constexpr int STAGE_ROWS = (ROWS - 1) * NEXT_ROWS + (READ == PATCHES ? TAP_ROWS : 3);
 // The last taps of whole rows read past the last pixel loaded, for columns that are not stored.
 constexpr int ROW_END = READ == PATCHES ? WGMMA_N - WIDTH + 8 : WGMMA_N - GROUP_P;
 constexpr bool WHOLE_ROWS = READ == HALO || READ == PATCHES;
 constexpr int STAGE_PIXELS = (WHOLE_ROWS ? STAGE_ROWS * ROW_PIXELS + round_up(ROW_END + 2, 16) : TILE_P) * PIXEL_BYTES;
 constexpr int LOADED_BYTES = STAGE_WEIGHTS + (READ == HALO ? STAGE_ROWS * ROW_PIXELS : TILE_P) * PIXEL_BYTES;
 constexpr u32 STAGE = round_up(STAGE_WEIGHTS + STAGE_PIXELS, 1024);
-constexpr int BOX_C = TILE_C % 128 == 0 ? 128 : 64;                  // bytes of a row of staged outputs
+constexpr int APART = HALVES ? 8 : 1;                                // from one channel of a thread's pair to the other
+constexpr int BOX_C = TILE_C * ELEMENT % 128 == 0 ? 128 : 64;        // bytes of a row of staged outputs
 constexpr int BOX_P = TILE_P < 256 ? TILE_P : 256;                   // a box of the copy engine has 256 rows at most
 // A row of pixels is written in eights, the last of which may end beyond it.
-constexpr u32 BUFFER = round_up((TILE_P + (READ == PATCHES ? 8 : 0)) * (CONTIGUOUS ? PITCH : TILE_C), 1024);
+constexpr u32 BUFFER = round_up((TILE_P + (READ == PATCHES ? 8 : 0)) * (CONTIGUOUS ? PITCH : TILE_C * ELEMENT), 1024);
 // Stores that may be in flight: the other buffers are for tiles to come.
 constexpr int PENDING_STORES = RESIDUAL ? BUFFERS / 2 - (BUFFERS == 2) : BUFFERS - 1;
 static_assert(STAGES >= 2, "a stage is free again one step after it was read: a ring of one stands still");
@@ -84,7 +87,7 @@ struct Memory {
     stages = round_up(start, 1024);
     weights = stages + STAGES * STAGE + (READ == RAW16 ? 1024 : 0);  // the last pixel's upper half
     buffers = weights + RESIDENT * WEIGHT_BLOCK;
-    full = buffers + (OUTPUT_FLOAT ? 0 : BUFFERS * BUFFER);
+    full = buffers + (OUTPUT_DIRECT ? 0 : BUFFERS * BUFFER);
     empty = full + STAGES * 8;
     ready = empty + STAGES * 8;
     written = ready + BUFFERS * 8;
@@ -181,22 +184,24 @@ __device__ __forceinline__ void load_stages(const Memory& s, const Maps& maps, c
 
 // ---- Warps 8, 10 and 11: patches
 
-// Begins a warp's copies of a tile's patches, a row of pixels after the other. Patch (0, 0) of an image begins above and to
-// the left of it where the padding is odd.
+// Begins a warp's copies of a tile's patches, a row of pixels after the other. Patch (0, 0) of an image begins to the left
+// of it, and above it, where the padding is odd.
 __device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int tile_p) {
   constexpr int CHUNKS = (ROW_PIXELS + 31) / 32;
   const int lane = threadIdx.x % 32, n = tile_p / p.tiles_h;
-  const int first = (tile_p % p.tiles_h * ROWS - (p.window.pad_h + 1) / 2) * 2, column = (lane - (p.window.pad_w + 1) / 2) * 2;
-  const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * 4;
-  u32 to = stage + lane * 16;
+  const int above = (p.window.pad_h + PATCH_ROWS - 1) / PATCH_ROWS * PATCH_ROWS;
+  const int first = tile_p % p.tiles_h * ROWS * 2 - above, column = (lane - (p.window.pad_w + 1) / 2) * 2;
+  constexpr int PIXEL = 4 * ELEMENT, PART = 16 / PATCH_ROWS;  // bytes of a pixel, and of a patch's row
+  const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * PIXEL;
 #pragma unroll 2
-  for (int row = 0; row < 2 * STAGE_ROWS; row++, from += p.in_w * 4, to += row % 2 ? 8 : ROW_PIXELS * 16 - 8) {
+  for (int row = 0; row < PATCH_ROWS * STAGE_ROWS; row++, from += p.in_w * PIXEL) {
+    const u32 to = stage + (row / PATCH_ROWS * ROW_PIXELS + lane) * 16 + row % PATCH_ROWS * PART;
     const bool inside = (u32)(first + row) < (u32)p.in_h;
 #pragma unroll
     for (int k = 0; k < CHUNKS; k++) {
       if (lane + k * 32 >= ROW_PIXELS) continue;
-      if (inside && (u32)(column + k * 64) < (u32)p.in_w) copy_8(to + k * 512, from + k * 256);
-      else fill_8(to + k * 512, p.padding);
+      if (inside && (u32)(column + k * 64) < (u32)p.in_w) copy<PART>(to + k * 512, from + k * 64 * PIXEL);
+      else fill<PART>(to + k * 512, p.padding);
     }
   }
   commit_copies();
@@ -229,12 +234,13 @@ __device__ __forceinline__ void fill_stages(const Memory& s, const Maps& maps, c
 
 // ---- Warp 9: buffers
 
-// Calls `move(address in the buffer, channel, pixel or row)` for each box of the tile.
+// Calls `move(address in the buffer, byte of a pixel, pixel or row)` for each box of the tile.
 template <class Move> __device__ __forceinline__ void each_box(u32 buffer, int tile_c, const Move& move) {
 #pragma unroll
-  for (int c = 0; c < TILE_C; c += BOX_C)
+  for (int c = 0; c < TILE_C * ELEMENT; c += BOX_C)
 #pragma unroll
-    for (int row = 0; row < (WHOLE_ROWS ? 1 : TILE_P); row += BOX_P) move(buffer + c * TILE_P + row * BOX_C, tile_c * TILE_C + c, row);
+    for (int row = 0; row < (WHOLE_ROWS ? 1 : TILE_P); row += BOX_P) 
+      move(buffer + c * TILE_P + row * BOX_C, tile_c * TILE_C * ELEMENT + c, row);
 }
 
 __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps& maps, const Problem& p, int tile_c, int tile_p) {
@@ -243,7 +249,7 @@ __device__ __forceinline__ void load_residual(u32 buffer, u32 ready, const Maps&
     barrier_expect(ready, bytes);
     load_bytes(buffer, p.residual + (u64)tile_p * (TILE_P * PITCH), bytes, ready);
   } else {
-    barrier_expect(ready, TILE_P * TILE_C);
+    barrier_expect(ready, TILE_P * TILE_C * ELEMENT);
     each_box(buffer, tile_c, [&](u32 at, int c, int row) {
       if constexpr (READ == HALO) load_4d(at, maps.residual, ready, c, 0, tile_p % p.tiles_h * ROWS, tile_p / p.tiles_h);
       else load_2d(at, maps.residual, ready, c, tile_p * TILE_P + row);
@@ -291,10 +297,10 @@ __device__ __forceinline__ void move_buffers(const Memory& s, const Maps& maps, 
 // ---- Warps 0 to 7: products and epilogue
 
 // From an accumulator's operands to the next one's, in 16 bytes.
-constexpr int NEXT_W = READ == PATCHES ? 0 : 64 * BLOCK_K / 16, NEXT_X = READ == PATCHES ? ROW_PIXELS : 0;
+constexpr int NEXT_W = READ == PATCHES ? 0 : 64 * BLOCK_K / 16, NEXT_X = READ == PATCHES ? NEXT_ROWS * ROW_PIXELS : 0;
 
 // A tile's products. Returns with the last of them in flight, and which stage they read.
-__device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
+__device__ __forceinline__ u32 multiply(Sum (&acc)[BLOCKS][WGMMA_N / 2], Ring<STAGES>& ring, const Memory& s, const Problem& p, int tile_c, bool leader) {
   const int group = threadIdx.x / 128;
   const u32 own_weights = SPLIT == BY_CHANNELS ? group * GROUP_C * BLOCK_K : 0;
   const u32 own_pixels = STAGE_WEIGHTS + (SPLIT == BY_PIXELS ? group * GROUP_P * PIXEL_BYTES : 0);
@@ -326,59 +332,66 @@ __device__ __forceinline__ u32 multiply(int (&acc)[BLOCKS][WGMMA_N / 2], Ring<ST
   return before;
 }
 
-// The channels of a thread in an accumulator: pair `threadIdx.x % 32 / 4` of the 16 that its warp has of 64.
+// The first channel of a thread in an accumulator: of pair `threadIdx.x % 32 / 4` of the 16 that its warp has of 64.
 __device__ __forceinline__ int first_channel(int block) {
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4;
-  return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + (READ == PATCHES ? 0 : block * 64) + warp * 16 + threadIdx.x % 32 / 4 * 2;
+  return (SPLIT == BY_CHANNELS ? group * GROUP_C : 0) + (READ == PATCHES ? 0 : block * 64) + warp * 16 + threadIdx.x % 32 / 4 * (HALVES ? 1 : 2);
 }
 
-// Adds to the residual and writes the tile to a buffer, in the form that the copy engine stores.
-__device__ __forceinline__ void write_buffer(const int (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
+// Adds to the residual and writes the tile to a buffer, in the form that the copy engine stores. A matrix of 8x8 16-bit
+// elements is 8 pixels of 16 bytes: all 16 channels of a warp, or half of them.
+constexpr int FOUR_P = 32 / ELEMENT;                                 // pixels of four matrices
+__device__ __forceinline__ void write_buffer(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], u32 buffer, const Epilogue& e) {
   const int lane = threadIdx.x % 32, first_row = SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0;
 #pragma unroll
   for (int m = 0; m < BLOCKS; m++) {
-    const int chunk = first_channel(m) / 16;               // of 16 channels
+    const int chunk = first_channel(m) / 16 * ELEMENT;     // of 16 bytes
     if (CONTIGUOUS && chunk * 16 >= PITCH) continue;
-    auto place = [&](u32 row) {
+    auto place = [&](u32 row, u32 chunk) -> u32 {
       if (CONTIGUOUS) return buffer + row * PITCH + chunk * 16;
       const u32 box = chunk * 16 / BOX_C, swizzle = BOX_C == 128 ? row & 7 : row >> 1 & 3;
       return buffer + box * TILE_P * BOX_C + row * BOX_C + ((chunk % (BOX_C / 16) ^ swizzle) << 4);
     };
     constexpr int PIXEL = CONTIGUOUS ? PITCH : BOX_C;
-    const int row = first_row + (READ == PATCHES ? m * WIDTH : 0);
-    const u32 four = place(row + lane), one = place(row + BLOCK_P / 32 * 32 + lane % 8);
+    const u32 row = first_row + (READ == PATCHES ? m * WIDTH : 0) + lane % 8;
+    const u32 four = place(row + lane / 8 / ELEMENT * 8, chunk + lane / 8 % ELEMENT);
     const Pair& pair = pairs[m % PAIRS];
 #pragma unroll
-    for (int i = 0; i < BLOCK_P / 32; i++) {
+    for (int i = 0; i < BLOCK_P / FOUR_P; i++) {
       u32 r[4] = {0, 0, 0, 0};
-      if constexpr (RESIDUAL) load_matrices(r, four + i * 32 * PIXEL);
+      if constexpr (RESIDUAL) load_matrices(r, four + i * FOUR_P * PIXEL);
 #pragma unroll
-      for (int j = 0; j < 4; j++) r[j] = finished_bytes(&acc[m][i * 16 + j * 4], pair, r[j], e);
-      store_matrices(four + i * 32 * PIXEL, r);
+      for (int j = 0; j < 4; j++) r[j] = finished_matrix(&acc[m][(i * 4 + j) * (4 / ELEMENT)], j % ELEMENT, pair, r[j], e);
+      store_matrices(four + i * FOUR_P * PIXEL, r);
     }
+    constexpr int DONE = BLOCK_P / FOUR_P * FOUR_P;        // the last pixels, eight at a time
 #pragma unroll
-    for (int i = 0; i < (BLOCK_P % 32 + 7) / 8; i++) {     // the last pixels, eight at a time
-      u32 r = 0;
-      if constexpr (RESIDUAL) load_matrix(r, one + i * 8 * PIXEL);
-      store_matrix(one + i * 8 * PIXEL, finished_bytes(&acc[m][BLOCK_P / 32 * 16 + i * 4], pair, r, e));
+    for (int j = 0; j < ELEMENT; j++) {
+      const u32 one = place(row + DONE, chunk + j);
+#pragma unroll
+      for (int i = 0; i < (BLOCK_P - DONE + 7) / 8; i++) {
+        u32 r = 0;
+        if constexpr (RESIDUAL) load_matrix(r, one + i * 8 * PIXEL);
+        store_matrix(one + i * 8 * PIXEL, finished_matrix(&acc[m][DONE / 2 + i * 4 + j * (4 / ELEMENT)], j, pair, r, e));
+      }
     }
   }
   fence_async();
 }
 
-// Writes f32 from registers: eight lanes have a sector of 16 neighbouring channels.
-__device__ __forceinline__ void write_floats(const int (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {
+// Writes floats from registers: eight lanes have a sector of 16 neighbouring channels.
+__device__ __forceinline__ void write_floats(const Sum (&acc)[BLOCKS][WGMMA_N / 2], const Pair (&pairs)[PAIRS], const Problem& p, int tile_c, int tile_p, const Epilogue& e) {
   const int first = tile_p * TILE_P + (SPLIT == BY_PIXELS ? threadIdx.x / 128 * GROUP_P : 0) + threadIdx.x % 4 * 2;
 #pragma unroll
   for (int m = 0; m < BLOCKS; m++) {
     const int c = tile_c * TILE_C + first_channel(m);
 #pragma unroll
     for (int i = 0; i < GROUP_P / 8; i++) {
-      const Quad q = finished(&acc[m][i * 4], pairs[m], 0, e);
+      const Quad q = finished(&acc[m][i * 4], pairs[m], Residual{}, e);
 #pragma unroll
       for (int j = 0; j < 4; j++) {
-        const int pixel = first + i * 8 + j / 2, channel = c + j % 2;
-        if (pixel < p.pixels && channel < p.channels) ((float*)p.y)[(u64)pixel * p.pitch + channel] = q.t[j];
+        const int pixel = first + i * 8 + j / 2, channel = c + j % 2 * APART;
+        if (pixel < p.pixels && channel < p.channels) ((Y_T*)p.y)[(u64)pixel * p.pitch + channel] = q.t[j];
       }
     }
   }
@@ -388,7 +401,7 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
   const int group = warp_index() / 4;
   const bool leader = threadIdx.x % 32 == 0;
   constexpr int TURNS = SPLIT == BY_TILES ? 2 : 1;
-  int acc[BLOCKS][WGMMA_N / 2];
+  Sum acc[BLOCKS][WGMMA_N / 2];
   Ring<STAGES> ring;
   // Whole tiles in turns: a warpgroup passes over the other's stages.
   const u32 rounds = p.blocks_k / STAGES, rest = p.blocks_k % STAGES;
@@ -399,14 +412,14 @@ __device__ __forceinline__ void multiply_tiles(const Memory& s, const Problem& p
     const int tile_c = t % p.tiles_c, buffer = j % BUFFERS;
     Pair pairs[PAIRS];
 #pragma unroll
-    for (int m = 0; m < PAIRS; m++) pairs[m] = channel_pair(channels, tile_c * TILE_C + first_channel(m));
+    for (int m = 0; m < PAIRS; m++) pairs[m] = channel_pair<APART>(channels, tile_c * TILE_C + first_channel(m));
     // Until the other warpgroup has seen all stages of the tile before, a barrier may be a whole round behind.
     if (SPLIT == BY_TILES && j > 0) barrier_wait(s.turn + group * 8, (j - 1) / 2 & 1);
     const u32 last = multiply(acc, ring, s, p, tile_c, leader);
     if (SPLIT == BY_TILES && leader) barrier_arrive(s.turn + (group ^ 1) * 8);
     wgmma_wait<0>();
     if (leader) barrier_arrive(s.empty + last * 8);
-    if constexpr (OUTPUT_FLOAT) {
+    if constexpr (OUTPUT_DIRECT) {
       write_floats(acc, pairs, p, tile_c, t / p.tiles_c, e);
     } else {
       barrier_wait(s.ready + buffer * 8, j / BUFFERS & 1);
@@ -434,14 +447,14 @@ conv_wgmma(const __grid_constant__ TensorMap weights, const __grid_constant__ Te
   __syncthreads();
   if (warp < 8) {
     take_registers<232>();
-    // F32 is written where an earlier grid may still read
-    if constexpr (OUTPUT_FLOAT) wait_for_previous_grid();
+    // floats are written where an earlier grid may still read
+    if constexpr (OUTPUT_DIRECT) wait_for_previous_grid();
     multiply_tiles(s, p, channels, e);
   } else {
     give_registers<40>();
     const bool one = threadIdx.x % 32 == 0;
     if (READ == PATCHES && warp != 9) fill_stages(s, maps, p, max(warp - 9, 0));
     if (READ != PATCHES && warp == 8 && one) load_stages(s, maps, p);
-    if (warp == 9 && one && !OUTPUT_FLOAT) move_buffers(s, maps, p);
+    if (warp == 9 && one && !OUTPUT_DIRECT) move_buffers(s, maps, p);
   }
 }

@@ -94,14 +94,15 @@ __device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.
 
 // ---- Copies of single threads
 
-__device__ __forceinline__ void copy_8(u32 to, const void* from) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" :: "r"(to), "l"(from) : "memory");
+template <int BYTES> __device__ __forceinline__ void copy(u32 to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" :: "r"(to), "l"(from), "n"(BYTES) : "memory");
 }
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Of the thread's groups of copies all but the last PENDING are done.
 template <int PENDING> __device__ __forceinline__ void wait_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(PENDING) : "memory"); }
-__device__ __forceinline__ void fill_8(u32 to, u32 word) {
-  asm volatile("st.shared.v2.b32 [%0], {%1, %1};" :: "r"(to), "r"(word) : "memory");
+template <int BYTES> __device__ __forceinline__ void fill(u32 to, u32 word) {
+#pragma unroll
+  for (int i = 0; i < BYTES; i += 8) asm volatile("st.shared.v2.b32 [%0], {%1, %1};" :: "r"(to + i), "r"(word) : "memory");
 }
 
 // ---- wgmma: D[64 channels][N pixels] += W[64][32] X[N][32], all K-major in shared memory. The wrapper itself is written

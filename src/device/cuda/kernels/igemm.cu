@@ -3,7 +3,7 @@
 // are copied to shared memory STAGES ahead; no matrix of windows is ever written.
 //
 // The host defines the sizes (tactics/multiply.rs), TILE_M, TILE_N, STAGES, TAPS_BYTES (k in bytes, padded to STEP), PAD_WORD
-// (what padding reads) and one of MMA (products by tensor cores) and FFMA (f32, one product after the other).
+// (what padding reads), HALVES, TF32 and one of MMA (products by tensor cores) and FFMA (f32, one product after the other).
 
 #define STEP 64                 // bytes of k in a stage: four chunks of 16
 #define THREADS 256
@@ -24,18 +24,21 @@ __device__ __forceinline__ u32 shared_address(const void* p) {
 // Where chunk `c` of row `row` lies in a stage. The exchange lets eight rows be read at once without conflicts.
 __device__ __forceinline__ u32 chunk_place(u32 row, u32 c) { return row * STEP + ((c ^ (row >> 1 & 3)) << 4); }
 
-// Copies 16 bytes (COPY bytes at a time) to shared memory, without waiting where the GPU can.
+// Copies 16 bytes (COPY at a time: 16, 8 or 4) to shared memory, without waiting where the GPU can.
 __device__ __forceinline__ void copy_chunk(u32 to, const void* from) {
 #if __CUDA_ARCH__ >= 800
 #if COPY == 16
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 #else
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(COPY) : "memory");
 #endif
 #else
 #if COPY == 16
   const uint4 v = *(const uint4*)from;
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+#elif COPY == 8
+  const uint2 v = *(const uint2*)from;
+  asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(to), "r"(v.x), "r"(v.y) : "memory");
 #else
   asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(*(const u32*)from) : "memory");
 #endif
@@ -54,6 +57,8 @@ __device__ __forceinline__ void copy_weights(u32 to, const void* from) {
 __device__ __forceinline__ void store_words(u32 to, u32 word) {
 #if COPY == 16
   asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(to), "r"(word) : "memory");
+#elif COPY == 8
+  asm volatile("st.shared.v2.u32 [%0], {%1, %1};" ::"r"(to), "r"(word) : "memory");
 #else
   asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
 #endif
@@ -107,7 +112,33 @@ __device__ __forceinline__ void load_rows(u32 (&d)[4], u32 address) {
                : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3]) : "r"(address));
 }
 
+// 16 by 8 sums over 32 bytes: of 8-bit numbers, or of 16 halves or 8 f32, whose fragments are the same bytes.
+#define SUMS "{%0, %1, %2, %3}"
+#define ALL_SUMS "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+#if TF32
+__device__ __forceinline__ u32 rounded(u32 bits) {
+  u32 r;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(__uint_as_float(bits)));
+  return r;
+}
+__device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 " SUMS ", {%4, %5, %6, %7}, {%8, %9}, " SUMS ";"
+               : ALL_SUMS : "r"(rounded(a[0])), "r"(rounded(a[1])), "r"(rounded(a[2])), "r"(rounded(a[3])),
+                 "r"(rounded(b0)), "r"(rounded(b1)));
+}
+#elif HALVES
+__device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #if __CUDA_ARCH__ >= 800
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 " SUMS ", {%4, %5, %6, %7}, {%8, %9}, " SUMS ";"
+               : ALL_SUMS : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 " SUMS ", {%4, %5}, {%6}, " SUMS ";"
+               : ALL_SUMS : "r"(a[0]), "r"(a[1]), "r"(b0));
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 " SUMS ", {%4, %5}, {%6}, " SUMS ";"
+               : ALL_SUMS : "r"(a[2]), "r"(a[3]), "r"(b1));
+#endif
+}
+#elif __CUDA_ARCH__ >= 800
 __device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." X_NAME ".s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -117,7 +148,7 @@ __device__ __forceinline__ void multiply_8x8(SUM_T& d0, SUM_T& d1, u32 a, u32 b)
   asm volatile("mma.sync.aligned.m8n8k16.row.col.s32." X_NAME ".s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
                : "+r"(d0), "+r"(d1) : "r"(a), "r"(b));
 }
-// The same 16 by 8 sums over 32 numbers from four smaller products.
+// From four smaller products.
 __device__ __forceinline__ void multiply(SUM_T (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   multiply_8x8(d[0], d[1], a[0], b0);
   multiply_8x8(d[0], d[1], a[2], b1);

@@ -5,15 +5,11 @@ __device__ __forceinline__ long long whole(double x) { return x == x ? __double2
 __device__ __forceinline__ long long whole(float x) { return whole((double)x); }
 __device__ __forceinline__ long long whole(long long x) { return x; }
 
-__device__ __forceinline__ float from_half(u16 h) {
-  float f;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
-  return f;
-}
-
-__device__ __forceinline__ u16 to_half(double x) {
-  u16 h;
-  asm("cvt.rn.f16.f64 %0, %1;" : "=h"(h) : "d"(x));
+__device__ __forceinline__ half to_half(float x) { return x; }
+// Rounded once.
+__device__ __forceinline__ half to_half(double x) {
+  half h;
+  asm("cvt.rn.f16.f64 %0, %1;" : "=h"(h.bits) : "d"(x));
   return h;
 }
 

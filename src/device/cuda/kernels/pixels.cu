@@ -35,13 +35,21 @@ extern "C" __global__ void pixels(PARAMETERS, const Y0_T* __restrict__ tables) {
 
 #ifdef FOURS
 // Three channels side by side: a thread takes four pixels, which are three words, at a time.
+__device__ __forceinline__ uint3 four(const u8* x, u32 i) {
+  if (i >= PIXELS / 4) return make_uint3(0, 0, 0);
+  const u32* words = (const u32*)x + 3 * i;
+  return make_uint3(words[0], words[1], words[2]);
+}
 extern "C" __global__ void fours(PARAMETERS, const Y0_T* __restrict__ tables) {
   load(tables);
   begin();
   TO_IMAGE
-  for (u32 i = thread_number(); i < PIXELS / 4; i += gridDim.x * blockDim.x) {
-    const u32* words = (const u32*)x0 + 3 * i;
-    const u32 x[3] = {words[0], words[1], words[2]};
+  const u32 step = gridDim.x * blockDim.x;
+  u32 i = thread_number();
+  uint3 next = four(x0, i);
+  for (; i < PIXELS / 4; i += step) {
+    const u32 x[3] = {next.x, next.y, next.z};
+    next = four(x0, i + step); // on its way while these are looked up
     Y0_T y[4][3];
 #pragma unroll
     for (int j = 0; j < 4; j++)

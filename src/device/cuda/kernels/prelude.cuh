@@ -5,6 +5,18 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
+// A 16-bit float: computed with as f32, rounded to the nearest when it is written, infinite beyond 65,504.
+struct half {
+  u16 bits;
+  half() = default;
+  __device__ __forceinline__ half(float f) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(f)); }
+  __device__ __forceinline__ operator float() const {
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(bits));
+    return f;
+  }
+};
+
 // A kernel is started while the one before it still runs (architectures before 9.0 wait for its end).
 // From here on everything that the grid before wrote is there. Nothing but constants may be read before.
 __device__ __forceinline__ void wait_for_previous_grid() {

@@ -16,8 +16,8 @@ struct Window {
 //   HALO    3x3, stride 1, padding 1: ROWS whole rows of WIDTH + 2 pixels and what surrounds them. The nine taps are the
 //           same memory shifted by rows and pixels. The two columns of padding are computed too and not stored.
 //   RAW16   1x1 on at most 16 channels: pixels of 16 bytes, as they lie
-//   PATCHES stride 2 on at most 4 channels, pixels of 4 bytes: 2x2 pixels become a patch of 16 bytes, so that a window is
-//           TAP_ROWS rows of neighbouring patches, and a tile ROWS whole rows of WIDTH pixels
+//   PATCHES stride 2 on at most 4 channels, pixels of 4 numbers: 2x2 pixels (of halves 1x2) become a patch of 16 bytes, so
+//           that a window is TAP_ROWS rows of neighbouring patches, and a tile ROWS whole rows of WIDTH pixels
 enum { FLAT, IM2COL, HALO, RAW16, PATCHES };
 
 // The image of a pixel of the output, and where its window begins in it.

@@ -1,4 +1,4 @@
-//! Convolutions whose weights are computed, or whose numbers are of other types than f32 and 8 bits: by the definition.
+//! Convolutions whose weights are computed, or whose numbers are of other types than f32, f16 and 8 bits: by the definition.
 
 use super::multiply::Sizes;
 use super::rows::floats;
@@ -20,7 +20,7 @@ impl Family for Computed {
     }
 
     fn doc(&self) -> &'static str {
-        "convolutions of computed weights, or of floats other than f32: by definition"
+        "convolutions of computed weights, or of floats other than f32 and f16: by definition"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {

@@ -1,7 +1,7 @@
-//! Convolutions and products of few pixels in 8 bits on Hopper: the sum over k is shared by the blocks of a cluster. See
+//! Convolutions and products of few pixels on Hopper, 8-bit numbers or halves: the sum over k is shared by the blocks of a cluster. See
 //! `kernels/conv_splitk.cu`.
 
-use super::hopper::{self, Job, Set, Window};
+use super::hopper::{self, Job, Order, Set, Window};
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
@@ -34,13 +34,13 @@ struct Problem {
 
 /// Bytes of a step along k.
 fn block(job: &Job) -> usize {
-    if job.sizes.channels.is_multiple_of(128) { 128 } else { 64 }
+    if job.depth().is_multiple_of(128) { 128 } else { 64 }
 }
 
-/// Blocks of a cluster, for a job that this family computes. Outputs and residuals are moved two bytes at a time.
+/// Blocks of a cluster, for a job that this family computes. Outputs and residuals are moved two numbers at a time.
 fn splits(job: &Job) -> Vec<usize> {
     let even = |pitch: usize| pitch.is_multiple_of(2);
-    let outputs = job.is_float() || even(job.y.pitch);
+    let outputs = job.is_direct() || even(job.y.pitch);
     let residual = job.residual.is_none_or(|r| even(r.pitch));
     let tiles = job.sizes.pixels().div_ceil(TILE) * job.sizes.outputs.div_ceil(TILE);
     if job.sizes.groups != 1 || !job.is_loaded() || !outputs || !residual || tiles > MANY {
@@ -96,7 +96,7 @@ impl Family for ConvSplitK {
     }
 
     fn doc(&self) -> &'static str {
-        "Conv without groups and Linear of few pixels in 8 bits, Hopper: the sum shared by a cluster"
+        "Conv without groups and Linear of few pixels, 8-bit and f16, Hopper: the sum shared by a cluster"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
@@ -115,7 +115,7 @@ impl Family for ConvSplitK {
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let (job, _) = chosen(spec)?;
-        Ok(vec![job.weights(&tensors[0]), job.channels(&tensors[0])])
+        Ok(vec![job.weights(&tensors[0], Order::Pairs), job.channels(spec, tensors)])
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {

@@ -1,14 +1,14 @@
-//! Convolutions and products in 8 bits on Hopper: persistent blocks, pixels by the copy engine, products by wgmma. See
+//! Convolutions and products on Hopper, 8-bit numbers or halves: persistent blocks, pixels by the copy engine, products by wgmma. See
 //! `kernels/conv_wgmma.cu` for how, and for the meaning of what a variant says.
 
-use super::hopper::{self, Form, Job, Set, Window};
+use super::hopper::{self, Form, Job, Order, Set, Window};
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
 use crate::device::cuda::maps::{Bytes, TensorMap};
 use bytemuck::{Pod, Zeroable};
-use variant::{READS, Read, SPLITS, Split, Variant, candidates, is_patched, patches, row};
+use variant::{READS, Read, SPLITS, Split, Variant, candidates, is_patched, patch, patch_rows, patches, row};
 
 mod variant;
 
@@ -86,7 +86,11 @@ impl<'a> Kernel<'a> {
         match self.v.read {
             Read::Patches => {
                 let rows = self.rows().max(1);
-                is_patched(job) && rows * w.output[1] == self.v.tile[1] && w.output[0].is_multiple_of(rows)
+                let boxed = self.v.contiguous || self.v.tile[1] <= MOST_ROWS;
+                is_patched(job)
+                    && boxed
+                    && rows * w.output[1] == self.v.tile[1]
+                    && w.output[0].is_multiple_of(rows)
             }
             _ if !job.is_loaded() => false,
             Read::Flat => job.is_flat(),
@@ -97,18 +101,19 @@ impl<'a> Kernel<'a> {
                 let row = w.input[1] + 2;
                 same && row <= MOST_ROWS && self.v.tile[1].is_multiple_of(row)
             }
-            Read::Raw16 => job.is_flat() && job.x.pitch == 16 && self.v.block == 32,
+            Read::Raw16 => job.is_flat() && job.x.bytes() == 16 && self.v.block == 32,
         }
     }
 
     /// Can outputs be written in this way?
     fn is_written(&self) -> bool {
         let (job, v) = (&self.job, &self.v);
-        if job.is_float() {
+        if job.is_direct() {
             return job.residual.is_none() && v.read != Read::Halo && !v.contiguous;
         }
         let outputs = job.sizes.outputs;
         let writable = |f: &Form| f.is_writable(outputs);
+        // 16 channels are written at once
         let whole = |f: &Form| f.pitch == outputs.next_multiple_of(hopper::GRAIN);
         let all = |of: &dyn Fn(&Form) -> bool| of(&job.y) && job.residual.as_ref().is_none_or(of);
         all(&writable) && (!v.contiguous || self.tiles_c == 1 && all(&whole))
@@ -134,8 +139,8 @@ impl<'a> Kernel<'a> {
         let pixels = match self.v.read {
             Read::Halo => (self.rows() + 2) * (w.input[1] + 2) + beyond(self.wgmma - group_p),
             Read::Patches => {
-                let rows = self.rows() + patches(&self.job)[0] - 1;
-                rows * (w.output[1] + block / 16 - 1) + beyond(self.wgmma - w.output[1] + 8)
+                patch_rows(&self.job, self.rows()) * (w.output[1] + block / 16 - 1)
+                    + beyond(self.wgmma - w.output[1] + 8)
             }
             _ => tile_p,
         };
@@ -148,9 +153,9 @@ impl<'a> Kernel<'a> {
     /// Bytes of shared memory, as `Memory` of the kernel lays it out.
     fn shared(&self) -> usize {
         let [tile_c, tile_p] = self.v.tile;
-        let row = if self.v.contiguous { self.job.y.pitch } else { tile_c };
+        let row = if self.v.contiguous { self.job.y.bytes() } else { tile_c * self.job.element() };
         let spare = if self.v.read == Read::Patches { 8 } else { 0 };
-        let buffer = if self.job.is_float() { 0 } else { ((tile_p + spare) * row).next_multiple_of(1024) };
+        let buffer = if self.job.is_direct() { 0 } else { ((tile_p + spare) * row).next_multiple_of(1024) };
         let beyond = if self.v.read == Read::Raw16 { 1024 } else { 0 };
         let barriers = 16 * (self.stages + self.v.buffers) + 24;
         1024 + self.stages * self.stage()
@@ -177,7 +182,7 @@ impl<'a> Kernel<'a> {
             ("WGMMA_N", self.wgmma),
             ("RESIDENT", self.resident),
             ("CONTIGUOUS", v.contiguous.into()),
-            ("PITCH", if v.contiguous { self.job.y.pitch } else { 0 }),
+            ("PITCH", if v.contiguous { self.job.y.bytes() } else { 0 }),
             ("ROWS", self.rows()),
             ("WIDTH", width),
             ("TAP_ROWS", if v.read == Read::Patches { patches(&self.job)[0] } else { 0 }),
@@ -198,14 +203,18 @@ impl<'a> Kernel<'a> {
 
     /// The weights in the order of wgmma.
     fn weights(&self, w: &Tensor) -> Vec<u8> {
+        let order = if self.job.is_half() { Order::Straight } else { Order::Pairs };
         if self.v.read != Read::Patches {
-            return self.job.weights(w);
+            return self.job.weights(w, order);
         }
         let window = &self.job.sizes.window;
-        let ([kh, kw], odd) = (window.kernel, window.begin.map(|n| n % 2));
-        self.job.rows(w, self.row(), |i| {
+        let ([kh, kw], [height, _]) = (window.kernel, patch(&self.job));
+        let odd = [window.begin[0] % height, window.begin[1] % 2];
+        let element = self.job.element();
+        self.job.rows(w, self.row(), order, |i| {
             let (c, row, column) = (i / (kh * kw), i / kw % kh + odd[0], i % kw + odd[1]);
-            row / 2 * self.v.block + column / 2 * 16 + row % 2 * 8 + column % 2 * 4 + c
+            let within = row % height * 8 + (column % 2 * 4 + c) * element;
+            row / height * self.v.block + column / 2 * 16 + within
         })
     }
 
@@ -215,7 +224,7 @@ impl<'a> Kernel<'a> {
         match v.read {
             Read::Halo => {
                 let input = job.sizes.window.input;
-                let (sizes, strides) = hopper::planes(input, job.sizes.channels, job.x.pitch, set.images);
+                let (sizes, strides) = hopper::planes(input, job.depth(), job.x.bytes(), set.images);
                 Bytes { address: set.x, sizes: &sizes, strides: &strides, swizzle: v.block }.boxes(&[
                     v.block,
                     input[1] + 2,
@@ -231,14 +240,15 @@ impl<'a> Kernel<'a> {
     /// The map of an output or residual of so many images.
     fn y_map(&self, address: u64, form: Form, images: usize) -> Result<TensorMap> {
         let (job, v) = (&self.job, &self.v);
-        if v.contiguous || job.is_float() {
+        if v.contiguous || job.is_direct() {
             return Ok(TensorMap::zeroed()); // moved as it lies
         }
-        let span = if v.tile[0].is_multiple_of(128) { 128 } else { 64 };
-        let channels = job.sizes.outputs.next_multiple_of(hopper::GRAIN);
+        let element = job.element();
+        let span = if (v.tile[0] * element).is_multiple_of(128) { 128 } else { 64 };
+        let channels = (job.sizes.outputs * element).next_multiple_of(hopper::GRAIN);
         let output = job.sizes.window.output;
         if v.read == Read::Halo {
-            let (sizes, strides) = hopper::planes(output, channels, form.pitch, images);
+            let (sizes, strides) = hopper::planes(output, channels, form.bytes(), images);
             return Bytes { address, sizes: &sizes, strides: &strides, swizzle: span }.boxes(&[
                 span,
                 output[1] + 2,
@@ -247,7 +257,7 @@ impl<'a> Kernel<'a> {
             ]);
         }
         let sizes = [channels, output[0] * output[1] * images];
-        Bytes { address, sizes: &sizes, strides: &[form.pitch], swizzle: span }
+        Bytes { address, sizes: &sizes, strides: &[form.bytes()], swizzle: span }
             .boxes(&[span, v.tile[1].min(MOST_ROWS)])
     }
 
@@ -321,7 +331,7 @@ impl Family for ConvWgmma {
     }
 
     fn doc(&self) -> &'static str {
-        "Conv without groups and Linear in 8 bits, Hopper: implicit product of matrices by wgmma"
+        "Conv without groups and Linear, 8-bit and f16, Hopper: implicit product of matrices by wgmma"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
@@ -342,7 +352,7 @@ impl Family for ConvWgmma {
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let kernel = kernel(spec)?;
-        Ok(vec![kernel.weights(&tensors[0]), kernel.job.channels(&tensors[0])])
+        Ok(vec![kernel.weights(&tensors[0]), kernel.job.channels(spec, tensors)])
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {

@@ -66,13 +66,13 @@ struct Depthwise<'a> {
 
 impl<'a> Depthwise<'a> {
     fn of(spec: &Spec<'a>) -> Option<Self> {
-        let job = Job::of(spec)?;
+        let job = Job::of(spec).filter(|job| !job.is_half())?;
         let (s, w) = (&job.sizes, &job.sizes.window);
         let [kernel, stride] = [w.kernel[0], w.strides[0]];
         let square = w.kernel == [kernel; 2] && w.strides == [stride; 2] && w.dilations == [1, 1];
         let known = matches!(kernel, 3 | 5) && matches!(stride, 1 | 2);
         let alone = s.groups > 1 && s.channels == 1 && s.outputs == s.groups;
-        let stored = !job.is_float() && job.residual.is_none() && job.y.pitch.is_multiple_of(4);
+        let stored = !job.is_direct() && job.residual.is_none() && job.y.pitch.is_multiple_of(4);
         let fits = job.is_loaded() && square && known && alone && stored && s.groups.is_multiple_of(4);
         let channels = s.groups.next_multiple_of(GRAIN);
         fits.then_some(Depthwise { kernel, stride, channels, job })
@@ -293,7 +293,7 @@ impl Family for DepthwiseTma {
 
     fn pack(&self, spec: &Spec, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         let (d, _) = chosen(spec)?;
-        Ok(vec![d.weights(&tensors[0]), d.job.channels(&tensors[0])])
+        Ok(vec![d.weights(&tensors[0]), d.job.channels(spec, tensors)])
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {

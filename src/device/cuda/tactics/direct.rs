@@ -1,5 +1,5 @@
-//! Convolutions and products with constant weights by plain loops: any groups, strides, dilations and padding, f32 and 8
-//! bits. Slow, and always there.
+//! Convolutions and products with constant weights by plain loops: any groups, strides, dilations and padding, floats
+//! and 8 bits. Slow, and always there.
 
 use super::{Args, BLOCK, Family, Launch, ONE_BY_ONE, Places, Spec, multiply};
 use crate::base::{Result, Tensor};
@@ -15,7 +15,7 @@ impl Family for Direct {
     }
 
     fn doc(&self) -> &'static str {
-        "convolutions and products with constant weights, f32 and 8-bit: plain loops"
+        "convolutions and products with constant weights, f32, f16 and 8-bit: plain loops"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {

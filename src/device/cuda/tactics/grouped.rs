@@ -1,4 +1,4 @@
-//! Convolutions and products with constant weights without tensor cores, f32 and 8 bits: depthwise ones, several
+//! Convolutions and products with constant weights without tensor cores, floats and 8 bits: depthwise ones, several
 //! channels of several pixels a thread, and those whose channels come in fours.
 
 use super::{Args, BLOCK, BY_DP4A, Family, Launch, ONE_BY_ONE, Places, Spec, countable, missing, multiply};
@@ -23,7 +23,7 @@ impl Family for Grouped {
     }
 
     fn doc(&self) -> &'static str {
-        "depthwise convolutions, and others whose channels come in fours, f32 and 8-bit, without tensor cores"
+        "depthwise convolutions, and others whose channels come in fours, f32, f16 and 8-bit, without tensor cores"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! What the families for Hopper share: which problems the copy engine can feed, their 8-bit epilogue and its constants,
-//! weights in the order of wgmma, and images as one matrix of pixels.
+//! What the families for Hopper share: which problems the copy engine can feed, their epilogue and its constants, weights in
+//! the order of wgmma, and images as one matrix of pixels. To the copy engine everything is bytes, one a number or two.
 
 use super::{Place, Places, Spec, multiply};
 use crate::base::codes::machine;
@@ -8,7 +8,9 @@ use crate::base::{DType, Diagnostic, Result, Tensor};
 use crate::device::cuda::maps::{Bytes, Gather, TensorMap};
 use crate::device::cuda::text::Text;
 use crate::device::{Numerics, Operand};
+use crate::ir::ops::Fused;
 use bytemuck::{Pod, Zeroable};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Pixels and tiles begin at multiples of so many bytes for the copy engine.
@@ -16,7 +18,7 @@ pub const GRAIN: usize = 16;
 /// Constants of channels are padded to whole tiles of any size.
 const CHANNELS: usize = 256;
 
-/// An 8-bit tensor of pixels, or one of floats that is written.
+/// A tensor of pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     /// Its type.
@@ -35,20 +37,26 @@ impl Form {
         self.dtype == DType::I8
     }
 
+    /// Bytes from one pixel to the next.
+    pub fn bytes(&self) -> usize {
+        self.pitch * self.dtype.size()
+    }
+
     /// Can the copy engine read it?
     pub fn is_readable(&self) -> bool {
-        self.dtype.is_int8() && self.pitch.is_multiple_of(GRAIN)
+        self.bytes().is_multiple_of(GRAIN)
     }
 
     /// Can the copy engine write `channels` of each pixel? It writes whole grains: the rest of the last one must be the
     /// tensor's own room.
     pub fn is_writable(&self, channels: usize) -> bool {
+        let written = channels * self.dtype.size();
         self.is_readable()
-            && (channels.is_multiple_of(GRAIN) || self.pitch == channels.next_multiple_of(GRAIN))
+            && (written.is_multiple_of(GRAIN) || self.bytes() == written.next_multiple_of(GRAIN))
     }
 }
 
-/// An 8-bit convolution or product that can be computed with Hopper's instructions.
+/// A convolution or product of 8-bit numbers or of halves that can be computed with Hopper's instructions.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
     /// Its sizes; a product of rows is a convolution over pixels in a column.
@@ -63,8 +71,8 @@ pub struct Job<'a> {
     pub zero_point: i32,
     /// Is there a zero point where something is padded? What the copy engine pads with is 0.
     pub padded_with_zero_point: bool,
-    /// The scales.
-    pub epilogue: &'a Epilogue,
+    /// The scales; for halves there are none, and no multipliers and addends either, as these are constants of the problem.
+    pub epilogue: Cow<'a, Epilogue>,
     /// Multiprocessors of the GPU.
     pub multiprocessors: usize,
     /// Bytes of shared memory that a block may have.
@@ -72,11 +80,15 @@ pub struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// The job of this spec, if it is one: 8-bit pixels and a window within the limits of the copy engine, on Hopper.
+    /// The job of this spec, if it is one: pixels of 8-bit numbers or halves and a window within the limits of the copy
+    /// engine, on Hopper.
     pub fn of(spec: &Spec<'a>) -> Option<Job<'a>> {
         let p = spec.problem;
         let sizes = multiply::Sizes::of(p)?;
-        let Numerics::Multiply { zero_point, epilogue } = spec.numerics else { return None };
+        let (zero_point, epilogue) = match spec.numerics {
+            Numerics::Multiply { zero_point, epilogue } => (*zero_point, Cow::Borrowed(epilogue)),
+            _ => (0, Cow::Owned(unscaled(multiply::fused(p)))),
+        };
         let w = &sizes.window;
         let padded = w.begin != [0, 0] || w.end != [0, 0];
         let job = Job {
@@ -84,8 +96,8 @@ impl<'a> Job<'a> {
             x: Form::of(&p.inputs[0], sizes.channels * sizes.groups),
             residual: multiply::residual(p).map(|r| Form::of(r, sizes.outputs)),
             y: Form::of(&p.outputs[0], sizes.outputs),
-            zero_point: *zero_point,
-            padded_with_zero_point: padded && *zero_point != 0,
+            zero_point,
+            padded_with_zero_point: padded && zero_point != 0,
             epilogue,
             multiprocessors: spec.gpu.multiprocessors,
             shared: spec.gpu.shared,
@@ -99,7 +111,8 @@ impl<'a> Job<'a> {
                 && (w.kernel[i] - 1) * w.dilations[i] < 128
                 && w.strides[i] <= 8
         });
-        let fits = spec.gpu.arch.major == 9 && job.x.dtype.is_int8() && sizes.pixels() > 0;
+        let residual = job.residual.is_none_or(|r| r.dtype.size() == job.element());
+        let fits = spec.gpu.arch.major == 9 && job.element() <= 2 && sizes.pixels() > 0 && residual;
         (fits && known && near).then_some(job)
     }
 
@@ -114,19 +127,34 @@ impl<'a> Job<'a> {
         w.kernel == [1, 1] && w.strides == [1, 1] && w.begin == [0, 0] && w.end == [0, 0]
     }
 
-    /// Is the output f32?
-    pub fn is_float(&self) -> bool {
-        self.y.dtype == DType::F32
+    /// Bytes of a number of the input.
+    pub fn element(&self) -> usize {
+        self.x.dtype.size()
+    }
+
+    /// Are halves multiplied?
+    pub fn is_half(&self) -> bool {
+        self.x.dtype == DType::F16
+    }
+
+    /// Are outputs wider than inputs or narrower, so that they do not pass through buffers of the same form?
+    pub fn is_direct(&self) -> bool {
+        self.y.dtype.size() != self.element()
+    }
+
+    /// Bytes of the channels of a pixel of the input.
+    pub fn depth(&self) -> usize {
+        self.sizes.channels * self.element()
     }
 
     /// Bytes of weights of a tap: channels up to whole grains.
     pub fn tap(&self) -> usize {
-        self.sizes.channels.next_multiple_of(GRAIN)
+        self.depth().next_multiple_of(GRAIN)
     }
 
     /// Steps of `block` bytes along the channels of a tap.
     pub fn blocks(&self, block: usize) -> usize {
-        self.sizes.channels.div_ceil(block)
+        self.depth().div_ceil(block)
     }
 
     /// Taps of the window.
@@ -136,7 +164,7 @@ impl<'a> Job<'a> {
 
     /// What the kernels begin with: `hopper.cuh`, `epilogue.cuh` and `window.cuh`, and what they ask the host for.
     pub fn text(&self, spec: &Spec) -> Result<Text> {
-        let e = self.epilogue;
+        let e = &self.epilogue;
         let (least, most) = match e.out {
             Some(q) => {
                 let (least, most) = limits(q.dtype);
@@ -147,6 +175,7 @@ impl<'a> Job<'a> {
         let function = multiply::fused(spec.problem).function;
         let text = Text::default().defines(
             &[
+                ("HALVES", self.is_half()),
                 ("INPUT_SIGNED", self.x.is_signed()),
                 ("INPUT_ZERO", self.zero_point != 0),
                 ("RESIDUAL", self.residual.is_some()),
@@ -156,10 +185,11 @@ impl<'a> Job<'a> {
                 ("CLAMP_HI", e.hi < most),
                 ("OUTPUT_SIGNED", self.y.is_signed()),
                 ("OUTPUT_ZERO", e.out.is_some_and(|q| q.zero_point != 0)),
-                ("OUTPUT_FLOAT", self.is_float()),
+                ("OUTPUT_DIRECT", self.is_direct()),
             ]
             .map(|(name, on)| (name, u8::from(on))),
         );
+        let text = text.typed("Y_T", self.y.dtype);
         let text = match function {
             None => text,
             Some(f) => text.formula("function", &f).ok_or_else(|| refused("the function has no formula"))?,
@@ -185,16 +215,18 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Multipliers, addends and zero terms of all channels, as [`Channels`] finds them. `weights` are row-major.
-    pub fn channels(&self, weights: &Tensor) -> Vec<u8> {
-        let count = self.padded_outputs();
-        let mut zeros = multiply::offsets(self.zero_point, weights);
-        zeros.resize(count, 0);
-        let padded = |v: &[f32]| [v, &vec![0.0; count - v.len()]].concat();
-        let mut bytes = super::bytes_of(&padded(&self.epilogue.m));
-        bytes.extend(super::bytes_of(&padded(&self.epilogue.b)));
-        bytes.extend_from_slice(bytemuck::cast_slice(&zeros));
-        bytes
+    /// Multipliers, addends and zero terms of all channels, as [`Channels`] finds them, from the problem's constants.
+    pub fn channels(&self, spec: &Spec, tensors: &[Tensor]) -> Vec<u8> {
+        let zeros = match self.zero_point {
+            0 => vec![],
+            z => multiply::offsets(z, &tensors[0]),
+        };
+        let [m, b] = multiply::scales(spec, tensors);
+        let padded = |mut v: Vec<u8>| {
+            v.resize(self.padded_outputs() * 4, 0);
+            v
+        };
+        [m, b, bytemuck::cast_slice(&zeros).to_vec()].map(padded).concat()
     }
 
     /// Where a kernel finds what [`Job::channels`] packed.
@@ -207,20 +239,26 @@ impl<'a> Job<'a> {
         self.sizes.outputs.next_multiple_of(CHANNELS)
     }
 
-    /// Weights `[M, C, kh, kw]` as wgmma reads them, `[M][kh][kw][C]`: channels up to whole grains, and inside every 16
-    /// rows those of even output channels before those of odd ones.
-    pub fn weights(&self, w: &Tensor) -> Vec<u8> {
-        let (c, taps, tap) = (self.sizes.channels, self.taps(), self.tap());
-        self.rows(w, taps * tap, |i| i % taps * tap + i / taps % c)
+    /// Weights `[M, C, kh, kw]` as wgmma reads them, `[M][kh][kw][C]`: channels up to whole grains.
+    pub fn weights(&self, w: &Tensor, order: Order) -> Vec<u8> {
+        let (c, taps, tap, size) = (self.sizes.channels, self.taps(), self.tap(), self.element());
+        self.rows(w, taps * tap, order, |i| i % taps * tap + i / taps % c * size)
     }
 
-    /// Rows of `row` bytes in the order of wgmma, with number `i` of an output channel's weights at `place(i)`.
-    pub fn rows(&self, w: &Tensor, row: usize, place: impl Fn(usize) -> usize) -> Vec<u8> {
+    /// Rows of `row` bytes for wgmma, with number `i` of an output channel's weights at byte `place(i)`.
+    pub fn rows(&self, w: &Tensor, row: usize, order: Order, place: impl Fn(usize) -> usize) -> Vec<u8> {
         let mut out = vec![0; self.sizes.outputs.next_multiple_of(16) * row];
         let each = (w.bytes().len() / self.sizes.outputs).max(1);
+        let size = self.element();
         for (m, weights) in w.bytes().chunks(each).enumerate() {
-            let start = (m / 16 * 16 + m % 2 * 8 + m % 16 / 2) * row;
-            weights.iter().enumerate().for_each(|(i, &v)| out[start + place(i)] = v);
+            let start = row
+                * match order {
+                    Order::Pairs => m / 16 * 16 + m % 2 * 8 + m % 16 / 2,
+                    Order::Straight => m,
+                };
+            for (i, v) in weights.chunks(size).enumerate() {
+                out[start + place(i)..][..size].copy_from_slice(v);
+            }
         }
         out
     }
@@ -239,9 +277,9 @@ impl<'a> Job<'a> {
     /// The map of the input of so many images, for `pixels` pixels and `block` bytes of each: as they lie, or as the
     /// window visits them.
     pub fn pixels_map(&self, address: u64, images: usize, pixels: usize, block: usize) -> Result<TensorMap> {
-        let pitch = self.x.pitch;
+        let pitch = self.x.bytes();
         if self.is_flat() {
-            let sizes = [self.sizes.channels, self.sizes.pixels() * images];
+            let sizes = [self.depth(), self.sizes.pixels() * images];
             return Bytes { address, sizes: &sizes, strides: &[pitch], swizzle: block }
                 .boxes(&[block, pixels.min(256)]);
         }
@@ -249,7 +287,7 @@ impl<'a> Job<'a> {
         let end = |i: usize| w.end[i] as i64 - ((w.kernel[i] - 1) * w.dilations[i]) as i64;
         let gather =
             Gather { channels: block, pixels, begin: w.begin, end: [end(0), end(1)], strides: w.strides };
-        let (sizes, strides) = planes(w.input, self.sizes.channels, pitch, images);
+        let (sizes, strides) = planes(w.input, self.depth(), pitch, images);
         Bytes { address, sizes: &sizes, strides: &strides, swizzle: block }.gathered(&gather)
     }
 
@@ -257,10 +295,9 @@ impl<'a> Job<'a> {
     pub fn sets(&self, at: &Places) -> Result<Vec<Set>> {
         let area = |size: [usize; 2]| (size[0] * size[1]) as u64;
         let (x, y) = (area(self.sizes.window.input), area(self.sizes.window.output));
-        let size = if self.is_float() { 4 } else { 1 };
-        let mut together = vec![(at.inputs[0], x * self.x.pitch as u64)];
-        together.push((at.outputs[0], y * self.y.pitch as u64 * size));
-        together.extend(self.residual.map(|r| (at.inputs[1], y * r.pitch as u64)));
+        let mut together = vec![(at.inputs[0], x * self.x.bytes() as u64)];
+        together.push((at.outputs[0], y * self.y.bytes() as u64));
+        together.extend(self.residual.map(|r| (at.inputs[1], y * r.bytes() as u64)));
         let together = at.images == 1 || together.iter().all(|(place, bytes)| place.stride == *bytes);
         let (sets, images) = if together { (1, at.images) } else { (at.images, 1) };
         let set = |i: u32| {
@@ -291,7 +328,30 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Sizes and strides of images for the copy engine: channels, columns, rows, images.
+/// The order of the rows of weights inside every 16: how a thread's two channels stand to one another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Those of even channels before those of odd ones: a thread has two neighbours.
+    Pairs,
+    /// As they come: a thread has channels eight apart.
+    Straight,
+}
+
+/// The epilogue of floats, which has no scales.
+fn unscaled(fused: Fused) -> Epilogue {
+    let (lo, hi) = fused.activation.bounds();
+    Epilogue {
+        m: vec![],
+        b: vec![],
+        residual: fused.residual.then_some((1.0, 0)),
+        unit: fused.function.map(|_| 1.0),
+        lo,
+        hi,
+        out: None,
+    }
+}
+
+/// Sizes and strides of images for the copy engine, in bytes of channels, columns, rows, images.
 pub fn planes(size: [usize; 2], channels: usize, pitch: usize, images: usize) -> ([usize; 4], [usize; 3]) {
     let [h, w] = size;
     ([channels, w, h, images], [pitch, pitch * w, pitch * w * h])

@@ -1,12 +1,12 @@
-//! Convolutions and products as implicit matrix products for every architecture: 8 bits by tensor cores (`mma.sync`), f32
-//! one product after the other.
+//! Convolutions and products as implicit matrix products for every architecture: 8 bits, f16 and TF32 by tensor
+//! cores (`mma.sync`), f32 one product after the other.
 
 use super::multiply::{self, Sizes, pitch, residual};
 use super::{Args, Family, Launch, Places, Spec, missing};
 use crate::base::{DType, Result, Tensor};
-use crate::device::Operand;
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
+use crate::device::{Numerics, Operand};
 
 /// The family.
 pub struct Igemm;
@@ -58,7 +58,7 @@ fn taps_bytes(spec: &Spec, s: &Sizes) -> usize {
 fn copied(spec: &Spec, s: &Sizes) -> usize {
     let o = &spec.problem.inputs[0];
     let row = pitch(o, s.channels) * o.dtype.size();
-    if row.is_multiple_of(16) { 16 } else { 4 }
+    [16, 8, 4].into_iter().find(|n| row.is_multiple_of(*n)).unwrap_or(4)
 }
 
 /// Are rows of output and residual made of whole chunks of 16 bytes?
@@ -72,6 +72,11 @@ fn staged(spec: &Spec) -> bool {
     whole(&p.outputs[0]) && residual(p).is_none_or(whole)
 }
 
+/// Are f32 multiplied as TF32? Turing's tensor cores do not.
+fn is_tf32(spec: &Spec) -> bool {
+    spec.numerics == &Numerics::Tf32 && spec.gpu.arch.major >= 8
+}
+
 fn sizes(spec: &Spec) -> Result<Sizes> {
     Sizes::of(spec.problem).ok_or_else(|| missing(spec.problem))
 }
@@ -82,7 +87,7 @@ impl Family for Igemm {
     }
 
     fn doc(&self) -> &'static str {
-        "convolutions and products with constant weights, f32 and 8-bit (tensor cores), as implicit matrix products"
+        "convolutions and products with constant weights, f32, f16 and 8-bit (tensor cores), as implicit matrix products"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
@@ -112,7 +117,9 @@ impl Family for Igemm {
             .define("COPY", copied(spec, &s))
             .define("PAD_WORD", format!("0x{:08x}u", u32::from_ne_bytes([zero_point; 4])))
             .define("X_NAME", if x.dtype == DType::I8 { "\"s8\"" } else { "\"u8\"" })
-            .define(if x.dtype == DType::F32 { "FFMA" } else { "MMA" }, 1);
+            .define("HALVES", u8::from(x.dtype == DType::F16))
+            .define("TF32", u8::from(is_tf32(spec)))
+            .define(if x.dtype == DType::F32 && !is_tf32(spec) { "FFMA" } else { "MMA" }, 1);
         let text = if staged(spec) { text.define("STAGED", 1) } else { text };
         let text = text.raw(include_str!("../kernels/finish.cuh"));
         Ok(text.raw(include_str!("../kernels/igemm.cu")).source())

@@ -50,7 +50,7 @@ impl Family for Moves {
         let text = match spec.numerics {
             Numerics::Rescale { inputs, output } => {
                 let zero = output.quant.map_or(0, |q| q.zero_point);
-                text.store("store", output)
+                text.store("store", output, p.outputs[0].dtype)
                     .define("UNIT_T", "store_T")
                     .define("PADDING", format!("(store_T){zero}"))
                     .define(
@@ -60,8 +60,10 @@ impl Family for Moves {
             }
             _ => {
                 let unit = unsigned(unit(spec));
-                let fill =
-                    padding(p).map_or(format!("{unit}{{}}"), |v| format!("__float_as_uint({})", literal(v)));
+                let fill = padding(p).map_or(format!("{unit}{{}}"), |v| match p.outputs[0].dtype {
+                    DType::F16 => format!("half({}).bits", literal(v)),
+                    _ => format!("__float_as_uint({})", literal(v)),
+                });
                 text.define("UNIT_T", unit)
                     .define("PADDING", fill)
                     .define("VALUE(k, p)", choice(count, |k| format!("load((const UNIT_T*)x{k} + (p))")))
@@ -141,7 +143,7 @@ fn moves(spec: &Spec) -> bool {
             },
             // a constant's elements have no index
             Role::Concat => moved.len() == p.inputs.len(),
-            _ => padding(p).is_some() && moved[0].dtype == DType::F32,
+            _ => padding(p).is_some() && matches!(moved[0].dtype, DType::F32 | DType::F16),
         }
 }
 

@@ -26,10 +26,11 @@ pub struct Sizes {
 impl Sizes {
     /// The sizes of a Conv or Linear with constant weights, stored as kernels want it.
     pub fn of(p: &Problem) -> Option<Sizes> {
-        let stored = |o: &&Operand| o.dtype.is_int8() || o.dtype == DType::F32;
+        let stored = |o: &&Operand| o.dtype.is_int8() || matches!(o.dtype, DType::F32 | DType::F16);
         let (bias, _) = fused(p).extra_inputs(p.inputs.len());
         let constant = p.inputs.get(1)?.constant && (!bias || p.inputs[2].constant);
-        if !constant || !p.activations().chain(&p.outputs).all(|o| stored(&o)) {
+        let alike = p.is_int8() || p.inputs[1].dtype == p.inputs[0].dtype;
+        if !constant || !alike || !p.activations().chain(&p.outputs).all(|o| stored(&o)) {
             return None;
         }
         let (x, w) = (&p.inputs[0].shape, &p.inputs[1].shape);
@@ -120,7 +121,7 @@ fn epilogue(text: Text, spec: &Spec) -> Result<Text> {
         .number("RESIDUAL_SCALE", residual.0)
         .define("RESIDUAL_ZERO_POINT", residual.1)
         .number("UNIT", unit)
-        .store("store", &output);
+        .store("store", &output, spec.problem.outputs[0].dtype);
     match fused.function {
         None => Ok(text),
         Some(f) => {

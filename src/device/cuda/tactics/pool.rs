@@ -1,4 +1,4 @@
-//! Maximum and mean over windows or whole images, channels-last: f32 and 8 bits, several channels a thread.
+//! Maximum and mean over windows or whole images, channels-last: floats and 8 bits, several channels a thread.
 
 use super::multiply::pitch;
 use super::{Args, BLOCK, Family, Launch, Places, Spec, bytes_of, countable, missing};
@@ -19,7 +19,7 @@ impl Family for Pooling {
     }
 
     fn doc(&self) -> &'static str {
-        "maximum and mean over windows or whole images, f32 and 8-bit"
+        "maximum and mean over windows or whole images, f32, f16 and 8-bit"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
@@ -27,7 +27,7 @@ impl Family for Pooling {
         let Some((pool, g)) = pooling(p) else { return vec![] };
         let (x, y) = (p.inputs[0].dtype, p.outputs[0].dtype);
         let known = match (spec.numerics, pool.f) {
-            (Numerics::Float, _) => x == DType::F32 && y == x,
+            (Numerics::Float, _) => [x, y].iter().all(|t| matches!(t, DType::F32 | DType::F16)),
             (Numerics::Integers, PoolFn::Max) => x.is_int8() && y == x,
             (Numerics::Average { .. }, PoolFn::Average { .. }) => x.is_int8(),
             _ => false,
@@ -51,11 +51,13 @@ impl Family for Pooling {
             ("LANES", lanes(p)),
         ]);
         let text = match (spec.numerics, spec.variant) {
-            (Numerics::Average { zero_point, output, .. }, _) => (text.store("store", output))
-                .defines(&[("SUM_T", "int"), ("START", "0")])
-                .define("TERM(x)", format!("((int)(x) - {zero_point})"))
-                .define("JOIN(s, x)", "((s) + (x))")
-                .define("FINISH(s, by)", "store(__fmul_rn((float)(s), by))"),
+            (Numerics::Average { zero_point, output, .. }, _) => {
+                (text.store("store", output, p.outputs[0].dtype))
+                    .defines(&[("SUM_T", "int"), ("START", "0")])
+                    .define("TERM(x)", format!("((int)(x) - {zero_point})"))
+                    .define("JOIN(s, x)", "((s) + (x))")
+                    .define("FINISH(s, by)", "store(__fmul_rn((float)(s), by))")
+            }
             (_, "average") => (text.defines(&[("SUM_T", "float"), ("START", "0"), ("TERM(x)", "x")]))
                 .define("JOIN(s, x)", "__fadd_rn(s, x)")
                 .define("FINISH(s, by)", "__fdiv_rn(s, by)"),
@@ -69,8 +71,10 @@ impl Family for Pooling {
                 .define("JOIN(s, x)", "fmaxf(s, x)")
                 .define("FINISH(s, by)", "(s)"),
         };
-        let shared = u8::from(spec.variant.ends_with(SHARED));
-        let text = text.define("SHARED", shared).raw(include_str!("../kernels/lanes.cuh"));
+        let shared = spec.variant.ends_with(SHARED);
+        let pairs = *spec.numerics == Numerics::Integers;
+        let switches = [("SHARED", shared), ("PAIRS", pairs)].map(|(name, on)| (name, u8::from(on)));
+        let text = text.defines(&switches).raw(include_str!("../kernels/lanes.cuh"));
         Ok(text.raw(include_str!("../kernels/pool.cu")).source())
     }
 

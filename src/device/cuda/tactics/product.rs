@@ -1,4 +1,4 @@
-//! Products of two matrices that are both computed: MatMul with its batches, Gemm. f32; other types in f64, as the
+//! Products of two matrices that are both computed: MatMul with its batches, Gemm. f32 and f16 in f32; other types in f64, as the
 //! definition has them.
 
 use super::values::{self, Kind};
@@ -27,7 +27,7 @@ impl Family for Product {
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
         let p = spec.problem;
-        let stored = |o: &Operand| !matches!(o.dtype, DType::F16 | DType::BF16);
+        let stored = |o: &Operand| o.dtype != DType::BF16;
         let known = spec.numerics == &Numerics::Float && p.inputs.iter().chain(&p.outputs).all(stored);
         if known && countable(p) && Matrices::of(p).is_some() { vec!["tiles".into()] } else { vec![] }
     }

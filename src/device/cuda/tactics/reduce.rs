@@ -1,4 +1,4 @@
-//! Reductions over any axes, and where an extreme stands, of any types: some threads share a row. Sums of f32 are f32,
+//! Reductions over any axes, and where an extreme stands, of any types: some threads share a row. Sums of f32 and f16 are f32,
 //! other reals are f64, integers exact.
 
 use super::rows::{Along, Split};
@@ -85,7 +85,7 @@ fn kept(x: &Shape, along: &Along) -> Shape {
 fn kind(f: ReduceFn, x: DType) -> Kind {
     use ReduceFn::*;
     match (x, f) {
-        (DType::F32, Mean | Sum | Max | Min | L1) => Kind::Float,
+        (DType::F32 | DType::F16, Mean | Sum | Max | Min | L1) => Kind::Float,
         _ if !x.is_float() && matches!(f, Sum | Prod | Max | Min) => Kind::Whole,
         _ => Kind::Double,
     }

@@ -1,4 +1,4 @@
-//! Linear interpolation of images, f32, along any axes. (Resizing to the nearest element only moves.)
+//! Linear interpolation of images, f32 and f16, along any axes. (Resizing to the nearest element only moves.)
 
 use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing};
 use crate::base::{DType, Result, Tensor};
@@ -17,12 +17,12 @@ impl Family for Interpolation {
     }
 
     fn doc(&self) -> &'static str {
-        "Resize by linear interpolation, f32"
+        "Resize by linear interpolation, f32 and f16"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
         let p = spec.problem;
-        let float = p.inputs.iter().chain(&p.outputs).all(|o| o.dtype == DType::F32);
+        let float = p.inputs.iter().chain(&p.outputs).all(|o| matches!(o.dtype, DType::F32 | DType::F16));
         if taps(p).is_ok() && float && countable(p) { vec!["linear".into()] } else { vec![] }
     }
 

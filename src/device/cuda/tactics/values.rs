@@ -12,7 +12,7 @@ use crate::ir::ops::{BinaryFn, Cast, Quantize, UnaryFn};
 /// In what type numbers are computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// f32, where everything is.
+    /// f32, where everything is f32 or f16.
     Float,
     /// f64: the definition's reals.
     Double,
@@ -24,7 +24,7 @@ impl Kind {
     /// The kind in which elements of these types are computed.
     pub fn of(types: impl Iterator<Item = DType> + Clone) -> Kind {
         match types.clone().any(|t: DType| t.is_float()) {
-            true if types.clone().all(|t| t == DType::F32) => Kind::Float,
+            true if types.clone().all(|t| matches!(t, DType::F32 | DType::F16)) => Kind::Float,
             true => Kind::Double,
             false => Kind::Whole,
         }
@@ -43,7 +43,6 @@ impl Kind {
 /// The number that is stored as `e`.
 pub fn read(dtype: DType, e: &str) -> String {
     match dtype {
-        DType::F16 => format!("(N)from_half({e})"),
         DType::BF16 => format!("(N)from_bfloat({e})"),
         _ => format!("(N)({e})"),
     }
@@ -54,7 +53,7 @@ pub fn write(dtype: DType, e: &str) -> String {
     match dtype {
         DType::F32 => format!("(float)(D)({e})"),
         DType::F64 => format!("(double)({e})"),
-        DType::F16 => format!("to_half((double)({e}))"),
+        DType::F16 => format!("to_half((D)({e}))"),
         DType::BF16 => format!("to_bfloat((double)({e}))"),
         DType::Bool => format!("whole({e}) != 0"),
         DType::I8 | DType::U8 | DType::I32 | DType::I64 => format!("({})whole({e})", ctype(dtype)),
@@ -78,7 +77,7 @@ pub fn value(text: Text, spec: &Spec) -> Option<Text> {
         (Numerics::Float | Numerics::Integers, Work::Op(op)) => by_definition(text, p, op)?,
         // scales of what is moved
         (Numerics::Rescale { .. }, Work::Op(_)) => return None,
-        _ => scaled(text, spec.numerics)?,
+        _ => scaled(text, spec.numerics, p.outputs[0].dtype)?,
     };
     let arguments: Vec<String> = (0..p.inputs.len()).map(|i| format!("const X{i}_T x{i}")).collect();
     let head = format!("__device__ __forceinline__ Y0_T value({}{more})", arguments.join(", "));
@@ -86,11 +85,11 @@ pub fn value(text: Text, spec: &Spec) -> Option<Text> {
 }
 
 /// 8-bit nodes, by the steps that [`Numerics`] states.
-fn scaled(text: Text, numerics: &Numerics) -> Option<(Text, String)> {
+fn scaled(text: Text, numerics: &Numerics, y: DType) -> Option<(Text, String)> {
     Some(match numerics {
         Numerics::Table(_) => (text, "return table[(u8)x0];".into()),
         Numerics::Add { m, zero_points: z, output } => (
-            text.store("store", output),
+            text.store("store", output, y),
             format!(
                 "const float t = __fmul_rn((float)((int)x0 - {}), {}); \
                  return store(__fmaf_rn((float)((int)x1 - {}), {}, t));",
@@ -101,7 +100,7 @@ fn scaled(text: Text, numerics: &Numerics) -> Option<(Text, String)> {
             ),
         ),
         Numerics::Mul { m, zero_points: z, output } => (
-            text.store("store", output),
+            text.store("store", output, y),
             format!(
                 "return store(__fmul_rn((float)(((int)x0 - {}) * ((int)x1 - {})), {}));",
                 z[0],
@@ -110,7 +109,7 @@ fn scaled(text: Text, numerics: &Numerics) -> Option<(Text, String)> {
             ),
         ),
         Numerics::Rescale { inputs, output } => {
-            (text.store("store", output), format!("return {};", rescaled("x0", inputs[0])))
+            (text.store("store", output, y), format!("return {};", rescaled("x0", inputs[0])))
         }
         Numerics::Quantize(q) => (text, format!("return {};", quantized(q, "x0"))),
         _ => return None,
@@ -139,7 +138,7 @@ fn by_definition(text: Text, p: &Problem, op: &Op) -> Option<(Text, String)> {
     Some(match op {
         Op::Cast(Cast { to: DType::Bool }) => (text, format!("return {} != 0;", input(0)?)),
         Op::Cast(_) => (text, result(&input(0)?)),
-        Op::Where(_) => (text, format!("return whole({}) != 0 ? x1 : x2;", input(0)?)),
+        Op::Where(_) => (text, format!("return whole({}) != 0 ? (Y0_T)x1 : (Y0_T)x2;", input(0)?)),
         // of an integer the function's real, cut
         Op::Unary(u) => (function(text, kind, &u.f)?, result(&format!("function({})", input(0)?))),
         Op::Binary(b) => {

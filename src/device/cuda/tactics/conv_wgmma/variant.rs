@@ -115,9 +115,12 @@ const WIDE: [([usize; 2], Split, [usize; 2]); 8] = [
     ([64, 128], Split::Pixels, [2, 3]),
 ];
 
-/// Bytes of a step along k: whole channels in as few steps as waste little.
-fn block(channels: usize) -> usize {
-    match channels {
+/// Bytes of all buffers of halves.
+const MOST_STAGED: usize = 96 << 10;
+
+/// Bytes of a step along k: all of a pixel's in as few steps as waste little.
+fn block(depth: usize) -> usize {
+    match depth {
         c if c % 128 == 0 || c > 192 => 128,
         c if c > 32 => 64,
         _ => 32,
@@ -127,14 +130,19 @@ fn block(channels: usize) -> usize {
 /// Everything to try for a job.
 pub fn candidates(job: &Job) -> Vec<Variant> {
     let mut all = Vec::new();
-    let mut add = |tile, split, buffers, read, contiguous, block| {
+    let mut add = |tile: [usize; 2], split, buffers: usize, read, contiguous, block| {
+        // of halves so many buffers that stages have room beside them
+        let most = if job.is_half() { (MOST_STAGED / (2 * tile[0] * tile[1])).max(1) } else { buffers };
+        let buffers = buffers.min(most);
         let v = Variant { tile, split, block, buffers, read, resident: true, contiguous };
-        all.extend([v, Variant { resident: false, ..v }]);
+        if !all.contains(&v) {
+            all.extend([v, Variant { resident: false, ..v }]);
+        }
     };
     let outputs = job.sizes.outputs;
     let whole = outputs.next_multiple_of(64);
-    let (block, read) = (block(job.sizes.channels), if job.is_flat() { Read::Flat } else { Read::Im2col });
-    let raw = job.is_flat() && job.x.pitch == 16;
+    let (block, read) = (block(job.depth()), if job.is_flat() { Read::Flat } else { Read::Im2col });
+    let raw = job.is_flat() && job.x.bytes() == 16;
     // an output's rows in one run: pixels of a tile by how many channels they have
     let runs: &[([usize; 2], Split)] = match whole {
         64 => &[([64, 512], Split::Pixels), ([64, 256], Split::Tiles)],
@@ -159,14 +167,19 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
         let block = if patches(job)[1] <= 2 { 32 } else { 64 };
         let registers = width.next_multiple_of(16) / 2;
         let rows = [4, 2, 1].into_iter().find(|rows| height.is_multiple_of(*rows) && rows * registers <= 128);
-        [4, 2].into_iter().for_each(|buffers| {
-            add([64, rows.unwrap_or(1) * width], Split::Tiles, buffers, Read::Patches, true, block);
-        });
+        // a pixel of 64 halves is a whole line of banks: as it is stored by the copy engine, rows take turns
+        for (buffers, contiguous) in [(4, true), (2, true), (4, false), (2, false)] {
+            if contiguous || job.is_half() {
+                let tile = [64, rows.unwrap_or(1) * width];
+                add(tile, Split::Tiles, buffers, Read::Patches, contiguous, block);
+            }
+        }
     }
     if outputs <= 64 {
         // whole rows, as many as one instruction takes
         let rows = (1..=16).rev().filter(|rows| rows * row <= MOST_ROWS && (rows * row).is_multiple_of(8));
-        rows.take(2).for_each(|rows| add([64, rows * row], Split::Tiles, 2, Read::Halo, false, 64));
+        let block = if job.is_half() { block } else { 64 };
+        rows.take(2).for_each(|rows| add([64, rows * row], Split::Tiles, 2, Read::Halo, false, block));
     }
     for (tile, split, buffers) in if outputs <= 64 { &NARROW[..] } else { &WIDE[..] } {
         add(*tile, *split, buffers[usize::from(job.residual.is_some())], read, false, block);
@@ -174,11 +187,21 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
     all
 }
 
-/// Rows and columns of patches of 2x2 pixels under a window of stride 2: one more where the padding is odd, as the first
-/// patch then begins before it.
+/// Rows and columns of a patch: 16 bytes of pixels.
+pub fn patch(job: &Job) -> [usize; 2] {
+    [2 / job.element(), 2]
+}
+
+/// Rows and columns of patches under a window of stride 2: one more where the padding is odd, as the first patch then begins
+/// before it.
 pub fn patches(job: &Job) -> [usize; 2] {
-    let w = &job.sizes.window;
-    [0, 1].map(|i| (w.kernel[i] + w.begin[i] % 2).div_ceil(2))
+    let (w, patch) = (&job.sizes.window, patch(job));
+    [0, 1].map(|i| (w.kernel[i] + w.begin[i] % patch[i]).div_ceil(patch[i]))
+}
+
+/// Rows of patches of a stage, for so many rows of output.
+pub fn patch_rows(job: &Job, rows: usize) -> usize {
+    (rows.max(1) - 1) * (2 / patch(job)[0]) + patches(job)[0]
 }
 
 /// Can the input be cut into patches?
