@@ -7,7 +7,8 @@ use crate::device::{Device, Numerics};
 use std::collections::HashSet;
 
 /// Compiles for an architecture what families would try first: of each family its first variant for every problem, each
-/// that differs from others in more than numbers once. Returns how many, or what does not compile.
+/// that differs from others in more than numbers once; and what counts what they write. Returns how many, or what does
+/// not compile.
 pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
     let gpu = Cuda::absent(arch);
     let mut seen: HashSet<String> = HashSet::new();
@@ -28,7 +29,8 @@ pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
             }
         }
     }
-    Ok(seen.len())
+    gpu.counting_code().map_err(|e| e.to_string())?;
+    Ok(seen.len() + 1)
 }
 
 #[cfg(test)]

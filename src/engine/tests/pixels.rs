@@ -26,8 +26,9 @@ fn cases() -> Vec<(&'static str, Graph, Preprocess)> {
     let settings = Settings::default();
     let signed = Settings { unsigned: false, ..Settings::default() };
     let usual = Preprocess { mean: vec![0.5, 0.4, 0.3], std: vec![0.25, 0.2, 0.3], ..Preprocess::default() };
-    let text =
-        |input, before, c| network(input, before, c).replace("%v", if before.is_empty() { "%x" } else { "%v" });
+    let text = |input, before, c| {
+        network(input, before, c).replace("%v", if before.is_empty() { "%x" } else { "%v" })
+    };
     let nchw = text("1,3,8,8", "", 3);
     let nhwc = text("1,8,8,3", "%v: f32[1,3,8,8] = Transpose(%x) {perm=[0,3,1,2]}  # turn\n", 3);
     let twice = text("1,3,8,8", "%s: f32[1,3,8,8] = Tanh(%x)  # s\n%v: f32[1,3,8,8] = Mul(%x, %s)  # v\n", 3);
