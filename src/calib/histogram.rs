@@ -37,6 +37,11 @@ impl Histogram {
         Histogram::default()
     }
 
+    /// Counts that were made elsewhere, over the range of the largest number among them.
+    pub fn of(exp: i32, bins: Box<[u64; BINS]>) -> Self {
+        Histogram { exp, bins: Some(bins) }
+    }
+
     /// The exponent of the range `[0, 2^exp)`; -148, the least there is, while empty.
     pub fn exp(&self) -> i32 {
         self.exp

@@ -1,7 +1,7 @@
 //! What calibration knows of one tensor: counts, extremes, histograms of both signs.
 
 use super::histogram::{BINS, Histogram};
-use super::means::Means;
+use super::means::{self, Means, Sums};
 use super::tally::{BLOCK, Extremes, Tally};
 use crate::base::wide;
 use std::borrow::Cow;
@@ -66,39 +66,41 @@ impl Stats {
     /// Takes in the values of whole samples. The channel of value `i` is `(i / inner) % channels`: `inner` is the
     /// number of values between two channels (`H*W` for NCHW, 1 where channels are last).
     pub fn update(&mut self, values: &[f32], inner: usize) {
-        self.take_in(values, inner, &mut []);
+        self.take_in(values, inner, false);
     }
 
     /// Likewise the values of one sample, which is remembered where it has the largest magnitude.
     pub fn update_from(&mut self, sample: &Arc<str>, values: &[f32], inner: usize) {
         let before = self.amax();
-        let mut sums = vec![0.0; self.channel_amax.len()];
-        let amax = self.take_in(values, inner, &mut sums);
-        if !sums.is_empty() {
-            self.means.add(&sums, values.len() / sums.len());
-        }
-        self.name_largest(before, amax, Some(sample));
+        let amax = self.take_in(values, inner, true);
+        name_largest(&mut self.amax_sample, before, amax, Some(sample));
     }
 
-    /// Takes in values; returns their largest finite magnitude. Adds up the values of each channel that `sums` has.
-    fn take_in(&mut self, values: &[f32], inner: usize, sums: &mut [f64]) -> f32 {
-        let inner = inner.max(1);
-        wide(
+    /// Takes in values, and the means of their channels where these are whole samples; returns their largest finite
+    /// magnitude.
+    fn take_in(&mut self, values: &[f32], inner: usize, whole: bool) -> f32 {
+        let mut means = std::mem::take(&mut self.means);
+        let channels = if whole { self.channel_amax.len() } else { 0 };
+        let mut sums = Sums::of(&mut means, channels, values.len());
+        let amax = wide(
             #[inline(always)]
-            || self.take_in_blocks(values, inner, sums),
-        )
+            || self.take_in_blocks(values, inner.max(1), &mut sums),
+        );
+        drop(sums);
+        self.means = means;
+        amax
     }
 
     /// A block at a time: all that is found of it is found while it is in the nearest cache.
     #[inline(always)] // to be compiled for wide registers; so what it calls
-    fn take_in_blocks(&mut self, values: &[f32], inner: usize, sums: &mut [f64]) -> f32 {
+    fn take_in_blocks(&mut self, values: &[f32], inner: usize, sums: &mut Sums) -> f32 {
         let mut tally = Tally::default();
         let (mut amax, mut at) = (0.0f32, 0);
         while at < values.len() {
             let len = block_len(at, self.channels(), inner).min(values.len() - at);
             let block = &values[at..at + len];
             let seen = Extremes::of(block);
-            self.update_channels(block, at, inner, sums);
+            self.update_channels(block, at, inner, sums, &seen);
             amax = amax.max(if seen.finite() {
                 self.absorb(&mut tally, block, &seen)
             } else {
@@ -118,7 +120,8 @@ impl Stats {
     /// Where the numbers of channels differ: a mistake of the caller.
     pub fn merge(&mut self, other: &Stats) {
         assert_eq!(self.channels(), other.channels(), "statistics of tensors with other channels");
-        self.name_largest(self.amax(), other.amax(), other.amax_sample.as_ref());
+        let before = self.amax();
+        name_largest(&mut self.amax_sample, before, other.amax(), other.amax_sample.as_ref());
         self.count += other.count;
         self.zeros += other.zeros;
         self.non_finite += other.non_finite;
@@ -164,16 +167,6 @@ impl Stats {
         Magnitudes::new(Cow::Borrowed(&self.negative), self.count, (-self.min).max(0.0))
     }
 
-    /// `sample` has the magnitude `amax`, beside `before` of all others. Of equals the first by name is kept, so that
-    /// order leaves no trace.
-    fn name_largest(&mut self, before: f32, amax: f32, sample: Option<&Arc<str>>) {
-        if amax > before {
-            self.amax_sample = sample.cloned();
-        } else if amax == before && amax > 0.0 {
-            self.amax_sample = self.amax_sample.iter().chain(sample).min().cloned();
-        }
-    }
-
     /// Counts finite values; returns their largest magnitude.
     #[inline(always)]
     fn absorb(&mut self, tally: &mut Tally, block: &[f32], seen: &Extremes) -> f32 {
@@ -194,21 +187,40 @@ impl Stats {
 
     /// Extremes and sums of the channels of a block that begins at value `at`.
     #[inline(always)]
-    fn update_channels(&mut self, block: &[f32], at: usize, inner: usize, sums: &mut [f64]) {
+    fn update_channels(&mut self, block: &[f32], at: usize, inner: usize, sums: &mut Sums, seen: &Extremes) {
         let channels = self.channel_amax.len();
         if channels == 0 {
             return;
         }
         let first = at / inner % channels;
+        let near = seen.finite() && means::is_near(seen.amax());
+        if !(near || sums.is_empty()) {
+            let channel = |i: usize| (at + i) / inner % channels;
+            block.iter().enumerate().for_each(|(i, &x)| sums.add(channel(i), x));
+        }
         if inner == 1 {
             let rows = Rows { block, channels: channels.min(block.len()) };
             rows.amax(&mut self.channel_amax[first..]);
-            rows.add(sums.get_mut(first..).unwrap_or_default());
+            if near {
+                rows.add(sums.near(block.len() / rows.channels).get_mut(first..).unwrap_or_default());
+            }
         } else {
             let old = &mut self.channel_amax[first];
             *old = f32::from_bits(block.iter().fold(old.to_bits(), |m, &x| finite_magnitude(x).max(m)));
-            sums.iter_mut().skip(first).take(1).for_each(|sum| *sum += sum_of(block));
+            if near && !sums.is_empty() {
+                sums.near(block.len())[first] += sum_of(block);
+            }
         }
+    }
+}
+
+/// `sample` has the magnitude `amax`, beside `before` of all others, of which `kept` has the largest. Of equals the first
+/// by name is kept, so that order leaves no trace.
+pub fn name_largest(kept: &mut Option<Arc<str>>, before: f32, amax: f32, sample: Option<&Arc<str>>) {
+    if amax > before {
+        *kept = sample.cloned();
+    } else if amax == before && amax > 0.0 {
+        *kept = kept.iter().chain(sample).min().cloned();
     }
 }
 
@@ -243,11 +255,14 @@ impl Rows<'_> {
     ) {
         let channels = self.channels.min(state.len());
         let (groups, rest) = state[..channels].as_chunks_mut();
-        groups.iter_mut().enumerate().for_each(|(i, state)| wide(i * SIDE_BY_SIDE, state));
+        // plain loops: what an iterator calls may stay out of line, compiled for narrow registers
+        for (i, state) in groups.iter_mut().enumerate() {
+            wide(i * SIDE_BY_SIDE, state);
+        }
         let (rest, _) = rest.as_chunks_mut();
-        rest.iter_mut()
-            .enumerate()
-            .for_each(|(i, state)| one(channels / SIDE_BY_SIDE * SIDE_BY_SIDE + i, state));
+        for (i, state) in rest.iter_mut().enumerate() {
+            one(channels / SIDE_BY_SIDE * SIDE_BY_SIDE + i, state);
+        }
     }
 
     /// The values of `N` channels from `first` on, row by row.
@@ -259,31 +274,48 @@ impl Rows<'_> {
     /// Takes in the largest finite magnitude of each channel.
     #[inline(always)]
     fn amax(&self, amax: &mut [f32]) {
-        self.groups(amax, |at, amax| self.amax_of(at, amax), |at, amax| self.amax_of(at, amax));
+        self.groups(
+            amax,
+            #[inline(always)]
+            |at, amax| self.amax_of(at, amax),
+            #[inline(always)]
+            |at, amax| self.amax_of(at, amax),
+        );
     }
 
     #[inline(always)]
     fn amax_of<const N: usize>(&self, first: usize, amax: &mut [f32; N]) {
         let mut bits = amax.map(f32::to_bits);
         for values in self.of::<N>(first) {
-            bits.iter_mut().zip(values).for_each(|(m, &x)| *m = finite_magnitude(x).max(*m));
+            for (m, &x) in bits.iter_mut().zip(values) {
+                *m = finite_magnitude(x).max(*m);
+            }
         }
         *amax = bits.map(f32::from_bits);
     }
 
-    /// Adds the values of each channel, in the order of the rows; to no sums, where there are none.
+    /// Adds the units of each channel's values, which are near; to no sums, where there are none.
     #[inline(always)]
-    fn add(&self, sums: &mut [f64]) {
-        self.groups(sums, |at, sums| self.add_to(at, sums), |at, sums| self.add_to(at, sums));
+    fn add(&self, sums: &mut [i64]) {
+        self.groups(
+            sums,
+            #[inline(always)]
+            |at, sums| self.add_to(at, sums),
+            #[inline(always)]
+            |at, sums| self.add_to(at, sums),
+        );
     }
 
     #[inline(always)]
-    fn add_to<const N: usize>(&self, first: usize, sums: &mut [f64; N]) {
-        let mut here = *sums;
+    fn add_to<const N: usize>(&self, first: usize, sums: &mut [i64; N]) {
+        let mut here = [0i64; N];
         for values in self.of::<N>(first) {
-            here.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
+            for (sum, &x) in here.iter_mut().zip(values) {
+                *sum = sum.wrapping_add(means::rounded(x));
+            }
         }
-        *sums = here;
+        let rows = self.block.len() / self.channels;
+        sums.iter_mut().zip(here).for_each(|(sum, here)| *sum += means::units_of(here, rows));
     }
 }
 
@@ -294,14 +326,11 @@ fn finite_magnitude(x: f32) -> u32 {
     if bits < f32::INFINITY.to_bits() { bits } else { 0 }
 }
 
-/// The sum of a block, in eight sums side by side.
+/// The units of a block of near values.
 #[inline(always)]
-fn sum_of(block: &[f32]) -> f64 {
-    let mut sums = [0.0; 8];
-    for values in block.chunks(8) {
-        sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
-    }
-    sums.iter().sum()
+fn sum_of(block: &[f32]) -> i64 {
+    let sum = block.iter().fold(0i64, |sum, &x| sum.wrapping_add(means::rounded(x)));
+    means::units_of(sum, block.len())
 }
 
 /// Magnitudes of one tensor, or of one sign of it, as a calibration method sees them.

@@ -45,6 +45,12 @@ impl Extremes {
         let min = if self.largest >= (-0f32).to_bits() { self.largest } else { self.smallest };
         (f32::from_bits(min) + 0.0, f32::from_bits(max) + 0.0)
     }
+
+    /// The largest magnitude.
+    pub fn amax(&self) -> f32 {
+        let (min, max) = self.range();
+        max.max(-min)
+    }
 }
 
 /// Counters of both signs, for each way.

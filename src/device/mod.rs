@@ -5,6 +5,7 @@
 //! arena of its own. [`interp`] is the oracle: slow, plain and right. [`cpu`] is fast. Nothing above this room knows
 //! which is which, and the devices never see one another.
 
+pub mod counter;
 pub mod cpu;
 pub mod cuda;
 pub mod interp;
@@ -12,6 +13,7 @@ pub mod moved;
 pub mod numerics;
 pub mod problem;
 
+pub use counter::Counter;
 pub use numerics::{Floats, Numerics, PixelTables};
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
@@ -236,6 +238,10 @@ pub trait Executor: Send {
     /// device measures them.
     fn wait(&mut self) -> Result<Phases> {
         Ok(Phases::default())
+    }
+    /// The same program as one that counts what it writes; none where the device leaves that to a tap.
+    fn counter(&mut self) -> Option<&mut dyn Counter> {
+        None
     }
     /// The bytes of output `i` of the last run, or of the last batch that was waited for.
     fn output(&self, i: usize, images: usize) -> &[u8];

@@ -4,7 +4,7 @@ use super::host::{self, Wish};
 use super::{Batch, Engine};
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Result, Shape};
-use crate::device::{Device, Executor, Phases, Tap};
+use crate::device::{Counter, Device, Executor, Phases, Tap};
 use ndarray::{ArrayViewD, IxDyn};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -82,6 +82,11 @@ impl Session {
     pub fn step(&mut self, n: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
         self.fits(n)?;
         self.executor.run(n, tap)
+    }
+
+    /// The session as one that counts what runs write, where the device does that itself.
+    pub fn counter(&mut self) -> Option<&mut dyn Counter> {
+        self.executor.counter()
     }
 
     fn fits(&self, n: usize) -> Result<()> {

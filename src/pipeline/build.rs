@@ -126,11 +126,6 @@ pub fn build(
     monitor: &dyn Monitor,
 ) -> Result<(Engine, Graph, TimingCache)> {
     let job = building.job;
-    if job.precision.bias_correction && building.calibrated.cache.lacks_means() {
-        monitor.note(
-            "biases stay as they are: the calibration cache, of an earlier version, has no means of channels",
-        );
-    }
     let mut tuner = Tuner::new(building.device, cache, job.build.budget);
     let graph = building.graph(|_| None);
     let (engine, graph) = match job.precision.fallback {

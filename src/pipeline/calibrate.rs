@@ -19,6 +19,7 @@ use crate::quant;
 use crate::report::model::CalibrationSource;
 use crate::tune::cache::Check;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A calibration with where it came from.
 pub struct Calibrated {
@@ -114,7 +115,9 @@ pub fn calibrate(
         (MethodName::Auto, None) => return Err(cannot_choose(cache.setting.as_ref(), &setting)),
         (MethodName::One(_), _) => Winners::new(),
     };
+    let start = Instant::now();
     ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
+    tracing::info!("thresholds {:.2} s", start.elapsed().as_secs_f64());
     ranges::choose(&net.graph, codings, &mut cache, method, &winners);
     cache.setting = Some(setting);
     let text = cache.to_string();
@@ -214,12 +217,6 @@ fn start(
     };
     if is_imported(&cache) {
         monitor.note("calibrating anew: the last run's scales were imported, without statistics");
-        return Ok(fresh());
-    }
-    if cache.lacks_means() {
-        monitor.note(
-            "calibrating anew: the last run's statistics have no means of channels, which correct biases",
-        );
         return Ok(fresh());
     }
     let differing = differences(&cache.provenance, provenance);

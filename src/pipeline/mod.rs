@@ -27,6 +27,7 @@ pub mod rules;
 pub mod select;
 pub mod taps;
 pub mod target;
+pub mod watch;
 
 pub use chain::{build, calibrate, run};
 

@@ -3,32 +3,50 @@
 use super::problems::Case;
 use crate::base::DType;
 use crate::device::cuda::{Arch, Cuda};
-use crate::device::{Device, Numerics};
+use crate::device::{Device, Numerics, Tactic};
 use std::collections::HashSet;
 
-/// Compiles for an architecture what families would try first: of each family its first variant for every problem, each
-/// that differs from others in more than numbers once. Returns how many, or what does not compile.
-pub fn compile(arch: Arch, cases: &[Case]) -> Result<usize, String> {
+/// Which kernels of a problem are compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// What families would try first: of each its first variant, each that differs from others in more than numbers once.
+    First,
+    /// Every variant of every family.
+    All,
+}
+
+/// Compiles kernels for an architecture, and what counts what they write. Returns how many, or what does not compile.
+pub fn compile(arch: Arch, cases: &[Case], which: Which) -> Result<usize, String> {
     let gpu = Cuda::absent(arch);
     let mut seen: HashSet<String> = HashSet::new();
     for case in cases {
         let mut families = HashSet::new();
-        let tactics = gpu.tactics(&case.problem, &case.numerics);
-        for tactic in tactics.into_iter().filter(|t| families.insert(t.family.clone())) {
-            let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
-            let halves = match operands.any(|o| o.dtype == DType::F16) {
-                true => ", halves",
-                false if case.numerics == Numerics::Tf32 => ", tf32",
-                false => "",
+        for tactic in gpu.tactics(&case.problem, &case.numerics) {
+            let wanted = match which {
+                Which::First => {
+                    families.insert(tactic.family.clone()) && seen.insert(switches(case, &tactic))
+                }
+                Which::All => seen.insert(format!("{} by {tactic}", case.problem)),
             };
-            let switches = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
-            if seen.insert(switches + halves) {
+            if wanted {
                 gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)
                     .map_err(|e| format!("{} by {tactic}: {e}", case.problem))?;
             }
         }
     }
-    Ok(seen.len())
+    gpu.counting_code().map_err(|e| e.to_string())?;
+    Ok(seen.len() + 1)
+}
+
+/// The parts of a tactic that are no numbers, and how floats are stored and multiplied.
+fn switches(case: &Case, tactic: &Tactic) -> String {
+    let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
+    let floats = match operands.any(|o| o.dtype == DType::F16) {
+        true => ", halves",
+        false if case.numerics == Numerics::Tf32 => ", tf32",
+        false => "",
+    };
+    tactic.to_string().replace(|c: char| c.is_ascii_digit(), "") + floats
 }
 
 #[cfg(test)]
@@ -37,8 +55,8 @@ mod tests {
     use crate::device::cuda::nvrtc;
     use crate::testing::problems;
 
-    #[test]
-    fn kernels_compile_for_every_architecture() {
+    /// Compiles for all architectures, beside one another.
+    fn compile_all(which: Which) {
         let version = match nvrtc::open() {
             Ok(found) => found.version,
             Err(why) => {
@@ -50,12 +68,24 @@ mod tests {
             let all = Arch::ALL.map(|arch| {
                 scope.spawn({
                     let cases = &cases;
-                    move || (arch, compile(arch, cases))
+                    move || (arch, compile(arch, cases, which))
                 })
             });
             for (arch, kernels) in all.map(|t| t.join().unwrap()) {
                 println!("NVRTC {}.{}: {} kernels for {arch}", version.0, version.1, kernels.unwrap());
             }
         });
+    }
+
+    #[test]
+    fn kernels_compile_for_every_architecture() {
+        compile_all(Which::First);
+    }
+
+    /// Hours: `tests/compile_kernels.sh` runs it.
+    #[test]
+    #[ignore = "the full product takes hours"]
+    fn every_kernel_compiles_for_every_architecture() {
+        compile_all(Which::All);
     }
 }

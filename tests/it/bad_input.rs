@@ -20,7 +20,7 @@ fn spoil(dir: &Path) {
     write("cut.npy", &fs::read(dir.join("x.npy")).unwrap()[..200]);
     write("cut.onnx", b"\x08\x08\x12\x07pyto");
     write("bad.qg", b"graph g\ninput %x: f33[1,2]\n");
-    write("cache", b"quantize calibration cache, version 1\nmodel 00\n");
+    write("cache", b"quantize calibration cache, version 2\nmodel 00\n");
     write("newer", b"quantize calibration cache, version 9\n");
     write("times", b"quantize timing cache 1\n  igemm/a  time 1\n");
     write("answers", b"QNTZANS\n\x01\0\0\0\x02\0\0\0");

@@ -92,8 +92,8 @@ fn part(s: &mut String, number: usize, p: &Stats) -> fmt::Result {
         let words: Vec<String> = line.iter().map(|x| format!("{x:?}")).collect();
         writeln!(s, "amax {}", words.join(" "))?;
     }
-    if p.means.samples > 0 {
-        writeln!(s, "averaged {}", p.means.samples)?;
+    if p.means.places > 0 {
+        writeln!(s, "places {}", p.means.places)?;
     }
     for line in p.means.sums.chunks(CHANNELS_A_LINE) {
         let words: Vec<String> = line.iter().map(|x| x.to_string()).collect();

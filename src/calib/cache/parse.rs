@@ -159,8 +159,8 @@ fn part(r: &mut Reader, channels: usize) -> Result<(usize, Stats)> {
     while r.peek() == "amax" {
         channel_amax.extend(r.line("amax")?.all::<f32>()?);
     }
-    let samples = if r.peek() == "averaged" { r.line("averaged")?.only()? } else { 0 };
-    let mut means = Means { samples, sums: Vec::new() };
+    let places = if r.peek() == "places" { r.line("places")?.only()? } else { 0 };
+    let mut means = Means { places, sums: Vec::new() };
     while r.peek() == "sums" {
         means.sums.extend(r.line("sums")?.all::<i128>()?);
     }
@@ -196,12 +196,9 @@ fn check_part(s: &Stats, channels: usize) -> std::result::Result<(), String> {
     if listed != if channels > 1 { channels } else { 0 } {
         return Err(format!("{listed} of {channels} channels are listed"));
     }
-    let averaged = s.means.sums.len();
-    if averaged != if s.means.samples > 0 { listed } else { 0 } || s.means.samples > MAX_COUNT {
-        return Err(format!(
-            "{averaged} of {channels} channels are averaged over {} samples",
-            s.means.samples
-        ));
+    let (summed, places) = (s.means.sums.len(), s.means.places);
+    if summed != if places > 0 { listed } else { 0 } || places > MAX_COUNT {
+        return Err(format!("{summed} of {channels} channels have sums over {places} places"));
     }
     match s.channel_amax.iter().all(|a| (0.0..=s.amax()).contains(a)) {
         true => Ok(()),

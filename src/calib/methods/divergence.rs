@@ -4,7 +4,8 @@
 //! them, and Q what is left of those bins when they are merged into `levels` levels (bin `j` into level
 //! `floor(j*levels/i)`) and each level is spread evenly over its non-empty bins (S. Migacz, "8-bit inference with
 //! TensorRT", GTC 2017). Q is constant within a level, so with running sums of the histogram the divergence costs one
-//! logarithm per level, not one per bin.
+//! logarithm per level, not one per bin. Logarithms in f32 with a known bound of their error tell which thresholds may be
+//! the best; only those are looked at closely, so the result is that of looking at all.
 
 use super::super::histogram::BINS;
 use super::{Levels, Magnitudes};
@@ -23,6 +24,10 @@ const FIRST: usize = 128;
 
 /// Two divergences nearer than this are equal: rounding decides between them.
 const TIE: f64 = 1e-12;
+
+/// More than logarithms in f32 can change a divergence by: those of at most 2^53 values are below 64, so that each of the
+/// few roundings on their way changes them by less than 2^-18, and they are averaged.
+const ROUGHLY: f64 = 2e-5;
 
 /// Most levels there are.
 const LEVELS: usize = 256;
@@ -66,13 +71,27 @@ impl Divergence {
 
     /// KL(P || Q) for a threshold after `i` bins, both normalized.
     fn at(&self, i: usize, levels: Levels, empty: &EmptyBins) -> f64 {
-        let (total, tail) = (self.total(), self.tail(i));
-        let last = self.sums[i][0] - self.sums[i - 1][0];
-        let mut sum_q = self.sums[i][0];
-        let (mut p_ln_q, mut last_q) = wide(
+        let in_levels = wide(
             #[inline(always)]
             || self.in_levels(i, levels),
         );
+        self.of_levels(i, in_levels, empty)
+    }
+
+    /// The same to within [`ROUGHLY`].
+    fn near(&self, i: usize, levels: Levels, empty: &EmptyBins) -> f64 {
+        let in_levels = wide(
+            #[inline(always)]
+            || self.roughly_in_levels(i, levels),
+        );
+        self.of_levels(i, in_levels, empty)
+    }
+
+    /// The divergence for a threshold after `i` bins, of which the sum of `p ln q` and the last `q` are known.
+    fn of_levels(&self, i: usize, (mut p_ln_q, mut last_q): (f64, f64), empty: &EmptyBins) -> f64 {
+        let (total, tail) = (self.total(), self.tail(i));
+        let last = self.sums[i][0] - self.sums[i - 1][0];
+        let mut sum_q = self.sums[i][0];
         if tail > 0.0 {
             if last == 0.0 {
                 match empty {
@@ -112,15 +131,49 @@ impl Divergence {
         (sums.iter().sum(), last_q)
     }
 
+    /// The same with logarithms in f32, of counts in units of their mean over all bins.
+    #[inline(always)]
+    fn roughly_in_levels(&self, i: usize, levels: Levels) -> (f64, f64) {
+        let (codes, bits) = (levels.codes(), levels.codes().ilog2());
+        let (mut inside, mut occupied) = ([0f32; LEVELS], [0f32; LEVELS]);
+        let mut from = [0.0; 2];
+        let mut last = [0.0, 1.0];
+        for (level, (inside, occupied)) in inside[..codes].iter_mut().zip(&mut occupied).enumerate() {
+            let to = self.sums[((level + 1) * i + codes - 1) >> bits];
+            let (n, bins) = (to[0] - from[0], to[1] - from[1]);
+            if n > 0.0 {
+                last = [n, bins];
+            }
+            (*inside, *occupied) = (n as f32, bins as f32);
+            from = to;
+        }
+        let mean = self.total() / self.used as f64;
+        let scale = (1.0 / mean) as f32;
+        let mut sums = [0.0; LANES];
+        for (inside, occupied) in
+            inside[..codes].chunks_exact(LANES).zip(occupied[..codes].chunks_exact(LANES))
+        {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let q = inside[lane] * scale / occupied[lane].max(1.0);
+                *sum += f64::from(inside[lane] * rough_ln(q));
+            }
+        }
+        (sums.iter().sum::<f64>() + self.sums[i][0] * ln(mean), last[0] / last[1])
+    }
+
     /// The number of bins, at least 128, after which the divergence is the smallest among those that clip at most
     /// `max_clipped` of the values. The largest of equals.
     pub fn best(&self, levels: Levels, empty: EmptyBins, max_clipped: f64) -> (usize, f64) {
         let limit = max_clipped * self.total();
-        let all: Vec<(usize, f64)> = (FIRST..=self.used)
+        let least_of = |all: &[(usize, f64)]| all.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
+        let rough: Vec<(usize, f64)> = (FIRST..=self.used)
             .filter(|&i| self.tail(i) <= limit)
-            .map(|i| (i, self.at(i, levels, &empty)))
+            .map(|i| (i, self.near(i, levels, &empty)))
             .collect();
-        let least = all.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
+        let bound = least_of(&rough) + 2.0 * ROUGHLY + TIE;
+        let close = rough.into_iter().filter(|c| c.1 <= bound);
+        let all: Vec<(usize, f64)> = close.map(|(i, _)| (i, self.at(i, levels, &empty))).collect();
+        let least = least_of(&all);
         all.into_iter().rfind(|c| c.1 <= least + TIE).unwrap_or((self.used, least))
     }
 }
@@ -158,9 +211,57 @@ fn ln(x: f64) -> f64 {
     s * (half + r) + k * LN2_LO - half + f + k * LN2_HI
 }
 
+/// The natural logarithm of a positive normal f32, to within some 1e-7 and its own rounding; something finite for 0. The
+/// polynomial is that of Cephes' `logf`.
+#[inline(always)]
+fn rough_ln(x: f32) -> f32 {
+    const C: [f32; 9] = [
+        0.333_333_32,
+        -0.249_999_94,
+        0.200_007_15,
+        -0.166_680_58,
+        0.142_493_22,
+        -0.124_201_41,
+        0.116_769_99,
+        -0.115_146_1,
+        0.070_376_836,
+    ];
+    const ROOT: i32 = 0x3f35_04f3;
+    let k = (x.to_bits() as i32 - ROOT) >> 23;
+    let m = f32::from_bits((x.to_bits() as i32 - (k << 23)) as u32);
+    let f = m - 1.0;
+    let p = C.iter().rev().fold(0.0, |p, c| p * f + c);
+    f * f * f * p - 0.5 * f * f + f + k as f32 * std::f32::consts::LN_2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::random::SplitMix64;
+    use crate::calib::histogram::Histogram;
+    use std::borrow::Cow;
+
+    /// Histograms of every size of count, with gaps: what is rough is as near as it must be.
+    #[test]
+    fn what_is_rough_is_near() {
+        let mut random = SplitMix64::new(3);
+        for size in [1usize, 30, 1000, 1 << 20, 1 << 40] {
+            let mut h = Histogram::new();
+            h.add(1.0, 1 + random.below(size) as u64);
+            let cells = h.cells(1);
+            for (i, n) in cells.iter_mut().enumerate() {
+                let steep = (size as f64 * (-(i as f64) / 300.0).exp()) as usize;
+                *n += if random.below(3) == 0 { 0 } else { random.below(steep + 2) as u64 };
+            }
+            let d = Divergence::of(&Magnitudes::new(Cow::Owned(h), 1 << 50, 1.9));
+            for levels in [Levels::S8, Levels::U8] {
+                for i in (FIRST..=d.used).step_by(7) {
+                    let (near, at) = (d.near(i, levels, &EmptyBins::Half), d.at(i, levels, &EmptyBins::Half));
+                    assert!((near - at).abs() < ROUGHLY / 4.0, "{size}: {near} for {at}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn logarithms_are_those_of_the_library() {

@@ -131,7 +131,7 @@ fn other_texts_are_refused_with_their_line() {
         ("TRT-8601\n", "the first line"),
         ("TRT-8601-\n", "the first line"),
         ("0 3ff0 3fefffeb074a771d\n", "the first line"),
-        ("quantize calibration cache, version 1\n", "the first line"),
+        ("quantize calibration cache, version 2\n", "the first line"),
         ("TRT-8601-A\nconv1 3c8954be\n", "no colon"),
         ("TRT-8601-A\nconv1:\n", "no scale"),
         ("TRT-8601-A\nconv1: 3c8954beef\n", "no scale"),

@@ -105,11 +105,22 @@ impl Memory {
             e.detail(format!("{room} bytes were asked for, {free} of {} are free", context.gpu.memory))
                 .help("take a smaller batch, or end other programs on this GPU")
         })?;
-        // SAFETY: `room` bytes were reserved at `address` a line above.
-        check("clear memory", unsafe { result::memset_d8_sync(address, 0, room) })?;
         let memory = Memory { context: context.clone(), address, bytes };
-        settled()?;
+        memory.clear()?;
         Ok(memory)
+    }
+
+    /// Makes all of it zero and waits.
+    pub fn clear(&self) -> Result<()> {
+        self.context.bind()?;
+        // SAFETY: so many bytes, and one at least, were reserved at `address`.
+        check("clear memory", unsafe { result::memset_d8_sync(self.address, 0, self.bytes.max(1)) })?;
+        settled()
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.bytes
     }
 
     /// A copy of `data`.

@@ -69,6 +69,14 @@ impl Cuda {
         compiler::cubin(&family(t)?.source(&spec)?, self.gpu.arch)
     }
 
+    /// The code that counts what runs write (see [`super::Counter`]), the same for every program.
+    ///
+    /// # Errors
+    /// Where it does not compile for this architecture.
+    pub fn counting_code(&self) -> Result<Arc<Vec<u8>>> {
+        run::statistics::code(self.gpu.arch)
+    }
+
     fn context(&self) -> Result<&Arc<Context>> {
         let absent =
             || Diagnostic::new(machine::NO_DEVICE, format!("{} is not in this machine", self.gpu.name));

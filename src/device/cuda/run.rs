@@ -5,14 +5,17 @@ use super::driver::{Context, Event, Graph, Memory, Pinned, Stream};
 use super::flight::{Flights, Part};
 use super::lanes::{self, Touched};
 use super::step::{Code, Constants, Step};
-use super::tactics::Launch;
+use super::tactics::{Args, Launch, Place};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::{Bound, Entry, Executor, Phases, Program, Slot, Source, Tap, packed, run_order};
+use crate::device::{Bound, Counter, Entry, Executor, Phases, Program, Slot, Source, Tap, packed, run_order};
+use statistics::Statistics;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub mod statistics;
 
 /// The variable that says `always` or `never`, where branches shall not be raced.
 const BRANCHES: &str = "QUANTIZE_BRANCHES";
@@ -25,6 +28,7 @@ const REPEATS: u32 = 20;
 pub struct Run {
     // graphs and the stream go first: what they use must outlive them
     graphs: HashMap<Recorded, Graph>,
+    statistics: Option<Statistics>,
     stream: Stream,
     /// Queues for branches, made when a graph first has any.
     beside: Vec<Stream>,
@@ -45,6 +49,7 @@ pub struct Run {
     flights: Option<Flights>,
     /// The batch in flight that was waited for last, if no run came after it.
     landed: Option<usize>,
+    max_batch: usize,
     context: Arc<Context>,
 }
 
@@ -92,6 +97,7 @@ impl Run {
         let event = || Event::new(&context);
         let mut run = Run {
             graphs: HashMap::new(),
+            statistics: None,
             stream: Stream::new(&context)?,
             beside: Vec::new(),
             clock: [event()?, event()?, event()?, event()?],
@@ -107,6 +113,7 @@ impl Run {
             outputs: ports(&program.outputs)?,
             flights: None,
             landed: None,
+            max_batch: program.max_batch,
             context,
         };
         run.add(&program.steps)?;
@@ -336,6 +343,10 @@ impl Executor for Run {
         }
         self.queue_download(images)?;
         self.stream.wait().map_err(|e| self.suspected(e, images))
+    }
+
+    fn counter(&mut self) -> Option<&mut dyn Counter> {
+        Some(self)
     }
 
     fn in_flight(&mut self, batches: usize) -> Result<usize> {

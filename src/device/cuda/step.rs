@@ -62,15 +62,19 @@ impl Step {
     /// The launches for so many images.
     pub fn launches(&self, context: &Context, arena: &Memory, images: usize) -> Result<Vec<Launch>> {
         let Some(family) = self.family else { return Ok(Vec::new()) };
-        let place = |s: &Slot| Place { address: arena.address() + s.offset as u64, stride: s.stride as u64 };
         let at = Places {
             images: images as u32,
-            inputs: self.bound.inputs.iter().map(place).collect(),
-            outputs: self.bound.outputs.iter().map(place).collect(),
+            inputs: self.bound.inputs.iter().map(|s| place(arena, s)).collect(),
+            outputs: self.bound.outputs.iter().map(|s| place(arena, s)).collect(),
             constants: self.constants.clone(),
         };
         family.launches(&Spec::of(&self.bound, &context.gpu), &at)
     }
+}
+
+/// Where on the GPU a slot is.
+pub fn place(arena: &Memory, slot: &Slot) -> Place {
+    Place { address: arena.address() + slot.offset as u64, stride: slot.stride as u64 }
 }
 
 /// Modules, each loaded once.

@@ -4,7 +4,7 @@
 //! output's shape `[1, M, OH, OW]`.
 
 use super::{Fused, Operator, Role, Window};
-use crate::base::Shape;
+use crate::base::{Shape, wide};
 use crate::ir::array::{Array, Data};
 use crate::ir::attrs::{Attr, Attrs, Check};
 use crate::ir::graph::Fact;
@@ -106,44 +106,64 @@ fn convolve(x: &[f64], w: &[f64], xs: &Shape, ws: &Shape, groups: usize, g: &Geo
     let (channels, plane) = (xs[1], xs[2] * xs[3]);
     let (maps, depth, taps) = (ws[0], ws[1], ws[2] * ws[3]);
     let area = g.output[0] * g.output[1];
-    let columns: Vec<_> = (0..ws[3]).map(|j| covered(g, j)).collect();
+    let lines: Vec<_> = (0..ws[2]).map(|i| covered(g, 0, i)).collect();
+    let columns: Vec<_> = (0..ws[3]).map(|j| covered(g, 1, j)).collect();
     let mut y = vec![0.0; xs[0] * maps * area];
     y.par_chunks_mut(area.max(1)).enumerate().for_each(|(map, y)| {
         let (n, m) = (map / maps, map % maps);
         let first = n * channels + m / (maps / groups) * depth;
-        for c in 0..depth {
-            let x = &x[(first + c) * plane..][..plane];
-            for tap in 0..taps {
-                add_plane(y, x, w[(m * depth + c) * taps + tap], tap / ws[3], &columns[tap % ws[3]], g);
-            }
-        }
+        wide(
+            #[inline(always)]
+            || {
+                for c in 0..depth {
+                    let x = &x[(first + c) * plane..][..plane];
+                    for tap in 0..taps {
+                        let w = w[(m * depth + c) * taps + tap];
+                        add_plane(y, x, w, &lines[tap / ws[3]], &columns[tap % ws[3]], g);
+                    }
+                }
+            },
+        );
     });
     y
 }
 
-/// The output columns that kernel column `j` reads something for, and the first input column that it reads.
-fn covered(g: &Geometry, j: usize) -> (Range<usize>, usize) {
-    let mut reading = (0..g.output[1]).filter_map(|o| Some((o, g.source(1, o, j)?)));
-    let Some((from, left)) = reading.next() else { return (0..0, 0) };
-    (from..reading.next_back().map_or(from, |(o, _)| o) + 1, left)
+/// The output lines (axis 0) or columns (axis 1) that the `k`-th of the kernel reads something for, and the first that it
+/// reads.
+fn covered(g: &Geometry, axis: usize, k: usize) -> (Range<usize>, usize) {
+    let mut reading = (0..g.output[axis]).filter_map(|o| Some((o, g.source(axis, o, k)?)));
+    let Some((from, first)) = reading.next() else { return (0..0, 0) };
+    (from..reading.next_back().map_or(from, |(o, _)| o) + 1, first)
 }
 
-/// Adds `x` times `w` to an output plane, where `x` lies under it at kernel line `i` and these columns.
+/// Adds `x` times `w` to an output plane, where `x` lies under it at these lines and columns.
+#[inline(always)] // to be compiled for wide registers
 fn add_plane(
     y: &mut [f64],
     x: &[f64],
     w: f64,
-    i: usize,
+    (lines, top): &(Range<usize>, usize),
     (columns, left): &(Range<usize>, usize),
     g: &Geometry,
 ) {
-    for (o, y) in y.chunks_exact_mut(g.output[1]).enumerate() {
-        let Some(line) = g.source(0, o, i).filter(|_| !columns.is_empty()) else { continue };
-        let x = &x[line * g.input[1] + left..(line + 1) * g.input[1]];
-        let y = &mut y[columns.clone()];
-        match g.strides[1] {
-            1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y += x * w),
-            stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += x * w),
-        }
+    let [from, to] = [g.input[1], g.output[1]];
+    if columns.len() == from && from == to && g.strides == [1, 1] {
+        // whole lines, one after the other, are one
+        return add_line(&mut y[lines.start * to..lines.end * to], &x[top * from..], w, 1);
+    }
+    for (n, o) in lines.clone().enumerate() {
+        let line = top + n * g.strides[0];
+        let x = &x[line * from + left..(line + 1) * from];
+        add_line(&mut y[o * to..][columns.clone()], x, w, g.strides[1]);
+    }
+}
+
+#[inline(always)]
+fn add_line(y: &mut [f64], x: &[f64], w: f64, stride: usize) {
+    if stride > 1 {
+        return y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += x * w);
+    }
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += x * w;
     }
 }

@@ -1,0 +1,429 @@
+// What calibration wants to know of an output, in one reading of it, where it lies: `View` says of what form it is.
+//
+// A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
+// memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. It leaves
+// its bins in a slot, and a second kernel adds slots up. All sums are of integers, and a bin of a narrower range is part of
+// one of a wider: order leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS
+// of an item; GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
+
+#define NOTHING ~0u
+#define INFINITE 0x7f800000u
+#define NEGATIVE 0x80000000u
+#define GROWN 0x80000000u // the block's range is no more its group's
+
+typedef long long i64;
+
+// See `View` in `statistics.rs`.
+struct View {
+  u64 x, stride;       // the first image, bytes to the next
+  u64 groups, group;   // the first group, bytes to the next
+  u64 table;           // where each group's images begin in the list of images behind it
+  u64 seen;            // for each image the bits of its largest magnitude, and whether something is not finite
+  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 for none, and GROWN; the bins
+  u32 images, blocks;
+  u32 rows, cols, pitch;
+  u32 channels;        // that are told apart; 0 for none
+  u32 rows_a_channel;  // where channels are not the columns
+  u32 lanes, strips;   // vectors of columns that threads share, and how often those fit
+  u32 unused;
+};
+
+struct Group {
+  u64 odd;             // values that are not finite
+  u32 most, least;     // as `key` has them, the least inverted: 0 before the first
+  u32 range[2];
+  u64 bins[2][BINS];
+  // for each channel: upper and lower half of the sum of units; then the largest magnitude as bits
+  __device__ u64* high() { return (u64*)(this + 1); }
+  __device__ u64* low(const View& w) { return high() + w.channels; }
+  __device__ u32* amax(const View& w) { return (u32*)(low(w) + w.channels); }
+};
+
+// The order of the bits is that of the numbers.
+__device__ __forceinline__ u32 key(float x) {
+  const u32 bits = __float_as_uint(x);
+  return bits & NEGATIVE ? ~bits : bits | NEGATIVE;
+}
+
+// 148 more than the exponent of the least power of two above a magnitude.
+__device__ __forceinline__ u32 range_of(u32 magnitude) {
+  return magnitude >> 23 ? (magnitude >> 23) + 22 : 31 - __clz(magnitude | 1);
+}
+
+__device__ __forceinline__ u32 bin_of(u32 magnitude, u32 range) {
+  const u32 e = magnitude >> 23, m = e ? (magnitude & 0x7fffff) | 0x800000 : magnitude;
+  const int shift = (int)range - (int)max(e, 1u) - 10;
+  return shift >= 0 ? m >> min(shift, 31) : m << -shift;
+}
+
+template <class T, class Join> __device__ __forceinline__ T over_warp(T v, Join join) {
+#pragma unroll
+  for (int d = 16; d > 0; d /= 2) v = join(v, __shfl_xor_sync(~0u, v, d));
+  return v;
+}
+template <class T> __device__ __forceinline__ T sum_over_warp(T v) { return over_warp(v, [](T a, T b) { return a + b; }); }
+template <class T> __device__ __forceinline__ T most_over_warp(T v) { return over_warp(v, [](T a, T b) { return max(a, b); }); }
+
+// Sums of values below NEAR, in units of 2^-32, are exact in 64 bits for so many values.
+#define NEAR 524288.f
+#define MOST_NEAR 2048
+
+__device__ __forceinline__ i64 units(float x) { return __float2ll_rn(x * 4294967296.f); } // rounded half to even; it saturates
+
+// Adds units to the sum of a channel: its halves cannot overflow.
+__device__ __forceinline__ void add_units(const View& w, Group* g, u32 channel, i64 high, u64 low) {
+  atomicAdd(g->high() + channel, (u64)high);
+  atomicAdd(g->low(w) + channel, low);
+}
+
+// What a thread knows of a channel: the units of near values, the largest magnitude.
+struct Channel {
+  i64 near;
+  float amax;
+};
+
+// The bins of both signs, over ranges of their own.
+struct Bins {
+  alignas(16) u32 at[2][BINS];
+  u32 range[2], wanted[2];
+
+  __device__ __forceinline__ void clear() {
+    for (u32 i = 4 * threadIdx.x; i < 2 * BINS; i += 4 * THREADS) put(at[0] + i, Lanes<u32, 4>{});
+  }
+  __device__ __forceinline__ void begin(const Group* g) {
+    if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x] = g->range[threadIdx.x];
+    __syncthreads();
+  }
+
+  // Doubles the range of a side so many times.
+  __device__ __noinline__ void widen(u32* side, u32 times) {
+    for (; times > 0; times--) {
+      u32 pairs[BINS / 2 / THREADS];
+#pragma unroll
+      for (u32 k = 0; k < BINS / 2 / THREADS; k++) {
+        const u32 i = 2 * (threadIdx.x + k * THREADS);
+        pairs[k] = side[i] + side[i + 1];
+      }
+      __syncthreads();
+#pragma unroll
+      for (u32 k = 0; k < BINS / 2 / THREADS; k++) {
+        side[threadIdx.x + k * THREADS] = pairs[k];
+        side[threadIdx.x + k * THREADS + BINS / 2] = 0;
+      }
+      __syncthreads();
+    }
+  }
+
+  // A value within these ranges, the bins' own.
+  __device__ __forceinline__ void count(float x, u32 positive, u32 negative) {
+    const u32 bits = __float_as_uint(x), below = bits >> 31;
+    if (x != 0.f) atomicAdd(&at[below][bin_of(bits & ~NEGATIVE, below ? negative : positive)], 1u);
+  }
+  // The same by factors from a value to its place among the bins, which lie behind 2^23: there, floats are 1 apart.
+  __device__ __forceinline__ void place(float x, float positive, float negative) {
+    const bool below = x < 0.f;
+    const float at_least = __fmaf_rz(x, below ? -negative : positive, below ? 8388608.f + BINS : 8388608.f);
+    if (x != 0.f) atomicAdd(&at[0][__float_as_uint(at_least) - 0x4b000000u], 1u);
+  }
+  // 2^12 over the upper end of a range, which is one of normal numbers from 33 on.
+  static __device__ __forceinline__ float factor(u32 range) { return __uint_as_float(min(287 - range, 254) << 23); }
+
+  // All threads: ranges of at least these.
+  __device__ __forceinline__ void reach(u32 positive, u32 negative, bool counted) {
+    if (!__syncthreads_or(positive > range[0] || negative > range[1])) return;
+    if (positive > range[0]) atomicMax(&wanted[0], positive);
+    if (negative > range[1]) atomicMax(&wanted[1], negative);
+    __syncthreads();
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+      if (counted) widen(at[s], min(wanted[s] - range[s], 12));
+    }
+    __syncthreads();
+    if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x];
+    __syncthreads();
+  }
+
+  // Writes the bins of the signs that this or another thread has counted.
+  __device__ __forceinline__ void leave(const Group* g, u32* ranges, u32* slot, bool positive, bool negative) {
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+      const bool any = __syncthreads_or(s ? negative : positive);
+      if (threadIdx.x == 0) ranges[s] = any ? (range[s] + 1) | (range[s] > g->range[s] ? GROWN : 0) : 0;
+      if (!any) continue;
+      for (u32 i = 4 * threadIdx.x; i < BINS; i += 4 * THREADS) put(slot + s * BINS + i, load<4>(at[s] + i));
+    }
+  }
+};
+
+__shared__ Bins bins;
+__shared__ i64 near_parts[4][THREADS];
+__shared__ float amax_parts[4][THREADS];
+
+// The registers' channels of a strip, which rows of threads share, to the group.
+template <int VEC> __device__ void add_strip(const View& w, Group* g, u32 strip, Channel (&channels)[VEC]) {
+#pragma unroll
+  for (int j = 0; j < VEC; j++) {
+    near_parts[j][threadIdx.x] = channels[j].near;
+    amax_parts[j][threadIdx.x] = channels[j].amax;
+    channels[j] = {};
+  }
+  __syncthreads();
+  const u32 j = threadIdx.x / w.lanes, lane = threadIdx.x % w.lanes, vector = strip * w.lanes + lane;
+  if (j < VEC && vector < w.cols / VEC) {
+    i64 high = 0;
+    u64 low = 0;
+    float amax = 0;
+    for (u32 t = lane; t < THREADS / w.lanes * w.lanes; t += w.lanes) {
+      high += near_parts[j][t] >> 32;
+      low += (u32)near_parts[j][t];
+      amax = fmaxf(amax, amax_parts[j][t]);
+    }
+    add_units(w, g, vector * VEC + j, high, low);
+    atomicMax(g->amax(w) + vector * VEC + j, __float_as_uint(amax));
+  }
+  __syncthreads();
+}
+
+// All that a thread has of the one channel that its block has seen, to the group.
+__device__ __forceinline__ void add_channel(const View& w, Group* g, u32 channel, Channel& c) {
+  const i64 high = sum_over_warp(c.near >> 32);
+  const u64 low = sum_over_warp((u64)(u32)c.near);
+  const u32 amax = most_over_warp(__float_as_uint(c.amax));
+  c = {};
+  if (threadIdx.x % 32) return;
+  add_units(w, g, channel, high, low);
+  atomicMax(g->amax(w) + channel, amax);
+}
+
+// The blocks of a group, which are as many as it has of the images.
+struct Blocks {
+  u32 first, end;
+  __device__ __forceinline__ Blocks(const View& w, u32 group) {
+    const u32* starts = (const u32*)w.table;
+    first = starts[group] * w.blocks / w.images;
+    end = starts[group + 1] * w.blocks / w.images;
+  }
+};
+
+// What a thread has seen, whatever the channel.
+struct Seen {
+  float least, most; // most < least: nothing
+  u32 odd;           // values that are not finite
+
+  static __device__ __forceinline__ Seen nothing() { return {__uint_as_float(INFINITE), -__uint_as_float(INFINITE), 0}; }
+  __device__ __forceinline__ void join(const Seen& s) {
+    least = fminf(least, s.least);
+    most = fmaxf(most, s.most);
+    odd += s.odd;
+  }
+  // The ranges that hold it, for each sign; 0 where nothing has it.
+  __device__ __forceinline__ u32 positive() const { return most > 0.f ? range_of(__float_as_uint(most)) : 0; }
+  __device__ __forceinline__ u32 negative() const { return least < 0.f ? range_of(__float_as_uint(-least)) : 0; }
+  __device__ __forceinline__ void add_to(u32* seen) const {
+    const float largest = most < least ? 0.f : fmaxf(fabsf(most), fabsf(least));
+    const u32 amax = most_over_warp(__float_as_uint(largest)), bad = most_over_warp(odd);
+    if (threadIdx.x % 32) return;
+    if (amax) atomicMax(seen, amax);
+    if (bad) atomicMax(seen + 1, 1);
+  }
+  __device__ __forceinline__ void add_to(Group* g) const {
+    // -0 is 0
+    const u32 highest = most_over_warp(most < least ? 0 : key(most + 0.f));
+    const u32 lowest = most_over_warp(most < least ? 0 : ~key(least + 0.f)), bad = sum_over_warp(odd);
+    if (threadIdx.x % 32) return;
+    if (bad) atomicAdd(&g->odd, (u64)bad);
+    atomicMax(&g->most, highest);
+    atomicMax(&g->least, lowest);
+  }
+};
+
+// COLUMNS: channels lie side by side, and each thread has VEC of them, every so many rows; else it has every so many
+// vectors of one row, whose values are of one channel.
+template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(const View& w) {
+  constexpr u32 UNROLL = VEC == 1 ? 8 : 4;
+  bins.clear();
+  begin();
+  u32 k = 0;
+  while (blockIdx.x >= Blocks(w, k).end) k++;
+  const u32 first = Blocks(w, k).first, end = Blocks(w, k).end;
+  const u32 *starts = (const u32*)w.table, *images = starts + GROUPS + 1, count = starts[k + 1] - starts[k];
+  Group* g = (Group*)(w.groups + k * w.group);
+  // along rows (columns) a thread has every `apart`-th; a step is UNROLL of them
+  const u32 length = COLUMNS ? w.rows : w.cols, apart = COLUMNS ? THREADS / w.lanes : THREADS * VEC;
+  const u32 mine = COLUMNS ? threadIdx.x / w.lanes : threadIdx.x * VEC;
+  const u32 step = apart * UNROLL, chunks = (length + step * STEPS - 1) / (step * STEPS);
+  const u32 items = chunks * count * (COLUMNS ? w.strips : w.rows), blocks = end - first, number = blockIdx.x - first;
+  const u32 from = (u64)items * number / blocks, to = (u64)items * (number + 1) / blocks;
+
+  Seen all = Seen::nothing();
+  Channel channels[COLUMNS ? VEC : 1] = {};
+  u32 held = NOTHING, since = 0; // the strip that `channels` are of, and from which item on
+  bool counted = false;
+  if (from < to) bins.begin(g);
+  for (u32 item = from; item < to; item++) {
+    const u32 chunk = item % chunks, rest = item / chunks;
+    const u32 image = images[starts[k] + (COLUMNS ? rest % count : rest / w.rows)];
+    const u32 strip = COLUMNS ? rest / count : 0, row = COLUMNS ? 0 : rest % w.rows;
+    if (COLUMNS && (strip != held || item - since == MOST_NEAR / (UNROLL * STEPS))) {
+      if (held != NOTHING) add_strip(w, g, held, channels);
+      held = strip;
+      since = item;
+    }
+    const u32 vector = strip * w.lanes + threadIdx.x % w.lanes;
+    const u32 channel = COLUMNS ? vector * VEC : row / w.rows_a_channel % max(w.channels, 1);
+    const bool idle = COLUMNS && (mine >= apart || vector >= w.cols / VEC);
+    const float* x = (const float*)(w.x + image * w.stride) + (COLUMNS ? (u64)vector * VEC : (u64)row * w.pitch);
+    Seen here = Seen::nothing();
+    for (u32 s = chunk * STEPS; s < chunk * STEPS + STEPS && s * step < length; s++) {
+      Lanes<float, VEC> v[UNROLL];
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+        const u32 at = s * step + u * apart + mine;
+        v[u] = {};
+        if (!idle && at < length) v[u] = load<VEC>(x + (COLUMNS ? (u64)at * w.pitch : (u64)at));
+      }
+      // whole steps of near finite values are what nearly all are: few instructions for each
+      float most[VEC], least[VEC], sum = 0;
+#pragma unroll
+      for (int j = 0; j < VEC; j++) {
+        most[j] = least[j] = v[0].v[j];
+#pragma unroll
+        for (u32 u = 0; u < UNROLL; u++) {
+          most[j] = fmaxf(most[j], v[u].v[j]);
+          least[j] = fminf(least[j], v[u].v[j]);
+          sum = __fmaf_rn(v[u].v[j], 0.f, sum); // NaN unless all are finite
+        }
+      }
+      Seen now = Seen::nothing();
+#pragma unroll
+      for (int j = 0; j < VEC; j++) now.join({least[j], most[j], 0});
+      const bool plain = !idle && s * step + (UNROLL - 1) * apart + mine < length && sum == 0.f && now.most < NEAR && now.least > -NEAR;
+      if (plain) {
+#pragma unroll
+        for (int j = 0; j < VEC; j++) {
+          Channel& c = channels[COLUMNS ? j : 0];
+          c.amax = fmaxf(c.amax, fmaxf(fabsf(most[j]), fabsf(least[j])));
+#pragma unroll
+          for (u32 u = 0; u < UNROLL; u++) c.near += units(v[u].v[j]);
+        }
+      } else {
+        now = Seen::nothing();
+#pragma unroll
+        for (u32 u = 0; u < UNROLL; u++) {
+          if (idle || s * step + u * apart + mine >= length) continue;
+#pragma unroll
+          for (int j = 0; j < VEC; j++) {
+            float& y = v[u].v[j];
+            if (!(fabsf(y) < __uint_as_float(INFINITE))) {
+              now.odd++;
+              y = 0;
+              continue;
+            }
+            now.join({y, y, 0});
+            Channel& c = channels[COLUMNS ? j : 0];
+            c.amax = fmaxf(c.amax, fabsf(y));
+            if (fabsf(y) < NEAR) c.near += units(y);
+            else if (w.channels) add_units(w, g, channel + (COLUMNS ? j : 0), units(y) >> 32, (u32)units(y));
+          }
+        }
+      }
+      here.join(now);
+      bins.reach(here.positive(), here.negative(), counted);
+      counted = true;
+      const u32 positive = bins.range[0], negative = bins.range[1];
+      const bool normal = (positive > 32 || !(here.most > 0.f)) && (negative > 32 || !(here.least < 0.f));
+      const float p = Bins::factor(positive), n = Bins::factor(negative);
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+#pragma unroll
+        for (int j = 0; j < VEC; j++) {
+          if (normal) bins.place(v[u].v[j], p, n);
+          else bins.count(v[u].v[j], positive, negative);
+        }
+      }
+    }
+    here.add_to((u32*)w.seen + 2 * image);
+    all.join(here);
+    if (!COLUMNS && w.channels) add_channel(w, g, channel, channels[0]);
+    else if (!COLUMNS) channels[0] = {};
+  }
+  if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
+  if (from < to) all.add_to(g);
+  bins.leave(g, (u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
+}
+
+#define KERNEL(NAME, VEC, COLUMNS) \
+  extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) NAME(const View w) { statistics<VEC, COLUMNS>(w); }
+KERNEL(columns_4, 4, true)
+KERNEL(columns_1, 1, true)
+KERNEL(rows_4, 4, false)
+KERNEL(rows_1, 1, false)
+
+// Adds the slots of a group's blocks, some of which have grown, to its bins of a sign, over the widest range of all.
+__device__ void gather_grown(const View& w, Group* g, const Blocks& blocks, u32 side) {
+  const u32* ranges = (const u32*)w.ranges + side;
+  __shared__ u32 range;
+  u64* sums = (u64*)bins.at;
+  if (threadIdx.x == 0) range = g->range[side];
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) sums[i] = 0;
+  __syncthreads();
+  for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
+    if (ranges[2 * b]) atomicMax(&range, (ranges[2 * b] & ~GROWN) - 1);
+  }
+  __syncthreads();
+  const u32 fold = min(range - g->range[side], 12);
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
+    if (g->bins[side][i]) atomicAdd(&sums[i >> fold], g->bins[side][i]);
+  }
+  for (u32 b = blocks.first; b < blocks.end; b++) {
+    if (!ranges[2 * b]) continue;
+    const u32 shift = min(range + 1 - (ranges[2 * b] & ~GROWN), 12), *slot = (const u32*)w.slots + (2 * (u64)b + side) * BINS;
+#pragma unroll
+    for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
+      if (slot[i]) atomicAdd(&sums[i >> shift], (u64)slot[i]);
+    }
+  }
+  __syncthreads();
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) g->bins[side][i] = sums[i];
+  if (threadIdx.x == 0) g->range[side] = range;
+}
+
+// Adds the slots of a group's blocks to its bins of a sign, of which each block has a part.
+extern "C" __global__ void __launch_bounds__(GATHERERS) gather(const View w) {
+  begin();
+  constexpr u32 LANES = PART / 4, TEAMS = GATHERERS / LANES;
+  const u32 side = blockIdx.y, lane = threadIdx.x % LANES, team = threadIdx.x / LANES, *ranges = (const u32*)w.ranges + side;
+  const Blocks blocks(w, blockIdx.x);
+  Group* g = (Group*)(w.groups + blockIdx.x * w.group);
+  bool grown = false, any = false;
+  for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
+    grown |= ranges[2 * b] & GROWN;
+    any |= ranges[2 * b] != 0;
+  }
+  if (__syncthreads_or(grown)) {
+    if (blockIdx.z == 0) gather_grown(w, g, blocks, side);
+    return;
+  }
+  if (!__syncthreads_or(any)) return;
+  const u32 mine = blockIdx.z * PART + 4 * lane;
+  const u32* slots = (const u32*)w.slots + side * BINS + mine;
+  Lanes<u32, 4> own = {}; // 32 bits are enough for one launch
+#pragma unroll 8
+  for (u32 b = blocks.first + team; b < blocks.end; b += TEAMS) {
+    Lanes<u32, 4> more = {};
+    if (ranges[2 * b]) more = load<4>(slots + 2 * (u64)b * BINS);
+#pragma unroll
+    for (int j = 0; j < 4; j++) own.v[j] += more.v[j];
+  }
+  __shared__ Lanes<u32, 4> teams[TEAMS][LANES];
+  teams[team][lane] = own;
+  __syncthreads();
+  if (team) return;
+#pragma unroll
+  for (int j = 0; j < 4; j++) {
+    u64 sum = g->bins[side][mine + j];
+#pragma unroll
+    for (u32 t = 0; t < TEAMS; t++) sum += teams[t][lane].v[j];
+    g->bins[side][mine + j] = sum;
+  }
+}

@@ -1,0 +1,452 @@
+//! Counting on the GPU: a kernel behind each step that writes something watched, in the graph of a run. What it counts stays
+//! on the GPU until somebody asks.
+
+use super::{Args, Graph, Memory, Pinned, Place, Run, Slot};
+use crate::base::codes::machine;
+use crate::base::{Diagnostic, Result};
+use crate::device::counter::{BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
+use crate::device::cuda::compiler::{self, Source};
+use crate::device::cuda::driver::{Context, Function, Module, Shape, Stream};
+use crate::device::cuda::probe::Arch;
+use crate::device::cuda::step::place;
+use crate::device::cuda::text::Text;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Threads of a block, and blocks on a multiprocessor at once.
+const THREADS: usize = 256;
+const BLOCKS: usize = 3;
+/// Steps of an item, the piece of an image that a block takes at a time.
+const STEPS: usize = 4;
+/// The most vectors of columns that the threads of a block share.
+const MOST_LANES: usize = 32;
+/// Threads that add up slots, and the bins that are theirs.
+const GATHERERS: usize = 512;
+const PART: usize = 512;
+/// Words of a group before its bins, and up to its channels.
+const HEAD: usize = 3;
+const CHANNELS: usize = HEAD + 2 * BINS;
+/// What the kernel adds to the exponent of a range.
+const LEAST_EXPONENT: i32 = -148;
+
+const KERNELS: [&str; 5] = ["columns_4", "columns_1", "rows_4", "rows_1", "gather"];
+
+/// The machine code for an architecture.
+pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
+    compiler::cubin(&source(), arch)
+}
+
+fn source() -> Source {
+    let text = Text::default().raw(include_str!("../kernels/lanes.cuh"));
+    let text = text.defines(&[("BINS", BINS), ("GROUPS", GROUPS), ("THREADS", THREADS), ("BLOCKS", BLOCKS)]);
+    let text = text.defines(&[("STEPS", STEPS), ("GATHERERS", GATHERERS), ("PART", PART)]);
+    text.raw(include_str!("../kernels/statistics.cu")).source()
+}
+
+/// What is watched, and what was counted.
+pub struct Statistics {
+    graphs: HashMap<usize, Graph>,
+    kernels: Vec<Function>,
+    _module: Module,
+    watched: Vec<Kept>,
+    /// Groups of everything watched.
+    groups: Memory,
+    /// Where each group's images begin in the list of images, the list, and for everything watched what was seen of each.
+    lists: Memory,
+    /// The same for the next run: nothing was seen yet.
+    next: Pinned,
+    seen: Pinned,
+    /// Of each block the ranges of its bins; its bins.
+    ranges: Memory,
+    slots: Memory,
+    /// Images counted in each group.
+    images: [u64; GROUPS],
+    /// Images of the run that was begun.
+    begun: usize,
+    max_batch: usize,
+}
+
+/// Something watched: how it lies, and where its groups are.
+struct Kept {
+    watched: Watched,
+    form: Form,
+    at: usize,
+}
+
+/// An image as the kernel sees it: rows that lie apart.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Form {
+    rows: usize,
+    cols: usize,
+    pitch: usize,
+    /// 0 where channels are not told apart.
+    channels: usize,
+    /// Are the columns the channels? Else so many rows are of one.
+    columns: bool,
+    rows_a_channel: usize,
+}
+
+impl Form {
+    fn of(w: &Watched) -> Self {
+        let (o, n) = (&w.operand, w.operand.shape.numel());
+        let channels = if w.channels > 1 { w.channels } else { 0 };
+        let columns = channels > 0 && w.inner == 1 && (o.pitch.is_none() || o.row() == channels);
+        let cols = match (columns, o.pitch, channels) {
+            (true, ..) => channels,
+            (_, Some(_), _) => o.row(),
+            (_, None, 0) => n,
+            _ => w.inner,
+        }
+        .max(1);
+        let pitch = o.pitch.unwrap_or(cols);
+        Form { rows: n / cols, cols, pitch, channels, columns, rows_a_channel: (w.inner / cols).max(1) }
+    }
+
+    /// Words of a group.
+    fn words(&self) -> usize {
+        CHANNELS + 2 * self.channels + self.channels.div_ceil(2)
+    }
+
+    /// How the kernel divides images that begin at multiples of so many bytes.
+    fn split(&self, aligned: bool) -> Split {
+        let vector =
+            if aligned && self.cols.is_multiple_of(4) && self.pitch.is_multiple_of(4) { 4 } else { 1 };
+        let (vectors, unroll) = (self.cols / vector, if vector == 1 { 8 } else { 4 });
+        let (strips, lanes) = match self.columns {
+            true => (vectors.div_ceil(MOST_LANES), vectors.div_ceil(vectors.div_ceil(MOST_LANES))),
+            false => (1, 1),
+        };
+        let items = match self.columns {
+            true => strips * self.rows.div_ceil(THREADS / lanes * unroll * STEPS),
+            false => self.rows * self.cols.div_ceil(THREADS * vector * unroll * STEPS),
+        };
+        Split { vector, lanes, strips, items }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Split {
+    vector: usize,
+    lanes: usize,
+    strips: usize,
+    /// Pieces of an image that blocks take one after the other.
+    items: usize,
+}
+
+/// The kernel's parameter.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct View {
+    x: u64,
+    stride: u64,
+    groups: u64,
+    group: u64,
+    table: u64,
+    seen: u64,
+    ranges: u64,
+    slots: u64,
+    images: u32,
+    blocks: u32,
+    rows: u32,
+    cols: u32,
+    pitch: u32,
+    channels: u32,
+    rows_a_channel: u32,
+    lanes: u32,
+    strips: u32,
+    unused: u32,
+}
+
+/// What is seen of an image, as the kernel writes it.
+type Mark = [u32; 2];
+
+impl Statistics {
+    fn new(context: &Arc<Context>, what: &[Watched], max_batch: usize) -> Result<Self> {
+        let module = Module::load(context, &code(context.gpu.arch)?)?;
+        let kernels = KERNELS.iter().map(|k| module.function(k, 0)).collect::<Result<_>>()?;
+        let mut words = 0;
+        let mut keep = |w: &Watched| {
+            let (form, at) = (Form::of(w), words);
+            words += form.words() * GROUPS;
+            Kept { watched: w.clone(), form, at }
+        };
+        let watched: Vec<Kept> = what.iter().map(&mut keep).collect();
+        let marks = size_of::<Mark>() * watched.len() * max_batch;
+        let lists = size_of::<u32>() * (GROUPS + 1 + max_batch) + marks;
+        let blocks = most_blocks(context).max(max_batch);
+        Ok(Statistics {
+            graphs: HashMap::new(),
+            kernels,
+            _module: module,
+            groups: Memory::zeroed(context, size_of::<u64>() * words)?,
+            lists: Memory::zeroed(context, lists)?,
+            next: Pinned::zeroed(context, lists)?,
+            seen: Pinned::zeroed(context, marks)?,
+            ranges: Memory::zeroed(context, 2 * size_of::<u32>() * blocks)?,
+            slots: Memory::zeroed(context, 2 * size_of::<u32>() * BINS * blocks)?,
+            images: [0; GROUPS],
+            begun: 0,
+            watched,
+            max_batch,
+        })
+    }
+
+    /// Lists the images of a run by their groups.
+    fn list(&mut self, groups: &[usize]) {
+        let list: &mut [u32] = bytemuck::cast_slice_mut(&mut self.next);
+        let mut at = 0;
+        for group in 0..GROUPS {
+            list[group] = at as u32;
+            for image in (0..groups.len()).filter(|&i| groups[i] == group) {
+                list[GROUPS + 1 + at] = image as u32;
+                at += 1;
+            }
+        }
+        list[GROUPS] = at as u32;
+    }
+
+    /// The bytes of the lists before what was seen.
+    fn listed(&self) -> usize {
+        size_of::<u32>() * (GROUPS + 1 + self.max_batch)
+    }
+
+    /// Queues the kernels for whatever is watched of this tensor.
+    fn queue(&self, stream: &Stream, context: &Context, port: Port, at: Place, images: usize) -> Result<()> {
+        let of_port = |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
+        for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
+            let (kernel, view) = self.view(context, i, kept, at, images);
+            let parts = [GROUPS, 2, BINS / PART].map(|n| n as u32);
+            let launches = [(kernel, [view.blocks, 1, 1], THREADS), (4, parts, GATHERERS)];
+            for (kernel, grid, block) in launches {
+                let shape = Shape { grid, block: block as u32, shared: 0, cluster: 1, chained: true };
+                let mut args = Args::default().with(view);
+                // SAFETY: all kernels take a view, whose addresses are those of memory that lives as long as the stream.
+                unsafe { stream.launch(self.kernels[kernel], &shape, &mut args.pointers()) }?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which kernel counts something, and what it is told.
+    fn view(&self, context: &Context, i: usize, kept: &Kept, at: Place, images: usize) -> (usize, View) {
+        let aligned = at.address.is_multiple_of(16) && (images == 1 || at.stride.is_multiple_of(16));
+        let (form, split) = (kept.form, kept.form.split(aligned));
+        let blocks = (split.items * images).min(most_blocks(context)).max(images);
+        let word = size_of::<u64>() as u64;
+        let view = View {
+            x: at.address,
+            stride: at.stride,
+            groups: self.groups.address() + kept.at as u64 * word,
+            group: form.words() as u64 * word,
+            table: self.lists.address(),
+            seen: self.lists.address() + (self.listed() + size_of::<Mark>() * i * self.max_batch) as u64,
+            ranges: self.ranges.address(),
+            slots: self.slots.address(),
+            images: images as u32,
+            blocks: blocks as u32,
+            rows: form.rows as u32,
+            cols: form.cols as u32,
+            pitch: form.pitch as u32,
+            channels: form.channels as u32,
+            rows_a_channel: form.rows_a_channel as u32,
+            lanes: split.lanes as u32,
+            strips: split.strips as u32,
+            unused: 0,
+        };
+        let kernel = match (form.columns, split.vector) {
+            (true, 4) => 0,
+            (true, _) => 1,
+            (false, 4) => 2,
+            (false, _) => 3,
+        };
+        (kernel, view)
+    }
+
+    /// What the last run has seen.
+    fn seen(&self, images: usize) -> Vec<Seen> {
+        let all: &[Mark] = bytemuck::cast_slice(&self.seen);
+        let of = |&[amax, odd]: &Mark| Seen { amax: f32::from_bits(amax), finite: odd == 0 };
+        all.chunks_exact(self.max_batch).flat_map(|each| each[..images].iter().map(of)).collect()
+    }
+
+    /// What was counted of something, in a group.
+    fn counts(&self, kept: &Kept, words: &[u64], group: usize) -> Counts {
+        let (form, n) = (kept.form, kept.watched.operand.shape.numel() as u64);
+        let words = &words[kept.at + group * form.words()..][..form.words()];
+        let half = |i: usize| (words[i] as u32, (words[i] >> 32) as u32);
+        let ((most, least), ranges) = (half(1), half(2));
+        let (max, min) = (number(most, f32::NEG_INFINITY), number_below(least, f32::INFINITY));
+        let side = |range: u32, first: usize| {
+            let mut bins = Box::new([0; BINS]);
+            bins.copy_from_slice(&words[first..first + BINS]);
+            (range as i32 + LEAST_EXPONENT, bins)
+        };
+        let (high, rest) = words[CHANNELS..].split_at(form.channels);
+        let (low, amax) = rest.split_at(form.channels);
+        let sum = |(&high, &low): (&u64, &u64)| (i128::from(high as i64) << 32) + i128::from(low);
+        let amax: &[u32] = bytemuck::cast_slice(amax);
+        let count = self.images[group] * n - words[0];
+        Counts {
+            count,
+            zeros: count - words[HEAD..CHANNELS].iter().sum::<u64>(), // all others are in bins
+            non_finite: words[0],
+            min,
+            max,
+            sides: [
+                (max > 0.0).then(|| side(ranges.0, HEAD)),
+                (min < 0.0).then(|| side(ranges.1, HEAD + BINS)),
+            ],
+            amax: amax[..form.channels].iter().map(|&bits| f32::from_bits(bits)).collect(),
+            sums: high.iter().zip(low).map(sum).collect(),
+        }
+    }
+}
+
+/// Most blocks that count at once, but for one for each image.
+fn most_blocks(context: &Context) -> usize {
+    BLOCKS * context.gpu.multiprocessors
+}
+
+/// The number of a key of the kernel's, in the order of numbers; `nothing` where there is none.
+fn number(key: u32, nothing: f32) -> f32 {
+    match key {
+        0 => nothing,
+        k if k >> 31 == 1 => f32::from_bits(k & !(1 << 31)),
+        k => f32::from_bits(!k),
+    }
+}
+
+/// Likewise of an inverted key.
+fn number_below(key: u32, nothing: f32) -> f32 {
+    if key == 0 { nothing } else { number(!key, nothing) }
+}
+
+impl Run {
+    /// Queues a run that counts; waits until its inputs are on the GPU.
+    fn counted(&mut self, s: &mut Statistics, groups: &[usize]) -> Result<()> {
+        let images = groups.len();
+        (self.by_pixels, self.landed) = (false, None);
+        s.list(groups);
+        self.upload(images)?;
+        // SAFETY: both live as long as the stream, and what follows waits until the copy is done.
+        unsafe { self.stream.upload(&s.next, 0..s.next.len(), &s.lists, 0) }?;
+        self.stream.mark(&self.clock[0])?;
+        if !s.graphs.contains_key(&images) {
+            self.load_functions(0..self.ours, images)?;
+            let graph = self.stream.capture(|| self.queue_counted(s, images))?;
+            s.graphs.insert(images, graph);
+        }
+        if let Some(graph) = s.graphs.get(&images) {
+            self.stream.run(graph)?;
+        }
+        let (listed, seen) = (s.listed(), s.seen.len());
+        // SAFETY: both live as long as the stream, and whoever reads what was seen waits first.
+        unsafe { self.stream.download(&s.lists, listed, &mut s.seen, seen) }?;
+        groups.iter().for_each(|&g| s.images[g] += 1);
+        s.begun = images;
+        self.clock[0].wait()
+    }
+
+    /// Queues all steps, and behind each what counts its outputs.
+    fn queue_counted(&self, s: &Statistics, images: usize) -> Result<()> {
+        let count =
+            |port, slot: &Slot| s.queue(&self.stream, &self.context, port, place(&self.arena, slot), images);
+        for (i, port) in self.inputs.iter().enumerate() {
+            count(Port::Input(i), &port.slot)?;
+        }
+        for (i, step) in self.steps[..self.ours].iter().enumerate() {
+            self.queue(step, images)?;
+            for (o, slot) in step.bound.outputs.iter().enumerate() {
+                count(Port::Output(i, o), slot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nothing_watched() -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, "a run was to count, and nothing is watched")
+}
+
+impl Counter for Run {
+    fn watch(&mut self, what: &[Watched]) -> Result<()> {
+        self.context.bind()?;
+        self.statistics = Some(Statistics::new(&self.context, what, self.max_batch)?);
+        Ok(())
+    }
+
+    fn begin(&mut self, groups: &[usize]) -> Result<()> {
+        self.context.bind()?;
+        let mut statistics = self.statistics.take().ok_or_else(nothing_watched)?;
+        let begun = self.counted(&mut statistics, groups);
+        self.statistics = Some(statistics);
+        begun
+    }
+
+    fn end(&mut self) -> Result<Vec<Seen>> {
+        let statistics = self.statistics.as_mut().ok_or_else(nothing_watched)?;
+        let images = std::mem::take(&mut statistics.begun);
+        self.stream.wait().map_err(|e| self.suspected(e, images))?;
+        Ok(self.statistics.as_ref().map(|s| s.seen(images)).unwrap_or_default())
+    }
+
+    fn take(&mut self) -> Result<Vec<[Counts; GROUPS]>> {
+        let s = self.statistics.as_mut().ok_or_else(nothing_watched)?;
+        self.stream.wait()?;
+        let mut words = vec![0u64; s.groups.len() / size_of::<u64>()];
+        s.groups.read(0, bytemuck::cast_slice_mut(&mut words))?;
+        s.groups.clear()?;
+        let of = |kept| std::array::from_fn(|group| s.counts(kept, &words, group));
+        let counts = s.watched.iter().map(of).collect();
+        s.images = [0; GROUPS];
+        Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{DType, Shape};
+    use crate::device::{Layout, Operand};
+
+    fn form(shape: &[usize], layout: Layout, pitch: Option<usize>, channels: usize, inner: usize) -> Form {
+        let operand = Operand { pitch, ..Operand::new(DType::F32, Shape::new(shape), layout) };
+        Form::of(&Watched { port: Port::Input(0), operand, channels, inner })
+    }
+
+    /// Rows, columns, from row to row, rows of a channel; whether columns are the channels.
+    fn parts(f: Form) -> ([usize; 4], bool) {
+        ([f.rows, f.cols, f.pitch, f.rows_a_channel], f.columns)
+    }
+
+    #[test]
+    fn images_are_rows_that_lie_apart() {
+        let last = |pitch| parts(form(&[1, 96, 7, 5], Layout::ChannelsLast, pitch, 96, 1));
+        assert_eq!(last(None), ([35, 96, 96, 1], true));
+        assert_eq!(last(Some(128)), ([35, 96, 128, 1], true));
+        let first = |pitch| parts(form(&[1, 3, 8, 9], Layout::Plain, pitch, 3, 72));
+        assert_eq!(first(None), ([3, 72, 72, 1], false));
+        assert_eq!(first(Some(12)), ([24, 9, 12, 8], false));
+        assert_eq!(parts(form(&[1, 40, 1, 1], Layout::Plain, Some(3), 40, 1)), ([40, 1, 3, 1], false));
+        assert_eq!(parts(form(&[77], Layout::Plain, None, 1, 1)), ([1, 77, 77, 1], false));
+    }
+
+    #[test]
+    fn threads_share_columns_in_strips() {
+        let f = form(&[1, 2048, 7, 7], Layout::ChannelsLast, None, 2048, 1);
+        assert_eq!(f.split(true), Split { vector: 4, lanes: 32, strips: 16, items: 16 });
+        assert_eq!(f.split(false), Split { vector: 1, lanes: 32, strips: 64, items: 64 });
+        let f = form(&[1, 96, 28, 28], Layout::ChannelsLast, None, 96, 1);
+        assert_eq!(f.split(true), Split { vector: 4, lanes: 24, strips: 1, items: 5 });
+    }
+
+    #[test]
+    fn keys_have_the_order_of_numbers() {
+        // as the kernel makes them
+        let key = |x: f32| if x.to_bits() >> 31 == 1 { !x.to_bits() } else { x.to_bits() | 1 << 31 };
+        for x in [f32::MIN, -1.5, -f32::MIN_POSITIVE, 0.0, 1e-40, 2.0, f32::MAX] {
+            assert_eq!((number(key(x), 7.0), number_below(!key(x), 7.0)), (x, x));
+        }
+        assert_eq!((number(0, 7.0), number_below(0, 7.0)), (7.0, 7.0));
+    }
+}
