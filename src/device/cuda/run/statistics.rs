@@ -329,7 +329,7 @@ impl Run {
         s.list(groups);
         self.upload(images)?;
         // SAFETY: both live as long as the stream, and what follows waits until the copy is done.
-        unsafe { self.stream.upload(&s.next, 0..s.next.len(), &s.lists, 0) }?;
+        unsafe { self.stream.upload(&s.next, &s.lists, 0) }?;
         self.stream.mark(&self.clock[0])?;
         if !s.graphs.contains_key(&images) {
             self.load_functions(0..self.ours, images)?;
