@@ -180,6 +180,10 @@ impl Placement {
         let mut arena = vec![POISON; self.arena];
         for ((slot, o), data) in self.inputs.iter().zip(case.problem.activations()).zip(&case.inputs) {
             for (at, &i) in images.iter().enumerate() {
+                if o.dtype.is_float() {
+                    // what lies between rows is no number
+                    arena[slot.offset + at * slot.stride..][..o.span()].fill(0xff);
+                }
                 let image = &data[i * o.bytes()..(i + 1) * o.bytes()];
                 let (pieces, len) = o.pieces();
                 for (piece, from) in pieces.zip(image.chunks(len.max(1))) {

@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -56,16 +57,43 @@ def ours(args, model, batch, precision, work):
         line = [args.quantize, "bench", engine, "--batch", str(batch), "--duration", str(args.duration), "--json", *more]
         return json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
 
-    resident, pixels = bench("--no-transfers"), bench("--no-transfers", "--input", "u8")
+    resident = bench("--no-transfers")
+    with Memory() as memory:
+        pixels = bench("--no-transfers", "--input", "u8")
     alone, host = bench("--input", "u8"), bench("--input", "u8", "--in-flight", "3")
     slower = max(alone[part]["median"] for part in ("h2d_ms", "compute_ms", "d2h_ms"))
     steps = bench("--profile")["profile"] if args.profile else []
     return {
-        "model": model, "precision": precision, "batch": batch, "images_per_s": batch / resident["latency_ms"]["median"] * 1e3,
+        "model": model, "precision": precision, "batch": batch, "date": str(datetime.date.today()),
+        "images_per_s": batch / resident["latency_ms"]["median"] * 1e3,
         "latency_ms": resident["latency_ms"]["median"], "pixels_per_s": batch / pixels["latency_ms"]["median"] * 1e3,
         "host_images_per_s": host["throughput_per_s"], "host_share": host["throughput_per_s"] * slower / 1e3 / batch,
-        "build_s": cold, "cached_build_s": again, "steps": steps,
+        "memory_mb": memory.megabytes, "build_s": cold, "cached_build_s": again, "steps": steps,
     }
+
+
+class Memory:
+    """Megabytes of the GPU that are in use while it is open beyond those before, with all that the driver itself takes."""
+
+    def used(self):
+        query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        return int(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0])
+
+    def watch(self):
+        while not self.over.wait(0.1):
+            self.most = max(self.most, self.used())
+
+    def __enter__(self):
+        self.before = self.most = self.used()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        self.megabytes = self.most - self.before
 
 
 def torch_peer(name, batch, seconds):
@@ -95,24 +123,41 @@ def torch_peer(name, batch, seconds):
             torch.cuda.synchronize()
             times.append(a.elapsed_time(b) / 5)
     ms = sorted(times)[len(times) // 2]
-    return {"images_per_s": batch / ms * 1e3, "latency_ms": ms}
+    reserved = torch.cuda.max_memory_reserved() >> 20
+    del graph, net, x
+    torch.cuda.empty_cache()
+    return {"images_per_s": batch / ms * 1e3, "latency_ms": ms, "memory_mb": reserved}
+
+
+def shown(value, digits=0):
+    """A cell; a dash where nothing was measured."""
+    return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def page(rows, gpu):
     """The table."""
-    lines = ["# INT8 and FP16 on a GPU", "", f"{gpu}, {datetime.date.today()}. Made by `tests/peers/gpu_speed.py`; medians. "
+    lines = ["# INT8 and FP16 on a GPU", "", f"{gpu}. Made by `tests/peers/gpu_speed.py`; medians. Rows that a run does not measure stay as they were. "
              "*Resident*: f32 NCHW images on the GPU to scores on the GPU; *pixels*: from u8 images there. *Host*: "
              "from u8 images in pageable memory to scores on the host, three batches in flight, and its share of the "
-             "slower of copying and computing.", "",
-             "| model | precision | batch | resident, images/s | ms | pixels, images/s | host, images/s | share, % | "
-             "PyTorch FP16 graph, images/s | ms | ratio | cold build, s | again, s |",
-             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+             "slower of copying and computing. *MB*: of the GPU's memory in use, ours with what the driver takes for itself, "
+             "PyTorch's what it reserved.", "",
+             "| model | precision | batch | date | resident, images/s | ms | pixels, images/s | host, images/s | share, % | "
+             "MB | PyTorch FP16 graph, images/s | ms | MB | ratio | cold build, s | again, s |",
+             "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for r in rows:
-        p = r.get("torch")
-        peer = f"{p['images_per_s']:,.0f} | {p['latency_ms']:.3f} | {r['images_per_s'] / p['images_per_s']:.2f}" if p else "– | – | –"
-        lines.append(f"| {r['model']} | {r['precision']} | {r['batch']} | {r['images_per_s']:,.0f} | {r['latency_ms']:.4f} | "
-                     f"{r['pixels_per_s']:,.0f} | {r['host_images_per_s']:,.0f} | {100 * r['host_share']:.0f} | {peer} | {r['build_s']:.1f} | {r['cached_build_s']:.1f} |")
+        p = r.get("torch", {})
+        ratio = r["images_per_s"] / p["images_per_s"] if p else None
+        share = 100 * r["host_share"] if "host_share" in r else None
+        cells = [shown(r["images_per_s"]), shown(r["latency_ms"], 4), shown(r.get("pixels_per_s")), shown(r["host_images_per_s"]),
+                 shown(share), shown(r.get("memory_mb")), shown(p.get("images_per_s")), shown(p.get("latency_ms"), 3),
+                 shown(p.get("memory_mb")), shown(ratio, 2), shown(r["build_s"], 1), shown(r["cached_build_s"], 1)]
+        lines.append(f"| {r['model']} | {r['precision']} | {r['batch']} | {r['date']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def key(row):
+    """What a row is of."""
+    return row["model"], row["precision"], row["batch"]
 
 
 def main():
@@ -130,8 +175,10 @@ def main():
     args = parser.parse_args()
     gpu = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
                          capture_output=True, text=True, check=True).stdout.strip()
-    rows = []
     os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
+    kept = Path(args.out + ".json")
+    known = json.loads(kept.read_text())["rows"] if kept.is_file() else []
+    rows = {key(r): r for r in known}
     for model in args.models.split(","):
         for batch in map(int, args.batches.split(",")):
             peer = None
@@ -139,10 +186,10 @@ def main():
                 peer = torch_peer(MODELS[model], batch, args.duration)
             for precision in args.precisions.split(","):
                 row = ours(args, model, batch, precision, Path(args.work)) | ({"torch": peer} if peer else {})
-                rows.append(row)
+                rows[key(row)] = row
                 print({k: v for k, v in row.items() if k != "steps"}, flush=True)
-                Path(args.out + ".json").write_text(json.dumps({"gpu": gpu, "rows": rows}, indent=1))
-                Path(args.out + ".md").write_text(page(rows, gpu))
+                kept.write_text(json.dumps({"gpu": gpu, "rows": list(rows.values())}, indent=1))
+                Path(args.out + ".md").write_text(page(rows.values(), gpu))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@
 //                    upper 16 of its weights are 0. PATCHES: BLOCK_K has a row of patches, SPLIT is BY_TILES, an
 //                    accumulator is a row of pixels; warps 10 and 11 help warp 8.
 //   RESIDENT         blocks of weights, if all of them stay in shared memory, else 0: they come with the pixels
+//   IN_CHANNELS      of the input
 //   CONTIGUOUS       1: a tile of outputs is one run of bytes, TILE_C covers the PITCH bytes of a pixel. For narrow pixels.
 //   INPUT_SIGNED     s8 pixels, otherwise u8; and what epilogue.cuh asks for
 // Numbers without a meaning for a variant are 0.
@@ -192,6 +193,8 @@ __device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int til
   const int above = (p.window.pad_h + PATCH_ROWS - 1) / PATCH_ROWS * PATCH_ROWS;
   const int first = tile_p % p.tiles_h * ROWS * 2 - above, column = (lane - (p.window.pad_w + 1) / 2) * 2;
   constexpr int PIXEL = 4 * ELEMENT, PART = 16 / PATCH_ROWS;  // bytes of a pixel, and of a patch's row
+  // Behind the channels of a pixel of halves may be no number, and 0 by that is none either.
+  constexpr int THERE = HALVES ? IN_CHANNELS * 2 : 8;
   const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * PIXEL;
 #pragma unroll 2
   for (int row = 0; row < PATCH_ROWS * STAGE_ROWS; row++, from += p.in_w * PIXEL) {
@@ -200,8 +203,12 @@ __device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int til
 #pragma unroll
     for (int k = 0; k < CHUNKS; k++) {
       if (lane + k * 32 >= ROW_PIXELS) continue;
-      if (inside && (u32)(column + k * 64) < (u32)p.in_w) copy<PART>(to + k * 512, from + k * 64 * PIXEL);
-      else fill<PART>(to + k * 512, p.padding);
+      if (inside && (u32)(column + k * 64) < (u32)p.in_w) {
+#pragma unroll
+        for (int i = 0; i < PART; i += 8) copy_8<THERE>(to + k * 512 + i, from + k * 64 * PIXEL + i);
+      } else {
+        fill<PART>(to + k * 512, p.padding);
+      }
     }
   }
   commit_copies();

@@ -94,8 +94,9 @@ __device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.
 
 // ---- Copies of single threads
 
-template <int BYTES> __device__ __forceinline__ void copy(u32 to, const void* from) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" :: "r"(to), "l"(from), "n"(BYTES) : "memory");
+// The first THERE of 8 bytes, and zeros.
+template <int THERE> __device__ __forceinline__ void copy_8(u32 to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" :: "r"(to), "l"(from), "n"(THERE) : "memory");
 }
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Of the thread's groups of copies all but the last PENDING are done.

@@ -24,15 +24,22 @@ __device__ __forceinline__ u32 shared_address(const void* p) {
 // Where chunk `c` of row `row` lies in a stage. The exchange lets eight rows be read at once without conflicts.
 __device__ __forceinline__ u32 chunk_place(u32 row, u32 c) { return row * STEP + ((c ^ (row >> 1 & 3)) << 4); }
 
-// Copies 16 bytes (COPY at a time: 16, 8 or 4) to shared memory, without waiting where the GPU can.
-__device__ __forceinline__ void copy_chunk(u32 to, const void* from) {
+// Copies COPY bytes (16, 8 or 4) to shared memory, without waiting where the GPU can: the first `there` of them, and zeros.
+__device__ __forceinline__ void copy_chunk(u32 to, const void* from, int there) {
 #if __CUDA_ARCH__ >= 800
 #if COPY == 16
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there) : "memory");
 #else
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(COPY) : "memory");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(COPY), "r"(there) : "memory");
 #endif
 #else
+  if (there < COPY) {
+    for (int i = 0; i < COPY; i += 2) {
+      const u16 two = i < there ? *(const u16*)((const u8*)from + i) : 0;
+      asm volatile("st.shared.u16 [%0], %1;" ::"r"(to + i), "h"(two) : "memory");
+    }
+    return;
+  }
 #if COPY == 16
   const uint4 v = *(const uint4*)from;
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
@@ -77,6 +84,12 @@ __device__ __forceinline__ void wait_for_copies() {
   __syncthreads();
 }
 
+// Of COPY bytes of a pixel, those of its channels. What lies behind these may be no number, and 0 by that is none either; of
+// 8 bits anything is a number, and its weights are 0.
+__device__ __forceinline__ int there(int byte) {
+  return HALVES ? min(max(CHANNELS * (int)sizeof(X_T) - byte, 0), COPY) : COPY;
+}
+
 // The pixels whose windows a thread copies.
 #define ROWS (TILE_M * (STEP / 16) / THREADS)
 struct Window {
@@ -94,7 +107,7 @@ __device__ __forceinline__ void copy_step(u32 stage, int step, const Window (&wi
       const int tap = at / PIXEL_BYTES, byte = at % PIXEL_BYTES;
       const int h = windows[i].row + tap / S * DILATION_H, v = windows[i].column + tap % S * DILATION_W;
       if (h >= 0 && h < H && v >= 0 && v < W && tap < R * S)
-        copy_chunk(place + part * COPY, windows[i].image + (u64)(h * W + v) * PIXEL_BYTES + byte);
+        copy_chunk(place + part * COPY, windows[i].image + (u64)(h * W + v) * PIXEL_BYTES + byte, there(byte));
       else
         store_words(place + part * COPY, PAD_WORD);
     }

@@ -101,7 +101,8 @@ impl<'a> Kernel<'a> {
                 let row = w.input[1] + 2;
                 same && row <= MOST_ROWS && self.v.tile[1].is_multiple_of(row)
             }
-            Read::Raw16 => job.is_flat() && job.x.bytes() == 16 && self.v.block == 32,
+            // the next pixel is multiplied by 0, which only an integer bears
+            Read::Raw16 => !job.is_half() && job.is_flat() && job.x.bytes() == 16 && self.v.block == 32,
         }
     }
 
@@ -166,7 +167,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// The numbers that the kernel's text is written over.
-    fn defines(&self) -> [(&'static str, usize); 13] {
+    fn defines(&self) -> [(&'static str, usize); 14] {
         let (v, w) = (&self.v, &self.job.sizes.window);
         let width = match v.read {
             Read::Halo => w.input[1],
@@ -187,6 +188,7 @@ impl<'a> Kernel<'a> {
             ("WIDTH", width),
             ("TAP_ROWS", if v.read == Read::Patches { patches(&self.job)[0] } else { 0 }),
             ("THREADS", THREADS as usize),
+            ("IN_CHANNELS", self.job.sizes.channels),
         ]
     }
 

@@ -142,7 +142,7 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
     let outputs = job.sizes.outputs;
     let whole = outputs.next_multiple_of(64);
     let (block, read) = (block(job.depth()), if job.is_flat() { Read::Flat } else { Read::Im2col });
-    let raw = job.is_flat() && job.x.bytes() == 16;
+    let raw = job.is_flat() && job.x.bytes() == 16 && !job.is_half();
     // an output's rows in one run: pixels of a tile by how many channels they have
     let runs: &[([usize; 2], Split)] = match whole {
         64 => &[([64, 512], Split::Pixels), ([64, 256], Split::Tiles)],
