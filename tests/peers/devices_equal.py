@@ -88,9 +88,9 @@ def main():
     parser.add_argument("--out", default="reports/gpu/equal", help="without extension; .md and .json are written")
     parser.add_argument("--work", default="/tmp/devices_equal")
     args = parser.parse_args()
-    data = Path(os.environ["QUANTIZE_DATA"])
-    here = lambda name: (data / "models" / f"{name}.onnx").is_file()
-    names = args.models.split(",") if args.models else [p.stem for p in sorted((ROOT / "configs").glob("*.yaml")) if here(p.stem)]
+    models = Path(os.environ.get("QUANTIZE_DATA", ".")) / "models"
+    configured = (p.stem for p in sorted((ROOT / "configs").glob("*.yaml")))
+    names = args.models.split(",") if args.models else [n for n in configured if (models / f"{n}.onnx").is_file()]
     gpu = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
                          capture_output=True, text=True, check=True).stdout.strip()
     ours, rows = Ours(args.quantize), []

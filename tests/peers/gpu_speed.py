@@ -152,7 +152,8 @@ def page(rows, gpu):
                  shown(share), shown(r.get("memory_mb")), shown(p.get("images_per_s")), shown(p.get("latency_ms"), 3),
                  shown(p.get("memory_mb")), shown(ratio, 2), shown(r["build_s"], 1), shown(r["cached_build_s"], 1)]
         lines.append(f"| {r['model']} | {r['precision']} | {r['batch']} | {r['date']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    notes = [f"- {r['model']}, {r['precision']}, batch {r['batch']}: {r['note']}" for r in rows if "note" in r]
+    return "\n".join([*lines, "", *notes]).rstrip() + "\n"
 
 
 def key(row):
@@ -169,6 +170,7 @@ def main():
     parser.add_argument("--precisions", default="int8,fp16", help=", ".join(PRECISIONS))
     parser.add_argument("--samples", type=int, default=16, help="calibration images; speed does not depend on them")
     parser.add_argument("--duration", type=float, default=2.0)
+    parser.add_argument("--note", help="a sentence on these rows, for the page")
     parser.add_argument("--profile", action="store_true", help="the time of every step, into the .json")
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--work", default="/tmp/gpu_speed")
@@ -186,6 +188,7 @@ def main():
                 peer = torch_peer(MODELS[model], batch, args.duration)
             for precision in args.precisions.split(","):
                 row = ours(args, model, batch, precision, Path(args.work)) | ({"torch": peer} if peer else {})
+                row |= {"note": args.note} if args.note else {}
                 rows[key(row)] = row
                 print({k: v for k, v in row.items() if k != "steps"}, flush=True)
                 kept.write_text(json.dumps({"gpu": gpu, "rows": list(rows.values())}, indent=1))
