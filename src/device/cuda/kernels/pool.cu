@@ -2,64 +2,15 @@
 // Means of 8-bit numbers are exact sums times a factor for each pixel, which is in `by`; means of floats are divided by
 // the counts there.
 
-// What is found of the members of a window so far, each lane by itself.
-template <int N, bool BY_PAIRS> struct Found {
-  SUM_T v[N];
-  __device__ __forceinline__ Found() {
-#pragma unroll
-    for (int j = 0; j < N; j++) v[j] = START;
-  }
-  __device__ __forceinline__ void take(const Lanes<X0_T, N>& x) {
-#pragma unroll
-    for (int j = 0; j < N; j++) v[j] = JOIN(v[j], TERM(x.v[j]));
-  }
-  __device__ __forceinline__ Lanes<Y0_T, N> finished(float by) const {
-    Lanes<Y0_T, N> y;
-#pragma unroll
-    for (int j = 0; j < N; j++) y.v[j] = FINISH(v[j], by);
-    return y;
-  }
-};
-
-__device__ __forceinline__ u32 larger_pair(u32 a, u32 b) {
-#if __CUDA_ARCH__ >= 900
-  u32 larger;
-  asm("max.u16x2 %0, %1, %2;" : "=r"(larger) : "r"(a), "r"(b));
-  return larger;
-#else
-  return __vmaxu2(a, b);
-#endif
-}
-
-// The maximum of 8-bit numbers, four at a time as two pairs of 16 bits: the upper bytes as they lie, where a lower one decides
-// between equals alone, and the lower ones without them. Signed numbers are counted from their least.
-template <int N> struct Found<N, true> {
-  static constexpr u32 LEAST = (X0_T)-1 < 0 ? 0x80808080u : 0;
-  u32 upper[N / 4] = {}, lower[N / 4] = {};
-  __device__ __forceinline__ void take(const Lanes<X0_T, N>& x) {
-#pragma unroll
-    for (int j = 0; j < N / 4; j++) {
-      const u32 four = ((const u32*)x.v)[j] ^ LEAST;
-      upper[j] = larger_pair(upper[j], four);
-      lower[j] = larger_pair(lower[j], four & 0x00ff00ff);
-    }
-  }
-  __device__ __forceinline__ Lanes<Y0_T, N> finished(float) const {
-    Lanes<Y0_T, N> y;
-#pragma unroll
-    for (int j = 0; j < N / 4; j++) ((u32*)y.v)[j] = ((upper[j] & 0xff00ff00) | lower[j]) ^ LEAST;
-    return y;
-  }
-};
-
 template <int N> __device__ __forceinline__ void window(PARAMETERS, const float* by) {
   const u32 i = thread_number();
   if (i >= P * Q * (CHANNELS / N)) return;
   TO_IMAGE
   const u32 c = i % (CHANNELS / N) * N, pixel = i / (CHANNELS / N);
   const int row = (int)(pixel / Q * STRIDE_H) - PAD_H, column = (int)(pixel % Q * STRIDE_W) - PAD_W;
-  Found<N, PAIRS && N % 4 == 0> found;
-#pragma unroll (R * S <= 9 ? R : 1)
+  SUM_T sum[N];
+#pragma unroll
+  for (int j = 0; j < N; j++) sum[j] = START;
   for (int r = 0; r < R; r++) {
     const int h = row + r * DILATION_H;
     if (h < 0 || h >= H) continue;
@@ -67,10 +18,15 @@ template <int N> __device__ __forceinline__ void window(PARAMETERS, const float*
     for (int s = 0; s < S; s++) {
       const int w = column + s * DILATION_W;
       if (w < 0 || w >= W) continue;
-      found.take(load<N>(x0 + (u64)(h * W + w) * X_PITCH + c));
+      const auto x = load<N>(x0 + (u64)(h * W + w) * X_PITCH + c);
+#pragma unroll
+      for (int j = 0; j < N; j++) sum[j] = JOIN(sum[j], TERM(x.v[j]));
     }
   }
-  put(y0 + (u64)pixel * Y_PITCH + c, found.finished(by[pixel]));
+  Lanes<Y0_T, N> y;
+#pragma unroll
+  for (int j = 0; j < N; j++) y.v[j] = FINISH(sum[j], by[pixel]);
+  put(y0 + (u64)pixel * Y_PITCH + c, y);
 }
 
 extern "C" __global__ void pool(PARAMETERS, const float* __restrict__ by) {

@@ -71,10 +71,8 @@ impl Family for Pooling {
                 .define("JOIN(s, x)", "fmaxf(s, x)")
                 .define("FINISH(s, by)", "(s)"),
         };
-        let shared = spec.variant.ends_with(SHARED);
-        let pairs = *spec.numerics == Numerics::Integers;
-        let switches = [("SHARED", shared), ("PAIRS", pairs)].map(|(name, on)| (name, u8::from(on)));
-        let text = text.defines(&switches).raw(include_str!("../kernels/lanes.cuh"));
+        let shared = u8::from(spec.variant.ends_with(SHARED));
+        let text = text.define("SHARED", shared).raw(include_str!("../kernels/lanes.cuh"));
         Ok(text.raw(include_str!("../kernels/pool.cu")).source())
     }
 
