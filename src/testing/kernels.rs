@@ -38,15 +38,22 @@ pub fn compile(arch: Arch, cases: &[Case], which: Which) -> Result<usize, String
     Ok(seen.len() + 1)
 }
 
-/// The parts of a tactic that are no numbers, and how floats are stored and multiplied.
+/// Families that multiply halves and TF32 by instructions of their own. To all others halves are a type like any other.
+const OF_FLOATS: [&str; 3] = ["conv-wgmma", "conv-splitk", "igemm"];
+
+/// The parts of a tactic that are no numbers, and how floats are multiplied.
 fn switches(case: &Case, tactic: &Tactic) -> String {
+    let name = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
+    if !OF_FLOATS.contains(&tactic.family.as_str()) {
+        return name;
+    }
     let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
     let floats = match operands.any(|o| o.dtype == DType::F16) {
         true => ", halves",
         false if case.numerics == Numerics::Tf32 => ", tf32",
         false => "",
     };
-    tactic.to_string().replace(|c: char| c.is_ascii_digit(), "") + floats
+    name + floats
 }
 
 #[cfg(test)]
