@@ -2,11 +2,12 @@
 //!
 //! Both engines of a model are built first, all that can be in INT8 and nothing; their tactics' times say what each node
 //! costs in either, and conversions where the two meet are timed as they are met. The cheapest choice of all together is a
-//! minimum cut. Of the three engines the one whose runs are shortest is taken, so that none is slower than the FP16 engine.
+//! minimum cut. Of the three engines the one whose runs are shortest is taken, so that none is slower than the FP16 engine. The
+//! timing cache remembers which.
 
 use super::build::Building;
 use crate::base::cut::{Cut, NEVER};
-use crate::base::{DType, Monitor, Result};
+use crate::base::{DType, Digest, Monitor, Result};
 use crate::device::{Device, Numerics, Operand, Problem, Work};
 use crate::engine::{Engine, Session};
 use crate::ir::{Graph, Node, NodeId, Precision, Reason, ValueId};
@@ -35,9 +36,11 @@ pub fn build(b: &Building, g: Graph, tuner: &mut Tuner, monitor: &dyn Monitor) -
         let mixed = b.engine(&graph, tuner, "build mixed engine", monitor)?;
         all.push((mixed, graph));
     }
-    let times = all.iter().map(|(e, _)| time(e, b.device)).collect::<Result<Vec<_>>>()?;
-    let best = (0..all.len()).min_by_key(|&i| times[i]).unwrap_or(0);
-    tracing::info!(?times, "INT8, FP16 and mixed engine");
+    let plans: Vec<String> = all.iter().map(|(e, _)| e.plan.to_string()).collect();
+    let what = Digest::of_parts(plans.iter().map(String::as_bytes));
+    let names = &["int8", "fp16", "mixed"][..all.len()];
+    let best = tuner.fastest(names, what, |i| time(&all[i].0, b.device))?;
+    tracing::info!("the {} engine is the fastest", names[best]);
     Ok(all.swap_remove(best))
 }
 

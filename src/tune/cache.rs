@@ -144,6 +144,11 @@ pub fn key(device: &DeviceId, p: &Problem, numerics: &Numerics) -> String {
     format!("[{device}, {}] {p}, {}", env!("CARGO_PKG_VERSION"), numerics.form())
 }
 
+/// What verdicts on whole engines are kept under: the digest of their plans.
+pub fn key_of_engines(device: &DeviceId, plans: Digest) -> String {
+    format!("[{device}, {}] engines {plans}", env!("CARGO_PKG_VERSION"))
+}
+
 fn parse_check(line: &str) -> Option<Check> {
     let (of, by) = line.split_once(" by ")?;
     let digest = |text: &str| Digest::try_from(text.to_string()).ok();

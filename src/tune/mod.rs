@@ -10,7 +10,7 @@ pub mod cache;
 pub use cache::TimingCache;
 
 use crate::base::codes::engine;
-use crate::base::{Diagnostic, Result, Tensor};
+use crate::base::{Diagnostic, Digest, Result, Tensor};
 use crate::device::{Device, DeviceId, Numerics, Problem, Tactic};
 use bench::Bench;
 use serde::{Deserialize, Serialize};
@@ -179,6 +179,34 @@ impl<'d> Tuner<'d> {
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
         self.cache.insert(key, &choice);
         Ok(choice)
+    }
+
+    /// Which of several whole engines is the fastest, by `time` or as it was found before. `what` tells them apart from all
+    /// others.
+    pub fn fastest(
+        &mut self,
+        names: &[&str],
+        what: Digest,
+        time: impl FnMut(usize) -> Result<Duration>,
+    ) -> Result<usize> {
+        let tactics: Vec<Tactic> = names.iter().map(|name| Tactic::new("engine", name)).collect();
+        let key = cache::key_of_engines(&self.device.id(), what);
+        let choice = match self.cache.find(&key, &tactics) {
+            Some(known) => known,
+            None => {
+                let times = (0..names.len()).map(time).collect::<Result<Vec<_>>>()?;
+                let timed = |(tactic, time): (Tactic, Duration)| Candidate {
+                    tactic,
+                    verdict: Verdict::Time(time.as_nanos() as u64),
+                };
+                let all = tactics.iter().cloned().zip(times).map(timed).collect();
+                let choice =
+                    choose(all).map_err(|_| Diagnostic::new(engine::NO_TACTIC, "no engine was built"))?;
+                self.cache.insert(key, &choice);
+                choice
+            }
+        };
+        Ok(tactics.iter().position(|t| *t == choice.tactic).unwrap_or(0))
     }
 
     fn first_right(

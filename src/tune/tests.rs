@@ -55,6 +55,22 @@ fn what_cannot_win_is_not_tried() {
     assert!(timed(&v[0]) && timed(&v[1]), "{v:?}");
 }
 
+#[test]
+fn engines_are_timed_once() {
+    let names = ["int8", "fp16", "mixed"];
+    let what = Digest::of(b"three plans");
+    let mut tuner = Tuner::new(&Interp, TimingCache::default(), None);
+    let time = |i: usize| Ok(Duration::from_millis([3, 1, 2][i]));
+    assert_eq!(tuner.fastest(&names, what, time).unwrap(), 1);
+    let kept = TimingCache::parse(&tuner.into_cache().to_string()).unwrap();
+    let mut tuner = Tuner::new(&Interp, kept, None);
+    assert_eq!(tuner.fastest(&names, what, |_| panic!("it is known")).unwrap(), 1);
+    // two of them are another question, and so are other plans
+    let other = Digest::of(b"other plans");
+    assert_eq!(tuner.fastest(&names[..1], what, time).unwrap(), 0);
+    assert_eq!(tuner.fastest(&names, other, |i| Ok(Duration::from_millis(i as u64))).unwrap(), 0);
+}
+
 /// A bound is one: no tactic of any problem of the conformance suite is faster than it may be. (Noise makes runs longer,
 /// never shorter.)
 #[test]
