@@ -66,7 +66,8 @@ def ours(args, model, batch, precision, work):
     return {
         "model": model, "precision": precision, "batch": batch, "date": str(datetime.date.today()),
         "images_per_s": batch / resident["latency_ms"]["median"] * 1e3,
-        "latency_ms": resident["latency_ms"]["median"], "pixels_per_s": batch / pixels["latency_ms"]["median"] * 1e3,
+        "latency_ms": resident["latency_ms"]["median"], "spread_ms": [resident["latency_ms"][k] for k in ("min", "p95")],
+        "pixels_per_s": batch / pixels["latency_ms"]["median"] * 1e3,
         "host_images_per_s": host["throughput_per_s"], "host_share": host["throughput_per_s"] * slower / 1e3 / batch,
         "memory_mb": memory.megabytes, "build_s": cold, "cached_build_s": again, "steps": steps,
     }
@@ -141,14 +142,16 @@ def page(rows, gpu):
              "from u8 images in pageable memory to scores on the host, three batches in flight, and its share of the "
              "slower of copying and computing. *MB*: of the GPU's memory in use, ours with what the driver takes for itself, "
              "PyTorch's what it reserved.", "",
-             "| model | precision | batch | date | resident, images/s | ms | pixels, images/s | host, images/s | share, % | "
+             "| model | precision | batch | date | resident, images/s | ms | min to p95 | pixels, images/s | host, images/s | share, % | "
              "MB | PyTorch FP16 graph, images/s | ms | MB | ratio | cold build, s | again, s |",
-             "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+             "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for r in rows:
         p = r.get("torch", {})
         ratio = r["images_per_s"] / p["images_per_s"] if p else None
         share = 100 * r["host_share"] if "host_share" in r else None
-        cells = [shown(r["images_per_s"]), shown(r["latency_ms"], 4), shown(r.get("pixels_per_s")), shown(r["host_images_per_s"]),
+        spread = " to ".join(shown(t, 4) for t in r["spread_ms"]) if "spread_ms" in r else shown(None)
+        cells = [shown(r["images_per_s"]), shown(r["latency_ms"], 4), spread,
+                 shown(r.get("pixels_per_s")), shown(r["host_images_per_s"]),
                  shown(share), shown(r.get("memory_mb")), shown(p.get("images_per_s")), shown(p.get("latency_ms"), 3),
                  shown(p.get("memory_mb")), shown(ratio, 2), shown(r["build_s"], 1), shown(r["cached_build_s"], 1)]
         lines.append(f"| {r['model']} | {r['precision']} | {r['batch']} | {r['date']} | {' | '.join(cells)} |")
