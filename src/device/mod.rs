@@ -11,10 +11,12 @@ pub mod cuda;
 pub mod interp;
 pub mod moved;
 pub mod numerics;
+pub mod pair;
 pub mod problem;
 
 pub use counter::Counter;
 pub use numerics::{Floats, Numerics, PixelTables};
+pub use pair::Pair;
 pub use problem::{Layout, Operand, Problem, Tactic, Work};
 
 use crate::base::codes::machine;
