@@ -85,6 +85,8 @@ pub enum Numerics {
     Quantize(QuantParams),
     /// Pixels to what a model reads, by tables.
     Pixels(PixelTables),
+    /// Those of the first operator of a pair, and of the second.
+    Pair(Box<(Numerics, Numerics)>),
 }
 
 /// What pixels become: in channel `c` of the output stands `tables[c][x]`, where `x` is channel `from[c]` of the picture.
@@ -181,6 +183,9 @@ impl Numerics {
     /// What a kernel's time may depend on, in words: which arithmetic, and whether there are zero points, a residual,
     /// an output in 8 bits. Scales are no part of it.
     pub fn form(&self) -> String {
+        if let Some((first, second)) = self.halves() {
+            return format!("{}, then {}", first.form(), second.form());
+        }
         let (name, parts): (_, &[(&str, bool)]) = match self {
             Numerics::Float => ("float", &[]),
             Numerics::Tf32 => ("tf32", &[]),
@@ -196,6 +201,7 @@ impl Numerics {
             Numerics::Rescale { .. } => ("rescale", &[]),
             Numerics::Quantize(_) => ("quantize", &[]),
             Numerics::Pixels(_) => ("pixels", &[]),
+            Numerics::Pair(_) => ("pair", &[]),
         };
         let parts = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!(" + {part}"));
         std::iter::once(name.to_string()).chain(parts).collect()

@@ -1,5 +1,6 @@
 //! What is to be computed, as pure data: the unit of tuning and of conformance tests.
 
+use super::pair::Pair;
 use crate::base::{DType, Shape};
 use crate::ir::{Attrs, Fact, Op};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,12 @@ impl Operand {
     /// Bytes of the numbers of one image.
     pub fn bytes(&self) -> usize {
         self.shape.numel() * self.dtype.size()
+    }
+
+    /// Do both lie alike in memory, whatever their numbers mean?
+    pub fn lies_as(&self, other: &Operand) -> bool {
+        let form = |o: &Operand| (o.dtype.size(), o.layout, o.pitch);
+        form(self) == form(other) && self.shape == other.shape
     }
 
     /// Elements of a row.
@@ -154,6 +161,8 @@ pub enum Work {
     Reformat,
     /// The pixels of a picture, as what a model reads.
     Pixels,
+    /// Two operators, one behind the other.
+    Pair(Box<Pair>),
 }
 
 /// A unit of computation.
@@ -172,7 +181,7 @@ impl Problem {
     pub fn op(&self) -> Option<&Op> {
         match &self.work {
             Work::Op(op) => Some(op),
-            Work::Reformat | Work::Pixels => None,
+            Work::Reformat | Work::Pixels | Work::Pair(_) => None,
         }
     }
 
@@ -182,6 +191,7 @@ impl Problem {
             Work::Op(op) => op.kind(),
             Work::Reformat => "Reformat",
             Work::Pixels => "Pixels",
+            Work::Pair(_) => "Pair",
         }
     }
 
@@ -192,6 +202,9 @@ impl Problem {
 
     /// Multiplications with additions of one image.
     pub fn macs(&self) -> u64 {
+        if let Some((first, second)) = self.halves() {
+            return first.macs() + second.macs();
+        }
         let fact = |o: &Operand| Fact { dtype: o.dtype, shape: o.shape.clone() };
         let inputs: Vec<Fact> = self.inputs.iter().map(fact).collect();
         self.op().map_or(0, |op| op.macs(&inputs, &fact(&self.outputs[0])))
@@ -224,6 +237,9 @@ impl fmt::Display for Operand {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((first, second)) = self.halves() {
+            return write!(f, "{first}, then {second}");
+        }
         let list = |v: &[Operand]| v.iter().map(Operand::to_string).collect::<Vec<_>>().join(", ");
         write!(f, "{}", self.kind())?;
         match self.op().map(Op::attrs).filter(|a| *a != Attrs::new()) {
@@ -248,6 +264,16 @@ impl Tactic {
     /// Nothing is computed: the outputs lie where the inputs are, parts of one buffer.
     pub fn view() -> Self {
         Tactic::new("view", "in-place")
+    }
+
+    /// Nothing is computed: a later step computes this one too.
+    pub fn joined() -> Self {
+        Tactic::new("joined", "with-reader")
+    }
+
+    /// Does a step with this tactic compute nothing?
+    pub fn is_idle(&self) -> bool {
+        *self == Tactic::view() || *self == Tactic::joined()
     }
 
     /// The tactic of this family and variant.

@@ -11,6 +11,9 @@ use bytes::Bytes;
 
 /// Computes a step for one image: the bytes of its outputs from those of its inputs.
 pub fn run(p: &Problem, numerics: &Numerics, packed: &[Bytes], inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    if let (Some(problems), Some(numerics)) = (p.halves(), numerics.halves()) {
+        return pair(&problems, numerics, packed, inputs);
+    }
     let (mut constants, mut activations) = (packed.iter(), inputs.iter());
     let arrays: Option<Vec<Array>> = (p.inputs.iter())
         .map(|o| match o.constant {
@@ -26,8 +29,28 @@ pub fn run(p: &Problem, numerics: &Numerics, packed: &[Bytes], inputs: &[&[u8]])
             _ => return Err(broken(p, "no tables")),
         },
         Work::Op(op) => operate(op, numerics, &arrays).map_err(|e| broken(p, &e))?,
+        Work::Pair(_) => return Err(broken(p, "no pair of numerics")),
     };
     Ok(p.outputs.iter().zip(out).map(|(o, a)| write(o, &a)).collect())
+}
+
+/// The first operator, then the second on what it wrote.
+fn pair(
+    (first, second): &(Problem, Problem),
+    (a, b): (&Numerics, &Numerics),
+    packed: &[Bytes],
+    inputs: &[&[u8]],
+) -> Result<Vec<Vec<u8>>> {
+    let constants = first.inputs.iter().filter(|o| o.constant).count();
+    let activations = first.activations().count();
+    let (Some(packed), Some(inputs)) =
+        (packed.split_at_checked(constants), inputs.split_at_checked(activations))
+    else {
+        return Err(broken(first, "an operand is missing"));
+    };
+    let between = run(first, a, packed.0, inputs.0)?;
+    let all: Vec<&[u8]> = between.iter().map(Vec::as_slice).chain(inputs.1.iter().copied()).collect();
+    run(second, b, packed.1, &all)
 }
 
 fn broken(p: &Problem, why: &str) -> Box<Diagnostic> {
@@ -164,7 +187,9 @@ fn operate(op: &Op, numerics: &Numerics, inputs: &[Array]) -> std::result::Resul
             let moved = op.eval(&each.iter().collect::<Vec<_>>())?;
             moved.into_iter().map(|y| shifted(y, zero)).collect()
         }
-        Numerics::Quantize(_) | Numerics::Pixels(_) => return Err("that is a conversion".into()),
+        Numerics::Quantize(_) | Numerics::Pixels(_) | Numerics::Pair(_) => {
+            return Err("that is a conversion".into());
+        }
     })
 }
 

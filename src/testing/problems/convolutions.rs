@@ -9,18 +9,18 @@ use crate::ir::ops::{Conv, Fused, Pads, UnaryFn, Window};
 
 /// The shape of a convolution.
 #[derive(Clone, Debug)]
-struct Spec {
-    channels: usize,
-    size: [usize; 2],
-    maps: usize,
-    kernel: [usize; 2],
-    strides: [usize; 2],
-    dilations: [usize; 2],
-    pads: [usize; 4],
-    groups: usize,
+pub(super) struct Spec {
+    pub channels: usize,
+    pub size: [usize; 2],
+    pub maps: usize,
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    pub pads: [usize; 4],
+    pub groups: usize,
 }
 
-const UNIT: Spec = Spec {
+pub(super) const UNIT: Spec = Spec {
     channels: 1,
     size: [1, 1],
     maps: 1,
@@ -143,7 +143,7 @@ fn random(rng: &mut Rng) -> Spec {
     }
 }
 
-fn case(rng: &mut Rng, s: &Spec, x: DType) -> Option<Case> {
+pub(super) fn case(rng: &mut Rng, s: &Spec, x: DType) -> Option<Case> {
     let nhwc = Layout::ChannelsLast;
     let window =
         Window { dilations: s.dilations, pads: Pads::Explicit(s.pads), ..Window::new([0, 0], s.strides) };

@@ -4,6 +4,7 @@ mod convolutions;
 mod elementwise;
 mod halves;
 mod moves;
+mod pairs;
 mod products;
 mod rare;
 mod rows;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Case> {
         rows::cases(rng),
         rare::cases(rng),
         elementwise::pixels(rng, &[DType::U8, DType::I8, DType::F32]),
+        pairs::cases(rng),
     ]
     .concat();
     cases.extend(cases.iter().filter_map(spread).collect::<Vec<_>>());
@@ -78,7 +80,7 @@ pub fn in_tf32() -> Vec<Case> {
 fn roomy(case: &Case) -> Option<Case> {
     let mut case = case.clone();
     let p = &mut case.problem;
-    let fits = matches!(p.work, Work::Pixels | Work::Op(Op::Conv(_))) && !p.has_gaps();
+    let fits = matches!(p.work, Work::Pixels | Work::Pair(_) | Work::Op(Op::Conv(_))) && !p.has_gaps();
     let inputs = if p.work == Work::Pixels { &mut [][..] } else { &mut p.inputs[..] };
     let mut changed = false;
     for o in inputs.iter_mut().filter(|o| !o.constant).chain(&mut p.outputs) {

@@ -62,7 +62,7 @@ fn interpolations(rng: &mut Rng) -> Vec<Case> {
     cases
 }
 
-fn case(rng: &mut Rng, pool: Pool, channels: usize, size: [usize; 2], x: DType) -> Option<Case> {
+pub(super) fn case(rng: &mut Rng, pool: Pool, channels: usize, size: [usize; 2], x: DType) -> Option<Case> {
     let nhwc = Layout::ChannelsLast;
     let inputs = vec![Operand::new(x, [1, channels, size[0], size[1]].into(), nhwc)];
     let (out, numerics) = match (x, pool.f) {

@@ -28,7 +28,7 @@ impl Family for Convert {
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         match p.work {
             Work::Reformat => vec![isa.min(Isa::Avx512Vnni).name()],
-            Work::Op(_) | Work::Pixels => vec![],
+            Work::Op(_) | Work::Pixels | Work::Pair(_) => vec![],
         }
     }
 
