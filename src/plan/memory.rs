@@ -22,8 +22,8 @@ pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
     for i in order {
         let (life, need) = (l.buffers[i].life, size(&l.buffers[i]));
         let mut taken: Vec<(usize, usize)> = (placed.iter())
+            .filter(|&&j| overlap(l.buffers[j].life, life) && !are_ways(l, i, j))
             .map(|&j| &l.buffers[j])
-            .filter(|b| overlap(b.life, life))
             .map(|b| (b.offset, b.offset + size(b)))
             .collect();
         taken.sort_unstable();
@@ -43,6 +43,13 @@ pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
         l.buffers[i].offset = l.buffers[whole].offset + at;
     }
     end
+}
+
+/// Are these the pixels and the floats of the same input, of which a run reads one? Not where the pixels become the floats.
+fn are_ways(l: &Lowered, i: usize, j: usize) -> bool {
+    let Some(entry) = l.entry.as_ref().filter(|e| e.instead.is_some()) else { return false };
+    let (pixels, is) = (entry.port.buffer.index(), |b: usize| l.inputs.iter().any(|p| p.buffer.index() == b));
+    i == pixels && is(j) || j == pixels && is(i)
 }
 
 /// The buffer with memory of its own that holds buffer `i`, and where in an image of it.

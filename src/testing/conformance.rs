@@ -419,8 +419,10 @@ mod tests {
         on_the_gpu(problems::in_tf32());
     }
 
-    /// All cases, or those whose text contains what `QUANTIZE_PROBLEMS` says.
+    /// All cases, or those whose text contains what `QUANTIZE_PROBLEMS` says, and of those one in `QUANTIZE_SAMPLE`.
     fn on_the_gpu(mut cases: Vec<Case>) {
+        let one_in = std::env::var("QUANTIZE_SAMPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+        cases = cases.into_iter().step_by(one_in).collect();
         if let Ok(some) = std::env::var("QUANTIZE_PROBLEMS") {
             cases.retain(|c| c.problem.to_string().contains(&some));
         }
