@@ -11,6 +11,7 @@ use crate::ir::ops::{
     Transpose, Unary, UnaryFn, Window,
 };
 use crate::ir::{Fact, Op};
+use crate::tune::{TimingCache, Tuner};
 use std::time::Duration;
 
 /// Images of a run: far more bytes than the second-level cache holds.
@@ -113,11 +114,17 @@ fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
 }
 
 /// The shortest of several runs, on the GPU alone.
-fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[Tensor]) -> Duration {
+fn time(
+    device: &Cuda,
+    (p, n): (&Problem, &Numerics),
+    tactic: &Tactic,
+    constants: &[Tensor],
+    images: usize,
+) -> Duration {
     let mut end = 0;
     let mut place = |o: &Operand| {
         let slot = Slot { offset: end, stride: o.extent().next_multiple_of(64) };
-        end = slot.range(IMAGES).end;
+        end = slot.range(images).end;
         slot
     };
     let inputs: Vec<Slot> = p.activations().map(&mut place).collect();
@@ -136,19 +143,19 @@ fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[
     let program = Program {
         steps: vec![step],
         arena: end,
-        max_batch: IMAGES,
+        max_batch: images,
         inputs: vec![],
         outputs: vec![],
         entry: None,
     };
     let mut run = device.load(&program).unwrap();
-    (0..12).map(|_| run.time(IMAGES).unwrap()).min().unwrap()
+    (0..12).map(|_| run.time(images).unwrap()).min().unwrap()
 }
 
-fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor]) {
-    let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes() * IMAGES).sum();
+fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor], images: usize) {
+    let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes() * images).sum();
     for tactic in device.tactics(p, n) {
-        let t = time(device, p, n, &tactic, constants);
+        let t = time(device, (p, n), &tactic, constants, images);
         let rate = bytes as f64 / t.as_secs_f64() / 1e9;
         println!("{:9.1} us {rate:7.1} GB/s  {tactic:<22} {p}", t.as_secs_f64() * 1e6);
     }
@@ -166,6 +173,61 @@ fn kernels_take() {
     for (p, n) in layers(&device) {
         let constants =
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(&mut rng, o)).collect::<Vec<_>>();
-        print(&device, &p, &n, &constants);
+        print(&device, &p, &n, &constants, IMAGES);
     }
+}
+
+/// Two operators in one step beside both alone; at the largest batch what is one step is compared with the oracle too.
+/// `cargo test --lib pairs_take -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn pairs_take() {
+    let device = match Cuda::open(0) {
+        Ok(gpu) => gpu,
+        Err(why) => return println!("cuda: absent ({})", why.what),
+    };
+    let mut rng = SplitMix64::new(1);
+    for ((first, a), (second, b)) in pairs(&device) {
+        let constants_of = |p: &Problem, rng: &mut SplitMix64| -> Vec<Tensor> {
+            p.inputs.iter().filter(|o| o.constant).map(|o| constant(rng, o)).collect()
+        };
+        let (of_first, of_second) = (constants_of(&first, &mut rng), constants_of(&second, &mut rng));
+        let both = [&of_first[..], &of_second].concat();
+        let pair = Problem::pair(&first, &second).unwrap();
+        let numerics = Numerics::Pair(Box::new((a.clone(), b.clone())));
+        for images in [1, 8, 32, IMAGES] {
+            println!("{images} images");
+            print(&device, &first, &a, &of_first, images);
+            print(&device, &second, &b, &of_second, images);
+            print(&device, &pair, &numerics, &both, images);
+        }
+        let mut tuner = Tuner::new(&device, TimingCache::default(), None);
+        tuner.set_batch(IMAGES);
+        for c in tuner.best(&pair, &numerics, &both).unwrap().candidates {
+            println!("{}: {}", c.tactic, c.verdict);
+        }
+    }
+}
+
+type Layer = (Problem, Numerics);
+
+/// The first layers of ResNet-50.
+fn pairs(device: &Cuda) -> Vec<(Layer, Layer)> {
+    let u = DType::U8;
+    let window = |kernel: usize, pad: usize| Window {
+        pads: Pads::Explicit([pad; 4]),
+        ..Window::new([kernel; 2], [2, 2])
+    };
+    let q = QuantParams { dtype: u, zero_point: 114, ..QuantParams::signed(2.6) };
+    let y = QuantParams { dtype: u, zero_point: 0, ..QuantParams::signed(4.0) };
+    let x = device.stored(operand(u, &[1, 3, 224, 224], NHWC));
+    let w = Operand::constant(DType::I8, [64, 3, 7, 7].into());
+    let fused = Fused { activation: Activation::Relu, ..Fused::default() };
+    let stem = problem(device, Conv { window: window(7, 3), groups: 1, fused }, vec![x, w], (u, NHWC));
+    let scales = vec![QuantParams::signed(0.3).scale; 64];
+    let epilogue = Epilogue::new(q.scale, &scales, &[0.1; 64], None, fused.after(), Some(y));
+    let maximum = Pool { f: PoolFn::Max, window: Some(window(3, 1)) };
+    let pool = problem(device, maximum, stem.outputs.clone(), (u, NHWC));
+    let multiply = Numerics::Multiply { zero_point: q.zero_point, epilogue };
+    vec![((stem, multiply), (pool, Numerics::Integers))]
 }

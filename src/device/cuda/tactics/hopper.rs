@@ -116,6 +116,11 @@ impl<'a> Job<'a> {
         (fits && known && near).then_some(job)
     }
 
+    /// The same without what it borrows.
+    pub fn owned(self) -> Job<'static> {
+        Job { epilogue: Cow::Owned(self.epilogue.into_owned()), ..self }
+    }
+
     /// Can the copy engine read its input, and pad it?
     pub fn is_loaded(&self) -> bool {
         self.x.is_readable() && !self.padded_with_zero_point
@@ -403,29 +408,48 @@ pub struct Window {
     dilations: [i32; 2],
 }
 
-/// The wrapper of one instruction, `wgmma(Sum (&d)[N / 2], u64 w, u64 x, int accumulate)`: 64 channels by `pixels` pixels,
+/// Where the first operand of wgmma is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weights {
+    /// In shared memory: `u64 w`, a descriptor.
+    Shared,
+    /// In the registers of the threads: `const u32 (&w)[4]`.
+    Kept,
+}
+
+/// The wrapper of one instruction, `wgmma(Sum (&d)[N / 2], w, u64 x, int accumulate)`: 64 channels by `pixels` pixels,
 /// 32 bytes of each.
-pub fn wgmma(pixels: usize, x: DType) -> String {
+pub fn wgmma(pixels: usize, x: DType, weights: Weights) -> String {
     let registers = pixels / 2;
     let (types, more, register) = match x {
+        // signs, and which operands in shared memory are transposed
+        DType::F16 if weights == Weights::Kept => ("k16.f32.f16.f16", ", 1, 1, 0", "f"),
         DType::F16 => ("k16.f32.f16.f16", ", 1, 1, 0, 0", "f"),
         DType::I8 => ("k32.s32.s8.s8", "", "r"),
         _ => ("k32.s32.s8.u8", "", "r"),
     };
-    let list = |of: &dyn Fn(usize) -> String| (0..registers).map(of).collect::<Vec<_>>().join(", ");
+    let list = |of: &dyn Fn(usize) -> String, n: usize| (0..n).map(of).collect::<Vec<_>>().join(", ");
+    let place = |i: usize| format!("%{}", registers + i);
+    let (parameter, first, given, next) = match weights {
+        Weights::Shared => ("u64 w", place(0), "\"l\"(w)".into(), 1),
+        Weights::Kept => {
+            let given = list(&|i| format!("\"r\"(w[{i}])"), 4);
+            ("const u32 (&w)[4]", format!("{{{}}}", list(&place, 4)), given, 4)
+        }
+    };
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "__device__ __forceinline__ void wgmma(Sum (&d)[{registers}], u64 w, u64 x, int accumulate) {{
-  asm volatile(\"{{ .reg .pred p; setp.ne.b32 p, %{}, 0;\\n\"
-    \"wgmma.mma_async.sync.aligned.m64n{pixels}{types} {{{}}}, %{registers}, %{}, p{more}; }}\"
+        "__device__ __forceinline__ void wgmma(Sum (&d)[{registers}], {parameter}, u64 x, int accumulate) {{
+  asm volatile(\"{{ .reg .pred p; setp.ne.b32 p, {}, 0;\\n\"
+    \"wgmma.mma_async.sync.aligned.m64n{pixels}{types} {{{}}}, {first}, {}, p{more}; }}\"
     : {}
-    : \"l\"(w), \"l\"(x), \"r\"(accumulate));
+    : {given}, \"l\"(x), \"r\"(accumulate));
 }}",
-        registers + 2,
-        list(&|i| format!("%{i}")),
-        registers + 1,
-        list(&|i| format!("\"+{register}\"(d[{i}])")),
+        place(next + 1),
+        list(&|i| format!("%{i}"), registers),
+        place(next),
+        list(&|i| format!("\"+{register}\"(d[{i}])"), registers),
     );
     text
 }

@@ -15,6 +15,7 @@ use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
 mod computed;
+mod conv_pool;
 mod conv_splitk;
 mod conv_wgmma;
 mod depthwise_tma;
@@ -27,6 +28,7 @@ mod igemm;
 mod lrn;
 mod moves;
 mod multiply;
+mod patches;
 mod pixels;
 mod pool;
 mod product;
@@ -45,6 +47,8 @@ pub const FAMILIES: &[&dyn Family] = &[
     &igemm::Igemm,
     &grouped::Grouped,
     &direct::Direct,
+    // two operators
+    &conv_pool::ConvPool,
     // everything else
     &computed::Computed,
     &pool::Pooling,
