@@ -1,13 +1,13 @@
 //! A network's first convolution and the maximum behind it on Hopper, 8 bits, as one step: products by wgmma, maxima in
 //! registers. See `kernels/conv_pool.cu` for how.
 
-use super::hopper::{self, GRAIN, Job, Order, Weights};
+use super::hopper::{self, GRAIN, First, Job, Order};
 use super::patches::Patches;
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
-use crate::device::{Numerics, Problem as Step};
+use crate::device::Numerics;
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, PoolFn};
 use bytemuck::{Pod, Zeroable};
@@ -42,10 +42,10 @@ struct Kernel {
 
 impl Kernel {
     /// The kernel of a pair's halves, if it can be.
-    fn of(first: &Spec, second: &Step, numerics: &Numerics) -> Option<Self> {
+    fn of(first: &Spec, second: &Spec) -> Option<Self> {
         let job = Job::of(first)?.owned();
-        let Some(Op::Pool(pool)) = second.op() else { return None };
-        let (x, y) = (&second.inputs[0], &second.outputs[0]);
+        let Some(Op::Pool(pool)) = second.problem.op() else { return None };
+        let (x, y) = (&second.problem.inputs[0], &second.problem.outputs[0]);
         let kernel = Kernel {
             patches: Patches::of(&job)?,
             pool: pool.geometry(&x.shape).ok()?,
@@ -58,7 +58,7 @@ impl Kernel {
         // what comes after the sum must keep the order of numbers
         let ordered = job.epilogue.m.iter().all(|m| *m >= 0.0)
             && super::multiply::fused(first.problem).function.is_none();
-        let stored = *numerics == Numerics::Integers
+        let stored = *second.numerics == Numerics::Integers
             && x.dtype.is_int8()
             && y.dtype == x.dtype
             && kernel.pitch == job.sizes.outputs.next_multiple_of(GRAIN);
@@ -185,7 +185,7 @@ impl Family for ConvPool {
         with(spec, |kernel, first| {
             let text = (kernel.job.text(first)?.defines(&kernel.defines()))
                 .raw(include_str!("../kernels/patches.cuh"))
-                .raw(&hopper::wgmma(kernel.columns(), kernel.job.x.dtype, Weights::Kept));
+                .raw(&hopper::wgmma(kernel.columns(), kernel.job.x.dtype, First::Kept));
             Ok(text.raw(include_str!("../kernels/conv_pool.cu")).source())
         })
     }
@@ -205,9 +205,6 @@ impl Family for ConvPool {
 /// What is made of the pair's kernel and the spec of its convolution.
 fn with<T>(spec: &Spec, make: impl Fn(&Kernel, &Spec) -> Result<T>) -> Result<T> {
     let refused = || hopper::refused("it is no convolution of a picture with a maximum behind it");
-    let (first, second) = spec.problem.halves().ok_or_else(refused)?;
-    let (of_first, of_second) = spec.numerics.halves().ok_or_else(refused)?;
-    let first = Spec { problem: &first, numerics: of_first, ..*spec };
-    let kernel = Kernel::of(&first, &second, of_second).ok_or_else(refused)?;
-    make(&kernel, &first)
+    spec.halves(|first, second| make(&Kernel::of(first, second).ok_or_else(refused)?, first))
+        .unwrap_or_else(|| Err(refused()))
 }

@@ -1,7 +1,7 @@
 //! Convolutions and products on Hopper, 8-bit numbers or halves: persistent blocks, pixels by the copy engine, products by wgmma. See
 //! `kernels/conv_wgmma.cu` for how, and for the meaning of what a variant says.
 
-use super::hopper::{self, Form, Job, Order, Set, Weights, Window};
+use super::hopper::{self, First, Form, Job, Order, Set, Window};
 use super::patches::Patches;
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
@@ -346,7 +346,7 @@ impl Family for ConvWgmma {
         let text = (kernel.job.text(spec)?.defines(&kernel.defines()))
             .define("SPLIT", row(&SPLITS, v.split).1)
             .define("READ", row(&READS, v.read).1)
-            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.dtype, Weights::Shared))
+            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.dtype, First::Weights))
             .raw(include_str!("../kernels/patches.cuh"));
         Ok(text.raw(include_str!("../kernels/conv_wgmma.cu")).source())
     }
