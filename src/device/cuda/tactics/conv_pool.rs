@@ -1,13 +1,13 @@
 //! A network's first convolution and the maximum behind it on Hopper, 8 bits, as one step: products by wgmma, maxima in
 //! registers. See `kernels/conv_pool.cu` for how.
 
-use super::hopper::{self, GRAIN, First, Job, Order};
+use super::hopper::{self, First, GRAIN, Job, Order};
 use super::patches::Patches;
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
+use crate::device::Numerics;
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
-use crate::device::Numerics;
 use crate::ir::Op;
 use crate::ir::ops::{Geometry, PoolFn};
 use bytemuck::{Pod, Zeroable};
@@ -19,8 +19,8 @@ pub struct ConvPool;
 const THREADS: usize = 384;
 /// Warpgroups that multiply.
 const GROUPS: usize = 2;
-/// Steps of a warpgroup's ring of patches.
-const STEPS: usize = 8;
+/// Steps of a warpgroup's ring of patches, at least.
+const FEWEST_STEPS: usize = 8;
 /// Columns of the convolution: accumulators of two rows take half of a thread's registers at most.
 const MOST_COLUMNS: usize = 128;
 /// Instructions along k of a row at most: their weights stay in registers.
@@ -75,13 +75,18 @@ impl Kernel {
         self.job.sizes.window.output[1].next_multiple_of(16)
     }
 
+    /// Steps of a warpgroup's ring: those of two tiles, and those that two warps are at.
+    fn steps(&self) -> usize {
+        FEWEST_STEPS.max(2 * (self.patches.under[0] / 2 + 1) + 2)
+    }
+
     /// Bytes of shared memory, as `Memory` of the kernel lays it out.
     fn shared(&self) -> usize {
         let width = self.job.sizes.window.output[1];
         let row = (width + self.patches.block() / GRAIN - 1) * GRAIN;
-        let ring = STEPS * 2 * row + (self.columns() - width + 8) * GRAIN;
+        let ring = self.steps() * 2 * row + (self.columns() - width + 8) * GRAIN;
         let buffer = (self.columns() / 2 * self.pitch).next_multiple_of(128);
-        128 + GROUPS * (ring.next_multiple_of(128) + BUFFERS * buffer + 2 * STEPS * 8)
+        128 + GROUPS * (ring.next_multiple_of(128) + BUFFERS * buffer + 2 * self.steps() * 8)
     }
 
     /// The numbers that the kernel's text is written over.
@@ -98,17 +103,10 @@ impl Kernel {
             ("OUTPUT_H", self.pool.output[0]),
             ("OUTPUT_W", self.pool.output[1]),
             ("PITCH", self.pitch),
-            ("STEPS", STEPS),
+            ("STEPS", self.steps()),
             ("THREADS", THREADS),
             ("IN_CHANNELS", self.job.sizes.channels),
         ]
-    }
-
-    /// Rows of the output of a band, so that the busiest warpgroup has least to do.
-    fn band(&self, images: usize) -> usize {
-        let (rows, groups) = (self.pool.output[0], GROUPS * self.job.multiprocessors);
-        let cost = |band: &usize| (images * rows.div_ceil(*band)).div_ceil(groups) * (band + BEGINNING);
-        (1..=rows).rev().min_by_key(cost).unwrap_or(rows)
     }
 
     fn launch(&self, at: &Places) -> Result<Launch> {
@@ -117,7 +115,7 @@ impl Kernel {
         if !aligned(x, 8) || !aligned(y, GRAIN as u64) {
             return Err(hopper::refused("an image does not begin at a multiple of 16 bytes"));
         }
-        let band = self.band(images);
+        let band = band(self.pool.output[0], images, GROUPS * self.job.multiprocessors);
         let bands = self.pool.output[0].div_ceil(band);
         let [above, left] = self.patches.before(&self.job);
         let count = bands * images;
@@ -148,6 +146,12 @@ impl Kernel {
         };
         Ok(Launch { kernel: "conv_pool", shape, args })
     }
+}
+
+/// Rows of a band of images of so many, so that the busiest of these warpgroups has least to do.
+fn band(rows: usize, images: usize, groups: usize) -> usize {
+    let cost = |band: &usize| (images * rows.div_ceil(*band)).div_ceil(groups) * (band + BEGINNING);
+    (1..=rows).rev().min_by_key(cost).unwrap_or(rows)
 }
 
 /// `Problem` of the kernel.
@@ -207,4 +211,15 @@ fn with<T>(spec: &Spec, make: impl Fn(&Kernel, &Spec) -> Result<T>) -> Result<T>
     let refused = || hopper::refused("it is no convolution of a picture with a maximum behind it");
     spec.halves(|first, second| make(&Kernel::of(first, second).ok_or_else(refused)?, first))
         .unwrap_or_else(|| Err(refused()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One image is cut into all its rows; of many, each warpgroup has whole ones.
+    #[test]
+    fn bands_are_as_long_as_images_are_many() {
+        assert_eq!([1, 8, 32, 256].map(|images| band(56, images, 264)), [1, 2, 7, 56]);
+    }
 }

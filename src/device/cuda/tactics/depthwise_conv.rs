@@ -34,7 +34,12 @@ impl Kernel {
     fn of(first: &Spec, second: &Spec) -> Option<Self> {
         let deep = Depthwise::of(first)?;
         let point = Job::of(second)?.owned();
-        let deep = Depthwise { job: deep.job.owned(), kernel: deep.kernel, stride: deep.stride, channels: deep.channels };
+        let deep = Depthwise {
+            job: deep.job.owned(),
+            kernel: deep.kernel,
+            stride: deep.stride,
+            channels: deep.channels,
+        };
         let outputs = point.sizes.outputs;
         let residual = point.residual.is_none_or(|r| r.pitch.is_multiple_of(4));
         let fits = point.is_flat()
@@ -86,7 +91,8 @@ impl Kernel {
         let rows = v.groups * v.rows;
         let tiled = height.next_multiple_of(rows) * width.next_multiple_of(v.width);
         let idle = threads as f64 / d.active(&v) as f64 * tiled as f64 / (height * width) as f64;
-        let halo = (d.box_height(&v) * d.reach(v.width)) as f64 / (rows * v.width * d.stride * d.stride) as f64;
+        let halo =
+            (d.box_height(&v) * d.reach(v.width)) as f64 / (rows * v.width * d.stride * d.stride) as f64;
         let pixels = rows * v.width;
         let unused = pixels.next_multiple_of(ROWS) as f64 / pixels as f64;
         let estimate = idle + halo + 0.5 * unused + 0.1 * conflicts - 0.02 * (blocks * threads / 32) as f64;
@@ -103,7 +109,16 @@ impl Kernel {
             for rows in [14, 7, 4, 2].into_iter().filter(|r| *r <= height) {
                 for groups in [1, 2, 4] {
                     let channels = self.deep.channels;
-                    let v = Variant { channels, width, groups, rows, images: 1, box_width: 0, buffers: 1, blocks: 0 };
+                    let v = Variant {
+                        channels,
+                        width,
+                        groups,
+                        rows,
+                        images: 1,
+                        box_width: 0,
+                        buffers: 1,
+                        blocks: 0,
+                    };
                     all.extend(self.suited(v));
                 }
             }
@@ -155,7 +170,8 @@ impl Kernel {
             before: w.begin.map(|n| n as i32),
             unused: 0,
         };
-        let epilogue = |job: &Job, address| -> (Channels, Numbers) { (job.channels_at(address), job.numbers()) };
+        let epilogue =
+            |job: &Job, address| -> (Channels, Numbers) { (job.channels_at(address), job.numbers()) };
         let (deep, point) = (epilogue(&d.job, at.constants[1]), epilogue(&self.point, at.constants[3]));
         let args = (Args::default().with(d.map(v, x, images)?))
             .with(at.constants[0])
