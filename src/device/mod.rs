@@ -8,6 +8,7 @@
 pub mod counter;
 pub mod cpu;
 pub mod cuda;
+mod in_place;
 pub mod interp;
 pub mod moved;
 pub mod numerics;
@@ -36,6 +37,10 @@ pub trait Device: Send + Sync {
     /// What a step with this tactic needs to run: constants in the form that it wants and, where kernels are made for
     /// their problem, machine code. `tensors` are the problem's constant inputs, in order.
     fn pack(&self, p: &Problem, n: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>>;
+    /// May a step with this tactic write its output over an input that it meets element by element ([`Problem::meets`])?
+    fn in_place(&self, _problem: &Problem, _tactic: &Tactic) -> bool {
+        false
+    }
     /// The form in which a tensor that a step writes is best stored here: with room between rows, where kernels want
     /// rows to begin at certain multiples.
     fn stored(&self, operand: Operand) -> Operand {

@@ -13,7 +13,17 @@ pub const SHIFT: u32 = 26;
 /// The origin of an element that comes from no input: padding.
 pub const NOWHERE: u32 = u32::MAX;
 
-/// The input, of those that are not constant, and the place in it that an origin stands for; `None` for padding.
+/// The operands that elements come from: all that are joined, of other operators those that are no constants.
+pub fn moved(p: &Problem) -> Vec<&Operand> {
+    let joins = joins(p);
+    p.inputs.iter().filter(|o| joins || !o.constant).collect()
+}
+
+fn joins(p: &Problem) -> bool {
+    matches!(p.op(), Some(Op::Concat(_)))
+}
+
+/// The operand, of those that are [`moved`], and the place in it that an origin stands for; `None` for padding.
 #[inline(always)]
 pub fn input_and_place(origin: u32) -> Option<(usize, usize)> {
     (origin != NOWHERE).then_some(((origin >> SHIFT) as usize, (origin & ((1 << SHIFT) - 1)) as usize))
@@ -30,12 +40,13 @@ pub fn padding(p: &Problem) -> Option<f32> {
 /// For each output, for each element in the order of memory (without gaps between rows), its origin. `None` where the
 /// operator refuses, or where there are more inputs or elements than an origin can name.
 pub fn origins(p: &Problem, constants: &[Tensor]) -> Option<Vec<Vec<u32>>> {
-    if p.activations().any(|o| o.shape.numel() >= 1 << SHIFT) || p.activations().count() > MAX_INPUTS {
+    let all = moved(p);
+    if all.iter().any(|o| o.shape.numel() >= 1 << SHIFT) || all.len() > MAX_INPUTS {
         return None;
     }
-    let (mut number, mut constants) = (0, constants.iter());
+    let (mut number, mut constants, joins) = (0, constants.iter(), joins(p));
     let numbered = |o: &Operand| {
-        if o.constant {
+        if o.constant && !joins {
             return constants.next().map(Array::of);
         }
         // counted from 1: 0 is padding
@@ -50,7 +61,7 @@ pub fn origins(p: &Problem, constants: &[Tensor]) -> Option<Vec<Vec<u32>>> {
         Op::Pad(pad) if padding(p).is_some() => Pad { mode: PadMode::Constant(0.0), ..pad.clone() }.into(),
         op => op.clone(),
     };
-    let moved = op.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
+    let results = op.eval(&inputs.iter().collect::<Vec<_>>()).ok()?;
     let output = |(o, a): (&Operand, Array)| {
         let mut origins = vec![NOWHERE; o.shape.numel()];
         for (i, from) in a.ints().into_iter().enumerate() {
@@ -58,5 +69,5 @@ pub fn origins(p: &Problem, constants: &[Tensor]) -> Option<Vec<Vec<u32>>> {
         }
         origins
     };
-    Some(p.outputs.iter().zip(moved).map(output).collect())
+    Some(p.outputs.iter().zip(results).map(output).collect())
 }

@@ -71,6 +71,12 @@ impl Operand {
         self.shape.numel() * self.dtype.size()
     }
 
+    /// Do both lie alike in memory, whatever their numbers mean?
+    pub fn lies_as(&self, other: &Operand) -> bool {
+        let form = |o: &Operand| (o.dtype.size(), o.layout, o.pitch);
+        form(self) == form(other) && self.shape == other.shape
+    }
+
     /// Elements of a row.
     pub fn row(&self) -> usize {
         match (self.layout, &self.shape[..]) {
@@ -258,6 +264,16 @@ impl Tactic {
     /// Nothing is computed: the outputs lie where the inputs are, parts of one buffer.
     pub fn view() -> Self {
         Tactic::new("view", "in-place")
+    }
+
+    /// Nothing is computed: a later step computes this one too.
+    pub fn joined() -> Self {
+        Tactic::new("joined", "with-reader")
+    }
+
+    /// Does a step with this tactic compute nothing?
+    pub fn is_idle(&self) -> bool {
+        *self == Tactic::view() || *self == Tactic::joined()
     }
 
     /// The tactic of this family and variant.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// What engine files look like.
 pub const FORM: Form = Form {
     magic: b"QNTZENG\n",
-    version: 3,
+    version: 4,
     what: "engine file",
     writer: "quantize build",
     code: engine::DAMAGED,
@@ -57,6 +57,9 @@ fn sound(plan: &Plan) -> Result<()> {
         return Err(damaged("a step names a buffer that is not there"));
     }
     let sized = |b: &crate::plan::Buffer| {
+        if b.absent {
+            return b.within.is_none();
+        }
         let elements = b.operand.shape.checked_numel();
         let bytes = elements.and_then(|e| e.checked_mul(b.operand.dtype.size())?.checked_mul(plan.max_batch));
         bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena)
@@ -67,6 +70,9 @@ fn sound(plan: &Plan) -> Result<()> {
     };
     let placed = |i: usize| {
         let (b, stride) = (&plan.buffers[i], plan.stride(BufferId::from(i)));
+        if b.absent {
+            return true;
+        }
         let end = stride.saturating_mul(plan.max_batch - 1).saturating_add(b.operand.span());
         let step = if b.within.is_none() { ALIGN } else { b.operand.dtype.size() };
         end.saturating_add(b.offset) <= plan.arena
@@ -77,8 +83,11 @@ fn sound(plan: &Plan) -> Result<()> {
         return Err(damaged("a buffer lies outside the arena"));
     }
     // the sizes do not overflow: each fits the arena
-    let most =
-        plan.buffers.iter().map(|b| b.operand.extent().saturating_mul(plan.max_batch).saturating_add(ALIGN));
+    let most = plan
+        .buffers
+        .iter()
+        .filter(|b| !b.absent)
+        .map(|b| b.operand.extent().saturating_mul(plan.max_batch).saturating_add(ALIGN));
     if plan.arena > most.fold(0, usize::saturating_add).min(MAX_ARENA) {
         return Err(damaged(format!("its memory would be {} bytes", plan.arena)));
     }

@@ -29,7 +29,7 @@ pub use session::Session;
 use crate::base::codes::engine;
 use crate::base::{Diagnostic, Digest, Place, Result, Shape, files};
 use crate::data::Preprocess;
-use crate::device::{Bound, Entry, Program, Slot};
+use crate::device::{Bound, Entry, Program, Slot, Tactic};
 use crate::plan::{self, BufferId, Plan, Step};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -109,18 +109,21 @@ impl Engine {
         let slots = |ids: &[BufferId]| ids.iter().copied().map(slot).collect::<Vec<_>>();
         let cut = || Diagnostic::new(engine::DAMAGED, "a step's constants lie outside the weights section");
         let bound = |s: &Step| {
+            let joined = s.choice.tactic == Tactic::joined();
+            let (problem, numerics, inputs) = self.plan.computed(s);
             let packed = s.constants.iter().map(|r| {
                 let inside = r.start <= r.end && r.end <= self.weights.len();
                 inside.then(|| self.weights.slice(r.clone())).ok_or_else(cut)
             });
             Ok(Bound {
                 name: s.name.clone(),
-                problem: s.problem.clone(),
+                problem: problem.into_owned(),
                 tactic: s.choice.tactic.clone(),
-                numerics: s.numerics.clone(),
+                numerics: numerics.into_owned(),
                 packed: packed.collect::<Result<Vec<_>>>()?,
-                inputs: slots(&s.inputs),
-                outputs: slots(&s.outputs),
+                // one that a later step computes has no memory to read or write
+                inputs: if joined { vec![] } else { slots(&inputs) },
+                outputs: if joined { vec![] } else { slots(&s.outputs) },
             })
         };
         let entry = |e: &plan::Entry| -> Result<Entry<Bound>> {

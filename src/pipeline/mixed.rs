@@ -12,7 +12,7 @@ use crate::device::{Device, Numerics, Operand, Problem, Work};
 use crate::engine::{Engine, Session};
 use crate::ir::{Graph, Node, NodeId, Precision, Reason, ValueId};
 use crate::plan::{Plan, Step};
-use crate::tune::{Choice, Tuner, Verdict};
+use crate::tune::{Choice, Tuner};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -170,11 +170,7 @@ fn nanos(s: &Step) -> u64 {
 
 /// The time of what was chosen: nothing for what computes nothing.
 fn time_of(choice: &Choice) -> u64 {
-    let chosen = choice.candidates.iter().find(|c| c.tactic == choice.tactic);
-    match chosen.map(|c| &c.verdict) {
-        Some(Verdict::Time(ns)) => *ns,
-        _ => 0,
-    }
+    choice.nanos().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -183,7 +179,7 @@ mod tests {
     use crate::device::Floats;
     use crate::device::interp::Interp;
     use crate::testing::quantized::{build_in, constant, quantize, sample};
-    use crate::tune::{Candidate, TimingCache};
+    use crate::tune::{Candidate, TimingCache, Verdict};
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -2,8 +2,10 @@
 //!
 //! 1. Every buffer a step reads is an input or was written by an earlier step, and its bytes were not overwritten
 //!    since.
-//! 2. A step's outputs overlap none of its inputs, unless it is a view: then every element of its outputs is, at the
-//!    same address, the element of its inputs that the operator moves there.
+//!    What a step computes together with it is read when it runs, and what lies between is read by nobody else.
+//! 2. A step's outputs overlap none of its inputs, but for one that it meets element by element, whose place and form it
+//!    may have; or unless it is a view: then every element of its outputs is, at the same address, the element of its
+//!    inputs that the operator moves there.
 //! 3. Every buffer lies inside the arena, on a cache line or within the buffer that it is a part of.
 //! 4. A step's problem states the form of the buffers it reads and writes.
 //! 5. Every node of the graph is computed by one step, in the graph's order, from the values it reads.
@@ -34,6 +36,9 @@ pub fn check(plan: &Plan, g: &Graph) -> Result<(), Vec<String>> {
 
 fn range(plan: &Plan, b: BufferId) -> std::ops::Range<usize> {
     let buffer = plan.buffer(b);
+    if buffer.absent {
+        return 0..0;
+    }
     let last = plan.stride(b) * plan.max_batch.saturating_sub(1);
     buffer.offset..buffer.offset + last + buffer.operand.span()
 }
@@ -64,6 +69,7 @@ fn forms(plan: &Plan, g: &Graph, bad: &mut Vec<String>) {
     for (i, b) in plan.buffers.iter().enumerate() {
         let r = range(plan, BufferId::from(i));
         let placed = match b.within {
+            _ if b.absent => true,
             None => b.offset.is_multiple_of(64),
             Some(w) => {
                 let inside = w.at + b.operand.span() <= plan.buffer(w.buffer).operand.span();
@@ -119,7 +125,13 @@ fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
     let ports = entry.map_or(&plan.inputs[..], |e| std::slice::from_ref(&e.port));
     let mut valid: Vec<BufferId> = ports.iter().map(|p| p.buffer).collect();
     for s in plan.run_order(entry) {
-        for b in &s.inputs {
+        if s.choice.tactic == Tactic::joined() {
+            continue; // what it reads must be there when the step runs that computes it
+        }
+        if s.with.is_some_and(|i| !is_pair(plan, i, s)) {
+            bad.push(format!("step {} computes no step before it", s.name));
+        }
+        for b in plan.computed(s).2.iter() {
             if !valid.contains(b) {
                 bad.push(format!(
                     "step {} reads {}, whose bytes are not there",
@@ -137,7 +149,9 @@ fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
         }
         for out in &s.outputs {
             let clash = |b: &BufferId| overlap(plan, *b, *out);
-            if s.inputs.iter().any(clash) || s.outputs.iter().any(|o| o != out && clash(o)) {
+            if plan.computed(s).2.iter().any(|b| clash(b) && !is_over(plan, s, *b, *out))
+                || s.outputs.iter().any(|o| o != out && clash(o))
+            {
                 bad.push(format!("step {} writes over its own operands", s.name));
             }
             valid.retain(|b| !clash(b));
@@ -149,6 +163,23 @@ fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
             bad.push(format!("output {} is gone at the end", p.name));
         }
     }
+}
+
+/// Does an output lie exactly where an input does that the step meets element by element, and reads once?
+fn is_over(plan: &Plan, s: &Step, input: BufferId, output: BufferId) -> bool {
+    let (problem, _, inputs) = plan.computed(s);
+    let met = problem.meets().iter().any(|&i| inputs.get(i) == Some(&input));
+    let once = inputs.iter().filter(|&&b| b == input).count() == 1;
+    let (a, b) = (plan.buffer(input), plan.buffer(output));
+    let same = a.offset == b.offset && plan.stride(input) == plan.stride(output);
+    met && once && same && a.operand.lies_as(&b.operand)
+}
+
+/// Can step `first` be computed with `s`, which alone reads what it writes?
+fn is_pair(plan: &Plan, first: usize, s: &Step) -> bool {
+    let with = |a: &Step| a.choice.tactic == Tactic::joined() && a.outputs[..] == s.inputs[..1];
+    let absent = s.inputs.first().is_some_and(|&b| plan.buffer(b).absent);
+    absent && plan.steps.get(first).is_some_and(with) && plan.computed(s).0.halves().is_some()
 }
 
 /// Is every element of the step's outputs the one that the operator moves there, at the same address, in every image?

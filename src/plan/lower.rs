@@ -26,6 +26,17 @@ pub struct Draft {
     pub macs: u64,
     /// Are its outputs where its inputs are, so that nothing is computed?
     pub view: bool,
+    /// Is it computed by a later draft, together with that one?
+    pub joined: bool,
+    /// The draft that is computed with this one.
+    pub with: Option<usize>,
+}
+
+impl Draft {
+    /// Does its step compute anything?
+    pub fn computes(&self) -> bool {
+        !self.view && !self.joined
+    }
 }
 
 /// A graph lowered: steps without tactics, buffers without places.
@@ -148,6 +159,7 @@ impl Lowering<'_> {
             offset: 0,
             within: None,
             life: (0, 0),
+            absent: false,
         });
         let id = BufferId::from(self.out.buffers.len() - 1);
         self.forms[v.index()].push((form, id));
@@ -198,6 +210,8 @@ impl Lowering<'_> {
             origin: Vec::new(),
             macs: 0,
             view: false,
+            joined: false,
+            with: None,
         });
         Ok(target)
     }
@@ -277,6 +291,8 @@ impl Lowering<'_> {
             origin: n.origin.clone(),
             macs: self.g.macs(n),
             view: false,
+            joined: false,
+            with: None,
         });
         Ok(())
     }

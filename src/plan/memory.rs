@@ -4,8 +4,8 @@
 //! Greedy by size (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): the largest
 //! buffer first, each at the lowest offset where it meets no buffer that is alive at the same time.
 
-use super::Buffer;
 use super::lower::Lowered;
+use super::{Buffer, pairs};
 
 /// Buffers start on a cache line.
 const ALIGN: usize = 64;
@@ -14,7 +14,8 @@ const ALIGN: usize = 64;
 pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
     lives(l);
     let size = |b: &Buffer| (b.operand.extent() * max_batch).next_multiple_of(ALIGN).max(ALIGN);
-    let mut order: Vec<usize> = (0..l.buffers.len()).filter(|&i| l.buffers[i].within.is_none()).collect();
+    let mut order: Vec<usize> =
+        (0..l.buffers.len()).filter(|&i| l.buffers[i].within.is_none() && !l.buffers[i].absent).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(size(&l.buffers[i])), i));
     let mut placed: Vec<usize> = Vec::new();
     let mut end = 0;
@@ -45,7 +46,7 @@ pub fn place(l: &mut Lowered, max_batch: usize) -> usize {
 }
 
 /// The buffer with memory of its own that holds buffer `i`, and where in an image of it.
-fn whole(buffers: &[Buffer], mut i: usize) -> (usize, usize) {
+pub(super) fn whole(buffers: &[Buffer], mut i: usize) -> (usize, usize) {
     let mut at = 0;
     while let Some(w) = buffers[i].within {
         (i, at) = (w.buffer.index(), at + w.at);
@@ -63,7 +64,7 @@ fn lives(l: &mut Lowered) {
     let end = l.drafts.len();
     for (i, d) in l.drafts.iter().enumerate() {
         d.outputs.iter().for_each(|b| l.buffers[b.index()].life = (i, i));
-        d.inputs.iter().for_each(|b| l.buffers[b.index()].life.1 = i);
+        pairs::reads(l, d).iter().for_each(|b| l.buffers[b.index()].life.1 = i);
     }
     // the caller fills inputs before step 0 and may read outputs after the last; an input keeps its bytes for a
     // second run only if nobody else writes them, so it lives to the end as well

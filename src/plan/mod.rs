@@ -2,13 +2,17 @@
 //!
 //! [`lower()`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
 //! wants another form than the writer gives; [`views`] finds the operators that need not be computed, as their outputs
-//! can lie where their inputs are; [`pixels`] adds a second way in; [`memory`] places the buffers in one arena; [`check`] proves the result against the
-//! graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
+//! can lie where their inputs are; [`pixels`] adds a second way in; [`pairs`] finds what may be one step instead of two;
+//! [`in_place`] what may be written over an input;
+//! [`memory`] places the buffers in one arena; [`check`] proves the result against the graph and trusts nothing that was
+//! said before. Tactics are chosen in between, by the tuner.
 
 pub mod check;
+pub mod in_place;
 pub mod layouts;
 pub mod lower;
 pub mod memory;
+pub mod pairs;
 pub mod pixels;
 pub mod views;
 
@@ -44,6 +48,8 @@ pub struct Buffer {
     pub within: Option<Within>,
     /// The steps between which it is alive: the first writes it (or is 0 for an input), the last reads it.
     pub life: (usize, usize),
+    /// Is it nowhere in memory, as the step that reads it computes it too?
+    pub absent: bool,
 }
 
 /// A part of a buffer.
@@ -70,6 +76,8 @@ pub struct Step {
     pub inputs: Vec<BufferId>,
     /// What it writes.
     pub outputs: Vec<BufferId>,
+    /// The step that is computed with this one, whose output only this one reads: the tactic is one of both.
+    pub with: Option<usize>,
     /// Packed constants: ranges of the engine's weights section.
     pub constants: Vec<Range<usize>>,
     /// What the node computes in, and why; `None` for a conversion.
@@ -158,7 +166,8 @@ impl Plan {
 
     /// Bytes that all buffers would take if none shared memory: what the arena is to be compared with.
     pub fn buffers_sum(&self) -> usize {
-        self.buffers.iter().map(|b| b.operand.extent() * self.max_batch).sum()
+        let kept = self.buffers.iter().filter(|b| !b.absent);
+        kept.map(|b| b.operand.extent() * self.max_batch).sum()
     }
 
     /// 8-bit nodes and multiplications, as shares of all nodes that multiply.

@@ -59,6 +59,7 @@ pub fn enter(l: &mut Lowered, preprocess: &Preprocess) -> Result<()> {
         offset: 0,
         within: None,
         life: (0, 0),
+        absent: false,
     });
     let draft = Draft {
         name: value,
@@ -71,6 +72,8 @@ pub fn enter(l: &mut Lowered, preprocess: &Preprocess) -> Result<()> {
         origin: Vec::new(),
         macs: 0,
         view: false,
+        joined: false,
+        with: None,
     };
     l.entry = Some(EntryDraft { port, draft, instead });
     Ok(())

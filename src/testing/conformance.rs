@@ -8,7 +8,7 @@
 
 use super::problems::{Case, IMAGES};
 use crate::base::{DType, Tensor};
-use crate::device::interp::Interp;
+use crate::device::interp::{self, Interp};
 use crate::device::{Bound, Device, Floats, Numerics, Operand, Program, Slot, Tactic, Work};
 use crate::ir::Op;
 use crate::ir::ops::{Binary, BinaryFn, Conv, Fused, Linear, ReduceFn};
@@ -40,7 +40,7 @@ pub fn run(devices: &[&dyn Device], cases: &[Case]) -> Summary {
         if tactics.is_empty() {
             summary.without_tactic.push(case.problem.to_string());
         }
-        let Some(oracle) = attempt(case, &Interp, &Interp.tactics(&case.problem, &case.numerics)[0]) else {
+        let Some(oracle) = attempt(case, &Interp, &interp::plain()) else {
             summary.failures.push(format!("{}: the reference panicked", case.problem));
             continue;
         };
@@ -117,6 +117,11 @@ fn execute(case: &Case, device: &dyn Device, tactic: &Tactic) -> Result<Images, 
     if whole && run(&Placement::of(case, Gaps::None), &sets[..1])?.concat() != together {
         return Err("other bits where one image follows another".into());
     }
+    for place in Placement::in_place(case).iter().filter(|_| device.in_place(&case.problem, tactic)) {
+        if run(place, &sets[..1])?.concat() != together {
+            return Err("other bits where the output lies over an input".into());
+        }
+    }
     Ok(together)
 }
 
@@ -151,6 +156,17 @@ impl Placement {
         let inputs = case.problem.activations().map(&mut place).collect();
         let outputs = case.problem.outputs.iter().map(&mut place).collect();
         Placement { inputs, outputs, arena: end }
+    }
+
+    /// Those where the output lies over an input that it meets element by element, for each such input.
+    fn in_place(case: &Case) -> Vec<Self> {
+        let over = |i: usize| {
+            let input = case.problem.activations().nth(i)?;
+            let mut place = Placement::of(case, Gaps::Apart);
+            place.outputs[0] = place.inputs[i];
+            input.lies_as(&case.problem.outputs[0]).then_some(place)
+        };
+        case.problem.meets().into_iter().filter_map(over).collect()
     }
 
     /// The case as a program of one step, whose input and output are the whole arena.
@@ -212,7 +228,8 @@ impl Placement {
                 let mut numbers = Vec::with_capacity(o.bytes());
                 for at in pieces.map(|at| slot.offset + i * slot.stride + at) {
                     numbers.extend(&after[at..at + len]);
-                    rest[at..at + len.max(own)].fill(POISON);
+                    let written = at..at + len.max(own);
+                    rest[written.clone()].copy_from_slice(&before[written]);
                 }
                 out.push(numbers);
             }
@@ -262,7 +279,7 @@ fn tolerance(case: &Case) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let mut reference = if sums { absolute(case) } else { case.clone() };
     let halves = reference.problem.outputs.iter_mut().filter(|o| o.dtype == DType::F16);
     halves.for_each(|o| o.dtype = DType::F32);
-    let tactic = &Interp.tactics(&case.problem, &case.numerics)[0];
+    let tactic = &interp::plain();
     let images = execute(&reference, &Interp, tactic)?;
     let function = case.problem.op().is_some_and(|op| op.fused().function.is_some());
     // factors of 11 bits

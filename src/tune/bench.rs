@@ -3,7 +3,7 @@
 use crate::base::codes::machine::NO_MEMORY;
 use crate::base::random::SplitMix64;
 use crate::base::{Aligned, DType, Result, Tensor};
-use crate::device::interp::Interp;
+use crate::device::interp::{self, Interp};
 use crate::device::{Bound, Device, Executor, Numerics, Operand, Problem, Program, Slot, Tactic, Trial};
 use half::f16;
 use std::ops::Range;
@@ -97,7 +97,7 @@ impl Bench {
     fn oracle(&self, image: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let mut end = 0;
         let places = Places::of(&self.problem, 1, &mut end);
-        let step = self.bound(&Interp, &Tactic::new("reference", "plain"), &places)?;
+        let step = self.bound(&Interp, &interp::plain(), &places)?;
         let (inputs, outputs) = (vec![], vec![]);
         let program = Program { steps: vec![step], arena: end, max_batch: 1, inputs, outputs, entry: None };
         let mut run = Interp.load(&program)?;

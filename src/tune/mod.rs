@@ -61,12 +61,20 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Nothing to choose: nothing is computed.
-    pub fn view() -> Self {
-        let candidate = Candidate { tactic: Tactic::view(), verdict: Verdict::Only };
-        Choice { tactic: Tactic::view(), candidates: vec![candidate] }
+    /// Nothing to choose, as nothing is computed: that of a view, or of a step that a later one computes too.
+    pub fn idle(tactic: Tactic) -> Self {
+        let candidate = Candidate { tactic: tactic.clone(), verdict: Verdict::Only };
+        Choice { tactic, candidates: vec![candidate] }
+    }
+
+    /// How long the chosen tactic takes, in nanoseconds, where that was measured.
+    pub fn nanos(&self) -> Option<u64> {
+        self.candidates.iter().find(|c| c.tactic == self.tactic).and_then(|c| nanos(&c.verdict))
     }
 }
+
+/// A problem, its scales and its constants.
+pub type Task<'t> = (&'t Problem, &'t Numerics, &'t [Tensor]);
 
 /// Chooses tactics for one device.
 pub struct Tuner<'d> {
@@ -179,6 +187,21 @@ impl<'d> Tuner<'d> {
         tracing::debug!(problem = %p, tactic = %choice.tactic, "tuned");
         self.cache.insert(key, &choice);
         Ok(choice)
+    }
+
+    /// Is there a tactic for a problem that takes less time than two others take together? No where nothing is timed.
+    pub fn beats(&mut self, one: Task, others: [Task; 2]) -> Result<bool> {
+        if self.how != How::Fastest || self.device.tactics(one.0, one.1).is_empty() {
+            return Ok(false);
+        }
+        let mut time = |(p, n, tensors): Task| self.best(p, n, tensors).map(|choice| choice.nanos());
+        let one = match time(one) {
+            Err(e) if e.code == engine::NO_TACTIC => return Ok(false),
+            other => other?,
+        };
+        let [a, b] = others;
+        let apart = time(a)?.zip(time(b)?).map(|(a, b)| a + b);
+        Ok(one.zip(apart).is_some_and(|(one, apart)| one < apart))
     }
 
     /// Which of several whole engines is the fastest, by `time` or as it was found before. `what` tells them apart from all

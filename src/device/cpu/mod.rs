@@ -269,6 +269,10 @@ impl Device for Cpu {
         Ok(ceilings::measure(self.isa, self.threads))
     }
 
+    fn in_place(&self, _: &Problem, _: &Tactic) -> bool {
+        true
+    }
+
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
         Ok(Box::new(run::Run::new(self, program)?))
     }

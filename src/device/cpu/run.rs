@@ -6,7 +6,7 @@ use super::pool::Pool;
 use super::{Cpu, Io, Kernel, Place, family, offered};
 use crate::base::codes::machine;
 use crate::base::{Aligned, Diagnostic, Result};
-use crate::device::{Bound, Device, Entry, Executor, Operand, Program, Slot, Tactic, Tap, packed, run_order};
+use crate::device::{Bound, Device, Entry, Executor, Operand, Program, Slot, Tap, packed, run_order};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -34,7 +34,7 @@ pub struct Run {
 
 /// A step ready to run.
 pub(super) struct Step {
-    /// `None` where the outputs lie where the inputs are.
+    /// `None` where nothing is computed.
     pub kernel: Option<Box<dyn Kernel>>,
     pub inputs: Vec<Place>,
     pub outputs: Vec<Place>,
@@ -100,7 +100,7 @@ impl Step {
     fn load(cpu: &Cpu, s: &Bound) -> Result<Step> {
         let place = |(&slot, o): (&Slot, &Operand)| Place { slot, bytes: o.span() };
         Ok(Step {
-            kernel: if s.tactic == Tactic::view() { None } else { Some(kernel(cpu, s)?) },
+            kernel: if s.tactic.is_idle() { None } else { Some(kernel(cpu, s)?) },
             inputs: s.inputs.iter().zip(s.problem.activations()).map(place).collect(),
             outputs: s.outputs.iter().zip(&s.problem.outputs).map(place).collect(),
             operands: s.problem.outputs.clone(),
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::base::{DType, Shape};
     use crate::device::cpu::Isa;
-    use crate::device::{Bound, Layout, Numerics, Problem, Work};
+    use crate::device::{Bound, Layout, Numerics, Problem, Tactic, Work};
 
     /// What a file asks for is no promise: kernels of other instruction sets, or for other problems, are not loaded.
     #[test]

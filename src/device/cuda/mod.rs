@@ -152,6 +152,10 @@ impl Device for Cuda {
         ceilings::measure(self.context()?)
     }
 
+    fn in_place(&self, _: &Problem, _: &Tactic) -> bool {
+        true
+    }
+
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
         Ok(Box::new(run::Run::new(self, program)?))
     }

@@ -5,16 +5,16 @@ use super::family;
 use super::tactics::{Family, Launch, Place, Places, Spec};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::{Bound, Slot, Tactic};
+use crate::device::{Bound, Slot};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A step ready to be launched; a view has no family.
+/// A step ready to be launched; one that computes nothing has no family.
 pub struct Step {
     /// What it was made of.
     pub bound: Bound,
-    /// `None` for a view.
+    /// `None` where nothing is computed.
     pub family: Option<&'static dyn Family>,
     /// Its number among the modules.
     pub module: usize,
@@ -39,7 +39,7 @@ impl Step {
             constants: Vec::new(),
             functions: HashMap::new(),
         };
-        if bound.tactic == Tactic::view() {
+        if bound.tactic.is_idle() {
             return Ok(step);
         }
         step.family = Some(family(&bound.tactic)?);

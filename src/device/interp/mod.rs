@@ -15,6 +15,11 @@ use std::time::{Duration, Instant};
 /// The oracle.
 pub struct Interp;
 
+/// The tactic by which it computes everything.
+pub fn plain() -> Tactic {
+    Tactic::new("reference", "plain")
+}
+
 /// What a step without constants makes of one image: the bytes of its outputs, without gaps between rows.
 pub fn evaluate(problem: &Problem, numerics: &Numerics, inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
     step::run(problem, numerics, &[], inputs)
@@ -25,8 +30,9 @@ impl Device for Interp {
         DeviceId { kind: "interp".into(), arch: "reference".into(), width: 1 }
     }
 
-    fn tactics(&self, _: &Problem, _: &Numerics) -> Vec<Tactic> {
-        vec![Tactic::new("reference", "plain")]
+    /// One for every problem; none for pairs, so that every value of a graph can be seen.
+    fn tactics(&self, p: &Problem, _: &Numerics) -> Vec<Tactic> {
+        if p.halves().is_some() { vec![] } else { vec![plain()] }
     }
 
     fn pack(&self, _: &Problem, _: &Numerics, _: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
@@ -34,6 +40,10 @@ impl Device for Interp {
     }
 
     fn computes(&self, _: Floats) -> bool {
+        true
+    }
+
+    fn in_place(&self, _: &Problem, _: &Tactic) -> bool {
         true
     }
 
@@ -66,6 +76,9 @@ impl Run {
     fn some(&mut self, steps: Range<usize>, images: usize, mut tap: Option<&mut dyn Tap>) -> Result<()> {
         let entry = self.entry.as_ref().filter(|_| self.by_pixels && steps == (0..self.ours));
         for (i, s) in run_order(&self.steps[steps], entry.map(Entry::way)) {
+            if s.tactic == Tactic::joined() {
+                continue;
+            }
             let start = Instant::now();
             for image in 0..images {
                 let read = |(slot, o): (&super::Slot, &Operand)| {

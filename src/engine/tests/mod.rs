@@ -4,6 +4,8 @@ mod branches;
 mod faults;
 mod file;
 mod halves;
+mod in_place;
+mod pairs;
 mod pixels;
 mod plans;
 mod sessions;

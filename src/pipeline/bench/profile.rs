@@ -2,9 +2,9 @@
 
 use super::Options;
 use crate::base::{DType, Monitor, Result};
-use crate::device::{Ceilings, Operand, Tactic, Tap};
+use crate::device::{Ceilings, Operand, Tap};
 use crate::engine::{Engine, Session};
-use crate::plan::Step;
+use crate::plan::{Plan, Step};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,8 @@ pub fn steps(
     let row = |(s, time): (&Step, &Duration)| {
         let seconds = time.as_secs_f64() / runs as f64;
         let rate = |of: f64| if seconds > 0.0 { of / seconds } else { 0.0 };
-        let (macs, bytes) = (s.macs as f64 * options.batch as f64, moved(s, options.batch) as f64);
+        let (macs, bytes) = work(&engine.plan, s, options.batch);
+        let (macs, bytes) = (macs as f64 * options.batch as f64, bytes as f64);
         let reads = s.problem.inputs.first().map(|i| i.dtype);
         let least = reads.and_then(|of| roof.least(of, 2.0 * macs, bytes));
         StepTime {
@@ -147,12 +148,15 @@ pub fn steps(
     Ok(steps.zip(&clock.0).map(row).collect())
 }
 
-/// Bytes that a step reads and writes for so many images.
-fn moved(s: &Step, batch: usize) -> usize {
-    if s.choice.tactic == Tactic::view() {
-        return 0;
+/// Multiplications with additions of an image, and bytes that are read and written for so many: none where a later step
+/// computes this one too.
+fn work(plan: &Plan, s: &Step, batch: usize) -> (u64, usize) {
+    if s.choice.tactic.is_idle() {
+        return (0, 0);
     }
-    let constants: usize = s.problem.inputs.iter().filter(|o| o.constant).map(Operand::bytes).sum();
-    let images: usize = s.problem.activations().chain(&s.problem.outputs).map(Operand::bytes).sum();
-    constants + images * batch
+    let with = s.with.and_then(|i| plan.steps.get(i)).map_or(0, |first| first.macs);
+    let problem = plan.computed(s).0;
+    let constants: usize = problem.inputs.iter().filter(|o| o.constant).map(Operand::bytes).sum();
+    let images: usize = problem.activations().chain(&problem.outputs).map(Operand::bytes).sum();
+    (s.macs + with, constants + images * batch)
 }

@@ -1,6 +1,6 @@
 //! Operators that move numbers, of f32, u8, s8 and i64, in both layouts; Concat of different scales.
 
-use super::{Case, Rng};
+use super::{Case, F32, Rng};
 use crate::base::{DType, Shape, Tensor};
 use crate::device::{Layout, Numerics, Operand};
 use crate::ir::ops::{Concat, Gather, Pad, PadMode, Reshape, Role, Slice, Transpose};
@@ -25,7 +25,17 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
     }
     cases.extend(rescaled(rng));
     cases.extend(gathers(rng));
+    cases.extend(joined_constants(rng));
     cases
+}
+
+/// Concat with constants, as the class token of a vision transformer is one.
+fn joined_constants(rng: &mut Rng) -> Vec<Case> {
+    let token = |n: usize| Operand::constant(DType::F32, [1, n, 192].into());
+    let patches = |n: usize| Operand::new(DType::F32, [1, n, 192].into(), Layout::Plain);
+    let mut join = |inputs: Vec<Operand>| Case::new(rng, Concat { axis: 1 }, inputs, F32, Numerics::Float);
+    let all = [vec![token(1), patches(7)], vec![patches(3), token(2), patches(1), token(1)]];
+    all.into_iter().filter_map(&mut join).collect()
 }
 
 fn operators() -> Vec<(Op, Vec<Shape>)> {

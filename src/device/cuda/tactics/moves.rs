@@ -5,7 +5,7 @@ use super::{Args, BLOCK, Family, Launch, Places, Spec, countable, missing, value
 use crate::base::{DType, Result, Tensor};
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::text::{Text, literal};
-use crate::device::moved::{MAX_INPUTS, NOWHERE, SHIFT, input_and_place, origins, padding};
+use crate::device::moved::{MAX_INPUTS, NOWHERE, SHIFT, input_and_place, moved, origins, padding};
 use crate::device::{Numerics, Operand, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Role;
@@ -31,7 +31,7 @@ impl Family for Moves {
             return vec![];
         }
         // where constants decide what moves, that is not known before packing
-        if p.inputs.iter().any(|o| o.constant) {
+        if moved(p).len() < p.inputs.len() {
             return vec!["element".into()];
         }
         let Some(origins) = origins(p, &[]) else { return vec![] };
@@ -40,10 +40,11 @@ impl Family for Moves {
         units.map(|u| u.0).into_iter().chain(["element"]).map(String::from).collect()
     }
 
-    /// The inputs are parameters as they are; the output is one of its own, as there may be several.
+    /// What is moved are parameters as they are; the output is one of its own, as there may be several.
     fn source(&self, spec: &Spec) -> Result<Source> {
         let p = spec.problem;
-        let inputs = Problem { outputs: vec![], inputs: p.activations().cloned().collect(), ..p.clone() };
+        let inputs = moved(p).into_iter().cloned().collect();
+        let inputs = Problem { outputs: vec![], inputs, ..p.clone() };
         let count = inputs.inputs.len();
         let text = Text::default().parameters(&inputs).define("SHIFT", SHIFT);
         let text = text.define("NOWHERE", format!("{NOWHERE}u"));
@@ -76,11 +77,16 @@ impl Family for Moves {
         let origins = origins(spec.problem, tensors);
         let tables =
             origins.and_then(|o| tables(spec, unit(spec), &o)).ok_or_else(|| missing(spec.problem))?;
-        Ok(tables.iter().map(|t| bytemuck::cast_slice(t).to_vec()).collect())
+        // behind the tables, the constants that are joined
+        let joined = moved(spec.problem).len() == spec.problem.inputs.len();
+        let constants = tensors.iter().filter(|_| joined).map(|t| t.bytes().to_vec());
+        Ok(tables.iter().map(|t| bytemuck::cast_slice(t).to_vec()).chain(constants).collect())
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
         let inputs = at.inputs.iter().fold(Args::default(), |args, place| args.operand(*place));
+        let constants = at.constants.iter().skip(spec.problem.outputs.len());
+        let inputs = constants.fold(inputs, |args, address| args.with(*address));
         let each = spec.problem.outputs.iter().enumerate().map(|(i, o)| {
             let elements = (unit(spec) / o.dtype.size()).max(1);
             let count = o.shape.numel() / elements;
@@ -117,10 +123,10 @@ fn unit(spec: &Spec) -> usize {
     known.map_or(spec.problem.outputs[0].dtype.size(), |u| u.1)
 }
 
-/// Does the problem only move its activations?
+/// Does the problem only move numbers?
 fn moves(spec: &Spec) -> bool {
     let p = spec.problem;
-    let moved: Vec<&Operand> = p.activations().collect();
+    let moved = moved(p);
     let small = moved.iter().all(|o| o.span() / o.dtype.size() < 1 << SHIFT) && moved.len() <= MAX_INPUTS;
     let Some(op) = p.op().filter(|_| !moved.is_empty() && small && countable(p)) else { return false };
     let alike = moved.iter().all(|o| o.dtype == p.outputs[0].dtype);
@@ -141,8 +147,7 @@ fn moves(spec: &Spec) -> bool {
                 Op::Gather(_) => !p.inputs[0].constant && p.inputs[1].constant,
                 _ => true,
             },
-            // a constant's elements have no index
-            Role::Concat => moved.len() == p.inputs.len(),
+            Role::Concat => true,
             _ => padding(p).is_some() && matches!(moved[0].dtype, DType::F32 | DType::F16),
         }
 }
@@ -156,7 +161,7 @@ fn tables(spec: &Spec, unit: usize, origins: &[Vec<u32>]) -> Option<Vec<Vec<u32>
     if elements > 1 && !plain {
         return None;
     }
-    let inputs: Vec<&Operand> = p.activations().collect();
+    let inputs = moved(p);
     let table = |(o, origins): (&Operand, &Vec<u32>)| {
         let whole = |n: usize| n.is_multiple_of(elements);
         let rows = o.pitch.is_none_or(|pitch| whole(pitch) && whole(o.row()));

@@ -1,0 +1,144 @@
+//! Two nodes become one step where a device has a kernel for both that is the faster way.
+
+use super::*;
+use crate::base::{Result, Silent};
+use crate::device::{Bound, DeviceId, Executor, Numerics, Problem, Program, Tactic, Tap};
+use crate::engine::{self, Engine, Origin, file};
+use crate::plan::{Plan, check::check};
+use crate::tune::{TimingCache, Tuner};
+use std::ops::Range;
+use std::time::Duration;
+
+/// The oracle, with kernels for pairs, on a clock of its own: a pair takes so many microseconds, all else ten.
+struct Paired(u64);
+
+const PAIR: &str = "pair";
+
+impl Device for Paired {
+    fn id(&self) -> DeviceId {
+        DeviceId { kind: PAIR.into(), ..Interp.id() }
+    }
+
+    fn tactics(&self, p: &Problem, _: &Numerics) -> Vec<Tactic> {
+        let family = if p.halves().is_some() { PAIR } else { "reference" };
+        vec![Tactic::new(family, "plain")]
+    }
+
+    fn pack(&self, p: &Problem, n: &Numerics, t: &Tactic, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
+        Interp.pack(p, n, t, tensors)
+    }
+
+    fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {
+        Ok(Box::new(Clocked { run: Interp.load(program)?, pair: self.0, micros: Vec::new() }))
+    }
+}
+
+struct Clocked {
+    run: Box<dyn Executor>,
+    pair: u64,
+    /// Of the steps that were added.
+    micros: Vec<u64>,
+}
+
+impl Executor for Clocked {
+    fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
+        self.run.input(i, images)
+    }
+    fn pixels(&mut self, images: usize) -> Option<&mut [u8]> {
+        self.run.pixels(images)
+    }
+    fn run(&mut self, images: usize, tap: Option<&mut dyn Tap>) -> Result<()> {
+        self.run.run(images, tap)
+    }
+    fn output(&self, i: usize, images: usize) -> &[u8] {
+        self.run.output(i, images)
+    }
+    fn add(&mut self, steps: &[Bound]) -> Result<Range<usize>> {
+        self.micros.extend(steps.iter().map(|s| if s.tactic.family == PAIR { self.pair } else { 10 }));
+        self.run.add(steps)
+    }
+    fn try_steps(&mut self, steps: Range<usize>, images: usize) -> Result<Duration> {
+        self.run.try_steps(steps.clone(), images)?;
+        Ok(Duration::from_micros(self.micros[steps].iter().sum()))
+    }
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        self.run.write(at, bytes)
+    }
+    fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()> {
+        self.run.read(at, bytes)
+    }
+}
+
+/// `a` alone reads `x`, `pool` alone reads `a`, `b` and `sum` read `pool`.
+fn network() -> Graph {
+    let text = IMAGE.to_string()
+        + &constant("w1", &[4, 4, 3, 3], 0.2)
+        + &constant("w2", &[4, 4, 1, 1], 0.2)
+        + &conv("a", "x", "w1", "act=Relu, pads=[1,1,1,1]", "1,4,6,6")
+        + "%p: f32[1,4,3,3] = MaxPool(%a) {kernel_shape=[2,2], strides=[2,2]}  # pool\n"
+        + &conv("b", "p", "w2", "", "1,4,3,3")
+        + "%s: f32[1,4,3,3] = Add(%b, %p)  # sum\noutput %s\n";
+    let mut g = Graph::parse(&text).unwrap();
+    with_scales(&mut g, &Settings::default());
+    g
+}
+
+/// The engine, where a pair takes so long.
+fn timed(g: &Graph, micros: u64) -> Engine {
+    let device = Paired(micros);
+    let mut tuner = Tuner::new(&device, TimingCache::default(), None);
+    let settings = engine::Settings { max_batch: 4, ..Default::default() };
+    engine::build(g, &device, &mut tuner, settings, Origin::default(), &Silent).unwrap()
+}
+
+/// The steps that nothing computes alone, with those that compute them too.
+fn joined(e: &Engine) -> Vec<(&str, &str)> {
+    let steps = &e.plan.steps;
+    steps.iter().filter_map(|s| Some((steps[s.with?].name.as_str(), s.name.as_str()))).collect()
+}
+
+#[test]
+fn two_steps_become_one_where_that_is_faster() {
+    let g = network();
+    let (apart, together) = (timed(&g, 20), timed(&g, 19));
+    assert_eq!(joined(&apart), []);
+    // `sum` would read what `b` writes, and it is the only one; `pool` has two readers
+    assert_eq!(joined(&together), [("a", "pool"), ("b", "sum")]);
+    assert!(together.plan.buffers_sum() < apart.plan.buffers_sum());
+    let samples = samples(&g);
+    let answers = |e: &Engine| run(e, &Paired(0), &samples).unwrap();
+    assert_eq!(answers(&together), answers(&apart));
+    // a file keeps it
+    let again = file::read(together.to_bytes().unwrap().into()).unwrap();
+    assert_eq!(again.plan, together.plan);
+}
+
+#[test]
+fn planted_faults_of_pairs_are_found() {
+    let g = network();
+    let good = timed(&g, 1).plan;
+    assert_eq!(check(&good, &g), Ok(()));
+    let step =
+        |name: &str| good.steps.iter().position(|s| s.name == name && s.problem.op().is_some()).unwrap();
+    let (a, pool, sum) = (step("a"), step("pool"), step("sum"));
+    let found = |what: &str, sentence: &str, fault: &dyn Fn(&mut Plan)| {
+        let mut p = good.clone();
+        fault(&mut p);
+        let found = check(&p, &g).expect_err(what);
+        assert!(found.iter().any(|f| f.contains(sentence)), "{what}: {found:?}");
+    };
+    found("nobody computes the first", "not there", &|p| p.steps[pool].with = None);
+    found("another is computed", "computes no step", &|p| p.steps[pool].with = Some(sum));
+    found("none is there", "computes no step", &|p| p.steps[pool].with = Some(99));
+    found("a step that is computed twice", "computes no step", &|p| {
+        p.steps[a].choice.tactic = Tactic::new("reference", "plain")
+    });
+    found("what lies between is somewhere", "computes no step", &|p| {
+        let between = p.steps[a].outputs[0];
+        p.buffers[between.index()].absent = false;
+    });
+    found("what the first reads is overwritten", "own operands", &|p| {
+        let (x, y) = (p.steps[a].inputs[0], p.steps[pool].outputs[0]);
+        p.buffers[y.index()].offset = p.buffers[x.index()].offset;
+    });
+}
