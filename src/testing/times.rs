@@ -211,23 +211,47 @@ fn pairs_take() {
 
 type Layer = (Problem, Numerics);
 
-/// The first layers of ResNet-50.
+/// The first layers of ResNet-50, and of MobileNetV2 and EfficientNet-Lite0 those whose tensors are largest.
 fn pairs(device: &Cuda) -> Vec<(Layer, Layer)> {
-    let u = DType::U8;
-    let window = |kernel: usize, pad: usize| Window {
-        pads: Pads::Explicit([pad; 4]),
-        ..Window::new([kernel; 2], [2, 2])
-    };
-    let q = QuantParams { dtype: u, zero_point: 114, ..QuantParams::signed(2.6) };
-    let y = QuantParams { dtype: u, zero_point: 0, ..QuantParams::signed(4.0) };
-    let x = device.stored(operand(u, &[1, 3, 224, 224], NHWC));
-    let w = Operand::constant(DType::I8, [64, 3, 7, 7].into());
+    let q = QuantParams { dtype: DType::U8, zero_point: 114, ..QuantParams::signed(2.6) };
+    let stem = conv(device, [3, 224], [7, 2], 64, 1, q);
+    let window = Window { pads: Pads::Explicit([1; 4]), ..Window::new([3; 2], [2; 2]) };
+    let maximum = Pool { f: PoolFn::Max, window: Some(window) };
+    let pool = problem(device, maximum, stem.0.outputs.clone(), (DType::U8, NHWC));
+    let mut all = vec![(stem, (pool, Numerics::Integers))];
+    let layers = [
+        (32, 112, 3, 1, 16),
+        (96, 112, 3, 2, 24),
+        (144, 56, 3, 1, 24),
+        (144, 56, 3, 2, 32),
+        (144, 56, 5, 2, 40),
+    ];
+    for (channels, size, kernel, stride, outputs) in layers {
+        let q = QuantParams { zero_point: 0, ..q };
+        let deep = conv(device, [channels, size], [kernel, stride], channels, channels, q);
+        let point = conv(device, [channels, size / stride], [1, 1], outputs, 1, q);
+        all.push((deep, point));
+    }
+    all
+}
+
+/// A convolution of an image of so many channels and so wide, by a kernel of this width and stride.
+fn conv(
+    device: &Cuda,
+    [channels, size]: [usize; 2],
+    [kernel, stride]: [usize; 2],
+    outputs: usize,
+    groups: usize,
+    q: QuantParams,
+) -> Layer {
+    let pads = Pads::Explicit([kernel / 2; 4]);
+    let window = Window { pads, ..Window::new([kernel; 2], [stride; 2]) };
+    let x = device.stored(operand(q.dtype, &[1, channels, size, size], NHWC));
+    let w = Operand::constant(DType::I8, [outputs, channels / groups, kernel, kernel].into());
     let fused = Fused { activation: Activation::Relu, ..Fused::default() };
-    let stem = problem(device, Conv { window: window(7, 3), groups: 1, fused }, vec![x, w], (u, NHWC));
-    let scales = vec![QuantParams::signed(0.3).scale; 64];
-    let epilogue = Epilogue::new(q.scale, &scales, &[0.1; 64], None, fused.after(), Some(y));
-    let maximum = Pool { f: PoolFn::Max, window: Some(window(3, 1)) };
-    let pool = problem(device, maximum, stem.outputs.clone(), (u, NHWC));
+    let scales = vec![QuantParams::signed(0.3).scale; outputs];
+    let y = QuantParams { dtype: DType::U8, zero_point: 0, ..QuantParams::signed(4.0) };
+    let epilogue = Epilogue::new(q.scale, &scales, &vec![0.1; outputs], None, fused.after(), Some(y));
     let multiply = Numerics::Multiply { zero_point: q.zero_point, epilogue };
-    vec![((stem, multiply), (pool, Numerics::Integers))]
+    (problem(device, Conv { window, groups, fused }, vec![x, w], (DType::U8, NHWC)), multiply)
 }

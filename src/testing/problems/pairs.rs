@@ -12,14 +12,7 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
     for x in [DType::U8, DType::I8] {
         for stem in stems() {
             for pad in [0, 1] {
-                let between = loop {
-                    // a first layer has no residual, and most often no function
-                    let case = eight_bits(rng, &stem, x);
-                    let fused = case.problem.op().map(|op| op.fused()).unwrap_or_default();
-                    if !fused.residual && (fused.function.is_none() || rng.below(4) == 0) {
-                        break case;
-                    }
-                };
+                let between = alone(rng, &stem, x);
                 let window = Window { pads: Pads::Explicit([pad; 4]), ..Window::new([3, 3], [2, 2]) };
                 let pool = Pool { f: PoolFn::Max, window: Some(window) };
                 let out = &between.problem.outputs[0];
@@ -30,7 +23,7 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
             }
         }
         for (deep, maps) in deep() {
-            let between = eight_bits(rng, &deep, x);
+            let between = alone(rng, &deep, x);
             let out = &between.problem.outputs[0];
             let point = Spec { channels: deep.maps, size: [out.shape[2], out.shape[3]], maps, ..UNIT };
             cases.extend(convolutions::case(rng, &point, out.dtype).and_then(|p| join(&between, &p)));
@@ -79,11 +72,13 @@ fn deep() -> Vec<(Spec, usize)> {
     ]
 }
 
-/// A case of a convolution that writes 8 bits.
-fn eight_bits(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
+/// A case of a convolution that writes 8 bits, without a residual and most often without a function.
+fn alone(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
     loop {
-        let case = convolutions::case(rng, spec, x);
-        if let Some(case) = case.filter(|c| c.problem.outputs[0].dtype.is_int8()) {
+        let Some(case) = convolutions::case(rng, spec, x) else { continue };
+        let fused = case.problem.op().map(|op| op.fused()).unwrap_or_default();
+        let plain = fused.function.is_none() || rng.below(4) == 0;
+        if case.problem.outputs[0].dtype.is_int8() && !fused.residual && plain {
             return case;
         }
     }

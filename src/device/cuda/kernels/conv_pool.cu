@@ -6,8 +6,7 @@
 // Two warpgroups multiply, each a band of rows of one image. A tile is a row of the output: two rows of the convolution, whose
 // 64 channels by WIDTH pixels are two accumulators; the row before them that a window sees too is carried over from the
 // tile above, so that a band begins one tile early. Each warpgroup walks down its image over a ring of steps of two rows of
-// patches, which two warps fill; a tile reads its own step and the next ones. While a row is multiplied, the maxima of the one
-// before it are taken. Weights stay in registers.
+// patches, which two warps fill; a tile reads its own step and the next ones. Weights stay in registers.
 //
 // The host defines:
 //   WIDTH, HEIGHT    columns and rows of the convolution
@@ -30,8 +29,7 @@ constexpr u32 BUFFER = round_up(WGMMA_N / 2 * PITCH, 128);
 // Do the last windows reach beyond the convolution's rows?
 constexpr bool CUT_ROWS = 2 * OUTPUT_H - POOL_H >= HEIGHT;
 constexpr int LOWEST = -2147483647 - 1;
-// At the end of a band the next tile's steps are awaited before those of the last one are free.
-static_assert(STEPS >= 2 * (AHEAD + 1) + FILLERS, "a warp finishes a step when it has begun its next");
+static_assert(STEPS >= AHEAD + 1 + FILLERS, "a warp finishes a step when it has begun its next");
 
 struct Problem {
   const u8* x;
@@ -61,26 +59,13 @@ struct Memory {
   }
 };
 
-// A tile of a warpgroup, which takes every so many-th band of all images.
-struct Tile {
-  int band, image;
-  int row, first, end;                                        // of the output: the tile's, the band's first, its end
-  __device__ __forceinline__ Tile(const Problem& p, int group) : band(blockIdx.x + group * gridDim.x) { enter(p); }
-  __device__ __forceinline__ void enter(const Problem& p) {
-    image = band / p.bands;
-    first = band % p.bands * p.band_rows;
-    end = min(first + p.band_rows, p.rows);
-    row = first - (POOL_H == 0 || first > 0);                 // for the row that the first window sees too
+// Calls `work(image, first tile, first row of the output, end)` for each band of this warpgroup.
+template <class Work> __device__ __forceinline__ void each_band(const Problem& p, int group, const Work& work) {
+  for (int i = blockIdx.x + group * gridDim.x; i < p.count; i += 2 * gridDim.x) {
+    const int row = i % p.bands * p.band_rows, end = min(row + p.band_rows, p.rows);
+    work(i / p.bands, row - (POOL_H == 0 || row > 0), row, end);
   }
-  __device__ __forceinline__ bool is_there(const Problem& p) const { return band < p.count; }
-  __device__ __forceinline__ void next_band(const Problem& p) { band += 2 * gridDim.x; enter(p); }
-  // To the next tile; how many steps of the ring it is further.
-  __device__ __forceinline__ int advance(const Problem& p) {
-    if (++row < end) return 1;
-    next_band(p);
-    return 1 + AHEAD;
-  }
-};
+}
 
 // ---- Warps 8 to 11: patches
 
@@ -96,12 +81,12 @@ __device__ __forceinline__ void fill_ring(const Memory& s, const Problem& p, int
   int before = -1;                                            // the step whose copies are on their way
   u32 at = filler, phase = 1;
   int turn = filler;                                          // steps until it is this warp's turn
-  for (Tile tile(p, group); tile.is_there(p); tile.next_band(p)) {
-    const Picture picture = {p.x + tile.image * p.x_pitch, p.in_h, p.in_w, p.padding};
-    const int steps = tile.end + AHEAD - tile.row;
+  each_band(p, group, [&](int image, int tile, int, int end) {
+    const Picture picture = {p.x + image * p.x_pitch, p.in_h, p.in_w, p.padding};
+    const int steps = end + AHEAD - tile;
     for (; turn < steps; turn += FILLERS) {
       barrier_wait(s.empty + at * 8, phase);
-      const int row = (tile.row + turn) * 2 + 1 - POOL_H;     // of patches, which are two rows of pixels
+      const int row = (tile + turn) * 2 + 1 - POOL_H;         // of patches, which are two rows of pixels
       cut_patches<2, ROW_PATCHES>(s.ring + at * STEP, picture, row * 2 - p.above, -p.left);
       if (before >= 0) { wait_copies<1>(); filled(before); }
       before = at;
@@ -109,7 +94,7 @@ __device__ __forceinline__ void fill_ring(const Memory& s, const Problem& p, int
       if (at >= STEPS) { at -= STEPS; phase ^= 1; }
     }
     turn -= steps;
-  }
+  });
   wait_copies<0>();
   if (before >= 0) filled(before);
 }
@@ -177,88 +162,74 @@ __device__ __forceinline__ void write_row(u32 buffer, const int (&most)[EIGHTS][
   for (int i = DONE; i < MATRICES; i++) store_matrix(one + i * 8 * PITCH, bytes(i));
 }
 
-// The largest of three columns of a row, and nothing of a row below the convolution.
-__device__ __forceinline__ void largest_of_row(int (&most)[EIGHTS][2], const Sum (&acc)[WGMMA_N / 2], int row) {
-  largest_columns(most, acc);
-  if (CUT_ROWS && row >= HEIGHT) {
-#pragma unroll
-    for (int i = 0; i < EIGHTS * 2; i++) most[i / 2][i % 2] = LOWEST;
-  }
-}
-
 __device__ __forceinline__ void multiply_bands(const Memory& s, const Problem& p, const u8* weights, const Channels& channels, const Epilogue& e, int group) {
   const int warp = threadIdx.x / 32 % 4;
   const bool leader = threadIdx.x % 32 == 0, wanted = warp * 16 < PITCH;
-  Tile tile(p, group);
-  if (!tile.is_there(p)) return;
   u32 w[PARTS][4];
   load_weights(w, weights, wanted);
   const Pair pair = channel_pair(channels, warp * 16 + threadIdx.x % 32 / 4 * 2);
   Sum acc[2][WGMMA_N / 2];
-  u32 at = 0, phase = 0, buffer = 0;                          // the step of a tile in the ring
+  u32 at = 0, phase = 0, buffer = 0;
   auto slot = [&](int i) -> u32 { return at + i < STEPS ? at + i : at + i - STEPS; };
-  auto multiply = [&](int h) {
-    wgmma_fence();
-#pragma unroll
-    for (int part = 0; part < PARTS; part++) {
-      const int row = h + part * 32 / BLOCK_K;                // of patches, from the tile's first
-      const u32 patches = s.ring + slot(row / 2) * STEP + row % 2 * ROW_PATCHES * 16;
-      wgmma(acc[h], w[part], raw_pixels(patches) + part * 32 % BLOCK_K / 16, part != 0);
-    }
-    wgmma_commit();
+  auto await = [&](int i) { barrier_wait(s.full + slot(i) * 8, phase ^ (at + i >= STEPS)); };
+  auto release = [&]() {
+    if (leader) barrier_arrive(s.empty + at * 8);
+    if (++at == STEPS) { at = 0; phase ^= 1; }
   };
-  auto await = [&](int from) {
-    for (int i = from; i <= AHEAD; i++) barrier_wait(s.full + slot(i) * 8, phase ^ (at + i >= STEPS));
-  };
-  int carried[EIGHTS][2];                                     // of the row above a tile
   wait_for_previous_grid();                                   // the output may be what it reads
-  await(0);
-  multiply(0);
-  for (bool more = true; more;) {
-    multiply(1);
-    wgmma_wait<1>();
-    int most[2][EIGHTS][2];
-    if (wanted) largest_of_row(most[0], acc[0], tile.row * 2 + 1 - POOL_H);
-    Tile next = tile;
-    const int further = next.advance(p);
-    const u32 from = at;
-    at += further;
-    if (at >= STEPS) { at -= STEPS; phase ^= 1; }
-    more = next.is_there(p);
-    if (more) await(further == 1 ? AHEAD : 0);
-    multiply(0);                                              // after the last tile too: what it reads is not used
-    wgmma_wait<1>();
-    if (leader) {
-      for (int i = 0; i < further; i++) barrier_arrive(s.empty + (from + i < STEPS ? from + i : from + i - STEPS) * 8);
-    }
-    if (wanted) {
-      largest_of_row(most[1], acc[1], tile.row * 2 + 2 - POOL_H);
-      if (POOL_H && tile.row == 0) {
+  each_band(p, group, [&](int image, int tile, int first, int end) {
+    int carried[EIGHTS][2];                                   // of the row above a tile
 #pragma unroll
-        for (int i = 0; i < EIGHTS * 2; i++) carried[i / 2][i % 2] = LOWEST;
-      }
+    for (int i = 0; i < EIGHTS * 2; i++) carried[i / 2][i % 2] = LOWEST;
 #pragma unroll
-      for (int i = 0; i < EIGHTS; i++)
+    for (int i = 0; i < AHEAD; i++) await(i);
+    for (; tile < end; tile++) {
+      await(AHEAD);
+      wgmma_fence();
 #pragma unroll
-        for (int c = 0; c < 2; c++) {
-          most[0][i][c] = max(max(carried[i][c], most[0][i][c]), most[1][i][c]);
-          carried[i][c] = most[1][i][c];
+      for (int part = 0; part < PARTS; part++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          const int row = h + part * 32 / BLOCK_K;            // of patches, from the tile's first
+          const u32 patches = s.ring + slot(row / 2) * STEP + row % 2 * ROW_PATCHES * 16;
+          wgmma(acc[h], w[part], raw_pixels(patches) + part * 32 % BLOCK_K / 16, part != 0);
         }
-    }
-    if (tile.row >= tile.first) {
+      wgmma_commit();
+      wgmma_wait<0>();
+      release();
+      int most[2][EIGHTS][2];
+      const int row = tile * 2 + 1 - POOL_H;                  // of the convolution
+      if (wanted) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          largest_columns(most[h], acc[h]);
+          if (CUT_ROWS && row + h >= HEIGHT) {
+#pragma unroll
+            for (int i = 0; i < EIGHTS * 2; i++) most[h][i / 2][i % 2] = LOWEST;
+          }
+        }
+#pragma unroll
+        for (int i = 0; i < EIGHTS; i++)
+#pragma unroll
+          for (int c = 0; c < 2; c++) {
+            most[0][i][c] = max(max(carried[i][c], most[0][i][c]), most[1][i][c]);
+            carried[i][c] = most[1][i][c];
+          }
+      }
+      if (tile < first) continue;
       if (wanted) write_row(s.buffers + buffer * BUFFER, most[0], pair, e);
       fence_async();
       asm volatile("bar.sync %0, 128;" :: "r"(1 + group) : "memory");
       if (threadIdx.x % 128 == 0) {
-        store_bytes(p.y + tile.image * p.y_pitch + (u64)tile.row * (OUTPUT_W * PITCH), s.buffers + buffer * BUFFER, OUTPUT_W * PITCH);
+        store_bytes(p.y + image * p.y_pitch + (u64)tile * (OUTPUT_W * PITCH), s.buffers + buffer * BUFFER, OUTPUT_W * PITCH);
         commit_stores();
         wait_stores_read<1>();                                // known to all at the next barrier
       }
       if (++buffer == BUFFERS) buffer = 0;
     }
-    tile = next;
-  }
-  wgmma_wait<0>();
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) release();
+  });
   if (threadIdx.x % 128 == 0) wait_stores();
 }
 

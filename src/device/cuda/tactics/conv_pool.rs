@@ -19,8 +19,8 @@ pub struct ConvPool;
 const THREADS: usize = 384;
 /// Warpgroups that multiply.
 const GROUPS: usize = 2;
-/// Steps of a warpgroup's ring of patches, at least.
-const FEWEST_STEPS: usize = 8;
+/// Steps of a warpgroup's ring of patches.
+const STEPS: usize = 8;
 /// Columns of the convolution: accumulators of two rows take half of a thread's registers at most.
 const MOST_COLUMNS: usize = 128;
 /// Instructions along k of a row at most: their weights stay in registers.
@@ -75,18 +75,13 @@ impl Kernel {
         self.job.sizes.window.output[1].next_multiple_of(16)
     }
 
-    /// Steps of a warpgroup's ring: those of two tiles, and those that two warps are at.
-    fn steps(&self) -> usize {
-        FEWEST_STEPS.max(2 * (self.patches.under[0] / 2 + 1) + 2)
-    }
-
     /// Bytes of shared memory, as `Memory` of the kernel lays it out.
     fn shared(&self) -> usize {
         let width = self.job.sizes.window.output[1];
         let row = (width + self.patches.block() / GRAIN - 1) * GRAIN;
-        let ring = self.steps() * 2 * row + (self.columns() - width + 8) * GRAIN;
+        let ring = STEPS * 2 * row + (self.columns() - width + 8) * GRAIN;
         let buffer = (self.columns() / 2 * self.pitch).next_multiple_of(128);
-        128 + GROUPS * (ring.next_multiple_of(128) + BUFFERS * buffer + 2 * self.steps() * 8)
+        128 + GROUPS * (ring.next_multiple_of(128) + BUFFERS * buffer + 2 * STEPS * 8)
     }
 
     /// The numbers that the kernel's text is written over.
@@ -103,7 +98,7 @@ impl Kernel {
             ("OUTPUT_H", self.pool.output[0]),
             ("OUTPUT_W", self.pool.output[1]),
             ("PITCH", self.pitch),
-            ("STEPS", self.steps()),
+            ("STEPS", STEPS),
             ("THREADS", THREADS),
             ("IN_CHANNELS", self.job.sizes.channels),
         ]

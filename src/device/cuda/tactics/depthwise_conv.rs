@@ -19,9 +19,11 @@ const MOST_OUTPUTS: usize = 64;
 /// Pixels of an instruction.
 const ROWS: usize = 64;
 /// Variants to try: the best by an estimate.
-const TRIED: usize = 6;
-/// Threads that a multiprocessor has registers for, at least.
-const MOST_THREADS: usize = 768;
+const TRIED: usize = 8;
+/// Registers of a multiprocessor.
+const REGISTERS: usize = 65536;
+/// How many fewer registers a thread gets along with than alone.
+const SPARED: usize = 8;
 
 /// A pair as this family computes it.
 struct Kernel {
@@ -86,7 +88,8 @@ impl Kernel {
         }
         let (conflicts, v) = d.boxed(v)?;
         let room = |blocks: &usize| blocks * (self.shared(&v) + 1024) <= d.job.shared + 1024;
-        let blocks = (1..=MOST_THREADS / threads).rev().find(room)?;
+        let most = REGISTERS / (threads * (d.registers() - SPARED));
+        let blocks = (1..=most).rev().find(room)?;
         // idle threads, rows and columns beyond the output, bytes that are read twice, warps to hide latency with
         let rows = v.groups * v.rows;
         let tiled = height.next_multiple_of(rows) * width.next_multiple_of(v.width);
@@ -95,7 +98,10 @@ impl Kernel {
             (d.box_height(&v) * d.reach(v.width)) as f64 / (rows * v.width * d.stride * d.stride) as f64;
         let pixels = rows * v.width;
         let unused = pixels.next_multiple_of(ROWS) as f64 / pixels as f64;
-        let estimate = idle + halo + 0.5 * unused + 0.1 * conflicts - 0.02 * (blocks * threads / 32) as f64;
+        // a block alone waits for itself
+        let single = if blocks == 1 { 0.5 } else { 0.0 };
+        let estimate =
+            idle + halo + 0.5 * unused + 0.1 * conflicts + single - 0.02 * (blocks * threads / 32) as f64;
         Some((estimate, Variant { blocks, ..v }))
     }
 
