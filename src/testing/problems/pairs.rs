@@ -26,7 +26,7 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
             let between = alone(rng, &deep, x);
             let out = &between.problem.outputs[0];
             let point = Spec { channels: deep.maps, size: [out.shape[2], out.shape[3]], maps, ..UNIT };
-            cases.extend(convolutions::case(rng, &point, out.dtype).and_then(|p| join(&between, &p)));
+            cases.extend(join(&between, &eight_bits(rng, &point, out.dtype)));
         }
     }
     cases
@@ -63,6 +63,8 @@ fn deep() -> Vec<(Spec, usize)> {
     };
     vec![
         (deep(32, [14, 15], 3, 1), 16),
+        (deep(32, [30, 29], 3, 1), 32),
+        (deep(64, [21, 28], 3, 2), 48),
         (deep(96, [15, 14], 3, 2), 24),
         (deep(144, [9, 9], 5, 1), 40),
         (deep(31, [7, 6], 3, 1), 33),
@@ -72,13 +74,27 @@ fn deep() -> Vec<(Spec, usize)> {
     ]
 }
 
-/// A case of a convolution that writes 8 bits, without a residual and most often without a function.
+/// A case of a convolution that writes 8 bits, without a residual and most often without a function. Where it pads, kernels
+/// may want a zero point of 0.
 fn alone(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
+    let zero = rng.below(2) == 0;
     loop {
-        let Some(case) = convolutions::case(rng, spec, x) else { continue };
+        let mut case = eight_bits(rng, spec, x);
         let fused = case.problem.op().map(|op| op.fused()).unwrap_or_default();
-        let plain = fused.function.is_none() || rng.below(4) == 0;
-        if case.problem.outputs[0].dtype.is_int8() && !fused.residual && plain {
+        if let (true, Numerics::Multiply { zero_point, .. }) = (zero, &mut case.numerics) {
+            *zero_point = 0;
+        }
+        if !fused.residual && (fused.function.is_none() || rng.below(4) == 0) {
+            return case;
+        }
+    }
+}
+
+/// A case of a convolution that writes 8 bits.
+fn eight_bits(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
+    loop {
+        let case = convolutions::case(rng, spec, x);
+        if let Some(case) = case.filter(|c| c.problem.outputs[0].dtype.is_int8()) {
             return case;
         }
     }

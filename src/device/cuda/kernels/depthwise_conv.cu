@@ -9,7 +9,7 @@
 // The host defines what depthwise.cuh asks for, in namespace `deep`; what epilogue.cuh asks for the second convolution, in
 // namespace `point`; and
 //   POINT_N            output channels, rounded up to a multiple of 16
-//   BLOCKS_PER_SM
+//   BLOCKS_PER_SM      of threads
 
 using deep::ACTIVE;
 using deep::BUFFER;
@@ -46,8 +46,23 @@ struct Tile {
 // Planes of 16 bytes of `rows` pixels or channels, eight of which are a core matrix.
 __device__ __forceinline__ u64 planes(u32 address, u32 plane) { return (u64)((address & 0x3FFFF) >> 4) | (u64)(plane >> 4) << 16 | 8ull << 32; }
 
+// The constants of the output channels that a thread has, 4 of every 16: in registers where they are few.
+struct Constants {
+  static constexpr bool KEPT = POINT_N <= 32;
+  const point::Channels& channels;
+  point::Pair kept[KEPT ? POINT_N / 16 : 1][2];
+  __device__ __forceinline__ Constants(const point::Channels& channels) : channels(channels) {
+#pragma unroll
+    for (int k = 0; KEPT && k < POINT_N / 16; k++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) kept[k][i] = load(k, i);
+  }
+  __device__ __forceinline__ point::Pair load(int k, int i) const { return point::channel_pair(channels, k * 16 + threadIdx.x % 4 * 4 + i * 2); }
+  __device__ __forceinline__ point::Pair pair(int k, int i) const { return KEPT ? kept[KEPT ? k : 0][i] : load(k, i); }
+};
+
 // Products, epilogue and stores of 64 pixels of a tile.
-__device__ __forceinline__ void multiply(u32 middle, u32 weights, int block, const Tile& tile, const Problem& p, const point::Channels& channels, const point::Epilogue& e) {
+__device__ __forceinline__ void multiply(u32 middle, u32 weights, int block, const Tile& tile, const Problem& p, const Constants& constants, const point::Epilogue& e) {
   point::Sum acc[POINT_N / 2];
   wgmma_fence();
 #pragma unroll
@@ -56,31 +71,33 @@ __device__ __forceinline__ void multiply(u32 middle, u32 weights, int block, con
   wgmma_commit();
   wgmma_wait<0>();
   const int lane = threadIdx.x % 32, first = block * 64 + threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const int corner = tile.row * p.out_w + tile.column;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    const int i = first + half * 8, strip = i / (ROWS * TILE_W * GROUPS_H);
-    const int n = tile.n + strip, h = tile.row + i / TILE_W % (ROWS * GROUPS_H), w = tile.column + i % TILE_W;
-    if (i >= PIXELS || n >= p.images || h >= p.out_h || w >= p.out_w) continue;
-    const int pixel = h * p.out_w + w;
-    u8* y = p.y + n * p.y_image + (u64)pixel * p.y_pitch;
-    const u8* r = p.residual + n * p.residual_image + (u64)pixel * p.residual_pitch;
+    const int i = first + half * 8, image = IMAGES == 1 ? 0 : i / (ROWS * TILE_W * GROUPS_H);
+    const int h = i / TILE_W % (ROWS * GROUPS_H), w = i % TILE_W;
+    if (PIXELS % 64 != 0 && i >= PIXELS) continue;
+    if ((CUT_ROWS && tile.row + h >= p.out_h) || (CUT_COLUMNS && tile.column + w >= p.out_w) || (IMAGES > 1 && tile.n + image >= p.images)) continue;
+    const int pixel = corner + h * p.out_w + w;
+    u8* y = p.y + (tile.n + image) * p.y_image + pixel * p.y_pitch;
+    const u8* r = p.residual + (tile.n + image) * p.residual_image + pixel * p.residual_pitch;
 #pragma unroll
     for (int k = 0; k < POINT_N / 16; k++) {
       const int c = k * 16 + lane % 4 * 4;
       if (c >= p.outputs) continue;
-      const point::Pair pairs[2] = {point::channel_pair(channels, c), point::channel_pair(channels, c + 2)};
+      const point::Pair low = constants.pair(k, 0), high = constants.pair(k, 1);
       const point::Sum* s = acc + k * 8 + half * 2;
-      point::Quad q = {{point::first_of(pairs[0], s[0]), point::second_of(pairs[0], s[1]), point::first_of(pairs[1], s[4]), point::second_of(pairs[1], s[5])}};
+      float t[4] = {point::first_of(low, s[0]), point::second_of(low, s[1]), point::first_of(high, s[4]), point::second_of(high, s[5])};
       if constexpr (RESIDUAL) {
         const u32 four = *(const u32*)(r + c);
-        q.t[0] = point::with_residual<0>(q.t[0], four, e);
-        q.t[1] = point::with_residual<1>(q.t[1], four, e);
-        q.t[2] = point::with_residual<2>(q.t[2], four, e);
-        q.t[3] = point::with_residual<3>(q.t[3], four, e);
+        t[0] = point::with_residual<0>(t[0], four, e);
+        t[1] = point::with_residual<1>(t[1], four, e);
+        t[2] = point::with_residual<2>(t[2], four, e);
+        t[3] = point::with_residual<3>(t[3], four, e);
       }
 #pragma unroll
-      for (int j = 0; j < 4; j++) q.t[j] = point::activated(q.t[j], e);
-      *(u32*)(y + c) = point::rounded(q.t[0], q.t[1], q.t[2], q.t[3], e);
+      for (int j = 0; j < 4; j++) t[j] = point::activated(t[j], e);
+      *(u32*)(y + c) = point::rounded(t[0], t[1], t[2], t[3], e);
     }
   }
 }
@@ -97,6 +114,8 @@ depthwise_conv(const __grid_constant__ TensorMap x, const int4* __restrict__ dee
   const deep::Part part;
   const deep::Weights own(deep_weights, part.quad);
   const deep::Pair pairs[2] = {deep::channel_pair(deep_channels, part.quad * 4), deep::channel_pair(deep_channels, part.quad * 4 + 2)};
+  const Constants constants(point_channels);
+  const int group = warp_index() / 4;
   // where the thread's first pixel is in the middle
   const u32 first_pixel = (part.image * GROUPS_H + part.group) * (ROWS * TILE_W) + part.column;
   u8* to = shared + BUFFER + part.quad / 4 * PLANE + first_pixel * 16 + part.quad % 4 * 4;
@@ -120,7 +139,9 @@ depthwise_conv(const __grid_constant__ TensorMap x, const int4* __restrict__ dee
     __syncthreads();                                                 // the middle is written, the box was read
     if (threadIdx.x == 0 && t + step < p.tiles) load(t + step);
     const Tile tile(t, p);
-    for (int block = warp_index() / 4; block < BLOCKS; block += WARPGROUPS) multiply(middle, weights, block, tile, p, point_channels, point_e);
+#pragma unroll
+    for (int i = 0; i < BLOCKS; i += WARPGROUPS)
+      if (i + group < BLOCKS) multiply(middle, weights, i + group, tile, p, constants, point_e);
     __syncthreads();                                                 // the middle was read
   }
 }

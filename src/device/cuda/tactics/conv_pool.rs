@@ -15,6 +15,9 @@ use bytemuck::{Pod, Zeroable};
 /// The family.
 pub struct ConvPool;
 
+/// The variants: images are cut into bands of rows, as many as warpgroups have use for, or stay whole.
+const BANDS: &str = "bands";
+const WHOLE: &str = "whole";
 /// Threads of a block: two warpgroups that multiply, one whose warps cut patches.
 const THREADS: usize = 384;
 /// Warpgroups that multiply.
@@ -104,14 +107,15 @@ impl Kernel {
         ]
     }
 
-    fn launch(&self, at: &Places) -> Result<Launch> {
+    fn launch(&self, at: &Places, cut: bool) -> Result<Launch> {
         let ([x, y], images) = ([at.inputs[0], at.outputs[0]], at.images as usize);
         let aligned = |p: super::Place, to| p.address.is_multiple_of(to) && p.stride.is_multiple_of(to);
         if !aligned(x, 8) || !aligned(y, GRAIN as u64) {
             return Err(hopper::refused("an image does not begin at a multiple of 16 bytes"));
         }
-        let band = band(self.pool.output[0], images, GROUPS * self.job.multiprocessors);
-        let bands = self.pool.output[0].div_ceil(band);
+        let rows = self.pool.output[0];
+        let band = if cut { band(rows, images, GROUPS * self.job.multiprocessors) } else { rows };
+        let bands = rows.div_ceil(band);
         let [above, left] = self.patches.before(&self.job);
         let count = bands * images;
         let problem = Problem {
@@ -121,7 +125,7 @@ impl Kernel {
             y_pitch: y.stride,
             input: self.job.sizes.window.input.map(|n| n as i32),
             before: [above as i32, left as i32],
-            rows: self.pool.output[0] as i32,
+            rows: rows as i32,
             bands: bands as i32,
             band: band as i32,
             count: count as i32,
@@ -177,7 +181,7 @@ impl Family for ConvPool {
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
-        with(spec, |_, _| Ok(vec!["bands".into()])).unwrap_or_default()
+        with(spec, |_, _| Ok([BANDS, WHOLE].map(String::from).to_vec())).unwrap_or_default()
     }
 
     fn source(&self, spec: &Spec) -> Result<Source> {
@@ -197,7 +201,7 @@ impl Family for ConvPool {
     }
 
     fn launches(&self, spec: &Spec, at: &Places) -> Result<Vec<Launch>> {
-        with(spec, |kernel, _| Ok(vec![kernel.launch(at)?]))
+        with(spec, |kernel, _| Ok(vec![kernel.launch(at, spec.variant == BANDS)?]))
     }
 }
 
