@@ -93,6 +93,11 @@ pub trait Family: Sync {
     fn writes_rows_apart(&self, _problem: &Problem) -> bool {
         false
     }
+    /// May its output lie over an input that it meets element by element ([`Problem::meets`])? Not where a kernel
+    /// computes some numbers twice.
+    fn in_place(&self, _problem: &Problem) -> bool {
+        true
+    }
     /// Products that its kernels do in a cycle of a core, at most.
     fn products_per_cycle(&self, problem: &Problem, isa: Isa) -> f64 {
         bound::products(isa, problem.is_int8())
@@ -269,8 +274,8 @@ impl Device for Cpu {
         Ok(ceilings::measure(self.isa, self.threads))
     }
 
-    fn in_place(&self, _: &Problem, _: &Tactic) -> bool {
-        true
+    fn in_place(&self, problem: &Problem, tactic: &Tactic) -> bool {
+        family(tactic).is_ok_and(|f| f.in_place(problem))
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

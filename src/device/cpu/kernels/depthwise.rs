@@ -56,6 +56,11 @@ impl Family for Depthwise {
         "Conv with as many groups as channels, f32 and 8-bit: channels side by side"
     }
 
+    /// The last channels of a pixel in f32 are computed in whole registers, some of them once more.
+    fn in_place(&self, p: &Problem) -> bool {
+        p.is_int8()
+    }
+
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
         let fits = match p.op() {
             Some(Op::Conv(c)) => {
