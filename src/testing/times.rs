@@ -152,10 +152,10 @@ fn time(
     (0..12).map(|_| run.time(images).unwrap()).min().unwrap()
 }
 
-fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor], images: usize) {
-    let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes() * images).sum();
+fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor]) {
+    let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes() * IMAGES).sum();
     for tactic in device.tactics(p, n) {
-        let t = time(device, (p, n), &tactic, constants, images);
+        let t = time(device, (p, n), &tactic, constants, IMAGES);
         let rate = bytes as f64 / t.as_secs_f64() / 1e9;
         println!("{:9.1} us {rate:7.1} GB/s  {tactic:<22} {p}", t.as_secs_f64() * 1e6);
     }
@@ -173,7 +173,7 @@ fn kernels_take() {
     for (p, n) in layers(&device) {
         let constants =
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(&mut rng, o)).collect::<Vec<_>>();
-        print(&device, &p, &n, &constants, IMAGES);
+        print(&device, &p, &n, &constants);
     }
 }
 
@@ -196,10 +196,16 @@ fn pairs_take() {
         let pair = Problem::pair(&first, &second).unwrap();
         let numerics = Numerics::Pair(Box::new((a.clone(), b.clone())));
         for images in [1, 8, 32, IMAGES] {
-            println!("{images} images");
-            print(&device, &first, &a, &of_first, images);
-            print(&device, &second, &b, &of_second, images);
-            print(&device, &pair, &numerics, &both, images);
+            let fastest = |p: &Problem, n: &Numerics, constants: &[Tensor]| {
+                let tactics = device.tactics(p, n);
+                let timed =
+                    tactics.iter().map(|t| (time(&device, (p, n), t, constants, images), t.to_string()));
+                let (time, tactic) = timed.min().unwrap();
+                println!("{images:4} images {:8.1} us  {tactic:<22} {p}", time.as_secs_f64() * 1e6);
+            };
+            fastest(&first, &a, &of_first);
+            fastest(&second, &b, &of_second);
+            fastest(&pair, &numerics, &both);
         }
         let mut tuner = Tuner::new(&device, TimingCache::default(), None);
         tuner.set_batch(IMAGES);

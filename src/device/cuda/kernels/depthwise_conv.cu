@@ -9,6 +9,7 @@
 // The host defines what depthwise.cuh asks for, in namespace `deep`; what epilogue.cuh asks for the second convolution, in
 // namespace `point`; and
 //   POINT_N            output channels, rounded up to a multiple of 16
+//   KEPT               1: the constants of output channels stay in registers
 //   BLOCKS_PER_SM      of threads
 
 using deep::ACTIVE;
@@ -46,9 +47,8 @@ struct Tile {
 // Planes of 16 bytes of `rows` pixels or channels, eight of which are a core matrix.
 __device__ __forceinline__ u64 planes(u32 address, u32 plane) { return (u64)((address & 0x3FFFF) >> 4) | (u64)(plane >> 4) << 16 | 8ull << 32; }
 
-// The constants of the output channels that a thread has, 4 of every 16: in registers where they are few.
+// The constants of the output channels that a thread has, 4 of every 16: in registers where there is room.
 struct Constants {
-  static constexpr bool KEPT = POINT_N <= 32;
   const point::Channels& channels;
   point::Pair kept[KEPT ? POINT_N / 16 : 1][2];
   __device__ __forceinline__ Constants(const point::Channels& channels) : channels(channels) {

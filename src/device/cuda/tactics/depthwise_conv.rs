@@ -19,7 +19,7 @@ const MOST_OUTPUTS: usize = 64;
 /// Pixels of an instruction.
 const ROWS: usize = 64;
 /// Variants to try: the best by an estimate.
-const TRIED: usize = 8;
+const TRIED: usize = 12;
 /// Registers of a multiprocessor.
 const REGISTERS: usize = 65536;
 /// How many fewer registers a thread gets along with than alone.
@@ -69,6 +69,11 @@ impl Kernel {
         self.deep.active(v).next_multiple_of(128)
     }
 
+    /// Has a thread registers for the constants of its output channels too?
+    fn keeps(&self, v: &Variant) -> bool {
+        REGISTERS / (self.threads(v) * v.blocks) >= self.deep.registers() + self.columns() / 2
+    }
+
     /// Bytes of shared memory, as the kernel lays it out.
     fn shared(&self, v: &Variant) -> usize {
         let pixels = v.images * v.groups * v.rows * v.width;
@@ -77,8 +82,9 @@ impl Kernel {
         self.deep.buffer(v) + middle + self.chunks() * self.columns() * GRAIN + 16
     }
 
-    /// The variant with its box and the blocks a multiprocessor, and an estimate of how bad it is; none if it does not fit.
-    fn suited(&self, v: Variant) -> Option<(f64, Variant)> {
+    /// The variant with its box and blocks a multiprocessor, so many fewer than there is room for, and an estimate of how bad
+    /// it is; none if it does not fit.
+    fn suited(&self, v: Variant, fewer: usize) -> Option<(f64, Variant)> {
         let d = &self.deep;
         let [height, width] = d.job.sizes.window.output;
         let threads = self.threads(&v);
@@ -89,7 +95,8 @@ impl Kernel {
         let (conflicts, v) = d.boxed(v)?;
         let room = |blocks: &usize| blocks * (self.shared(&v) + 1024) <= d.job.shared + 1024;
         let most = REGISTERS / (threads * (d.registers() - SPARED));
-        let blocks = (1..=most).rev().find(room)?;
+        let blocks = (1..=most).rev().find(room)?.checked_sub(fewer).filter(|blocks| *blocks > 0)?;
+        let v = Variant { blocks, ..v };
         // idle threads, rows and columns beyond the output, bytes that are read twice, warps to hide latency with
         let rows = v.groups * v.rows;
         let tiled = height.next_multiple_of(rows) * width.next_multiple_of(v.width);
@@ -100,9 +107,9 @@ impl Kernel {
         let unused = pixels.next_multiple_of(ROWS) as f64 / pixels as f64;
         // a block alone waits for itself
         let single = if blocks == 1 { 0.5 } else { 0.0 };
-        let estimate =
-            idle + halo + 0.5 * unused + 0.1 * conflicts + single - 0.02 * (blocks * threads / 32) as f64;
-        Some((estimate, Variant { blocks, ..v }))
+        let kept = if self.keeps(&v) { 0.1 } else { 0.0 };
+        let warps = (blocks * threads / 32) as f64;
+        Some((idle + halo + 0.5 * unused + 0.1 * conflicts + single - kept - 0.02 * warps, v))
     }
 
     /// Everything that fits, the best estimates first; a few of small tiles for single images.
@@ -125,7 +132,7 @@ impl Kernel {
                         buffers: 1,
                         blocks: 0,
                     };
-                    all.extend(self.suited(v));
+                    all.extend([0, 1].iter().filter_map(|fewer| self.suited(v, *fewer)));
                 }
             }
         }
@@ -238,7 +245,7 @@ impl Family for DepthwiseConv {
             let text = deep.job.epilogue(first, hopper::begin().raw("namespace deep {"))?;
             let text = text.defines(&deep.defines(&v)).raw(include_str!("../kernels/depthwise.cuh"));
             let text = point.epilogue(second, text.raw("}\nnamespace point {"))?.raw("}");
-            let text = text.define("POINT_N", kernel.columns());
+            let text = text.define("POINT_N", kernel.columns()).define("KEPT", u8::from(kernel.keeps(&v)));
             let text = text.raw(&hopper::wgmma(kernel.columns(), point.x.dtype, First::Pixels));
             Ok(text.raw(include_str!("../kernels/depthwise_conv.cu")).source())
         })
