@@ -77,9 +77,8 @@ impl TensorStats {
     /// Likewise of several samples (place, name, values), the parts side by side on all cores.
     pub fn update_all(&mut self, samples: &[(usize, &Arc<str>, &[f32])], inner: usize) {
         let update = |part: usize, stats: &mut Stats| {
-            for (_, name, values) in samples.iter().filter(|(sample, ..)| part_of(*sample) == part) {
-                stats.update_from(name, values, inner);
-            }
+            let ours = samples.iter().filter(|(sample, ..)| part_of(*sample) == part);
+            stats.update_all(ours.map(|&(_, name, values)| (name, values)), inner);
         };
         // by halves, which are of one size: two cores have the same to do
         let [even, odd, even_held_out, odd_held_out] = &mut self.parts;

@@ -2,10 +2,13 @@
 
 use super::histogram::{BINS, Histogram};
 use super::means::{self, Means, Sums};
-use super::tally::{BLOCK, Extremes, Tally};
-use crate::base::wide;
+use super::tally::{BLOCK, Extremes, Tally, Totals};
+use crate::base::wide::{fetch, wide};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Values in a line of the cache.
+const LINE: usize = 16;
 
 /// Statistics of one tensor over any number of samples, in fixed memory ([`Stats::bytes`], and one name).
 ///
@@ -66,51 +69,61 @@ impl Stats {
     /// Takes in the values of whole samples. The channel of value `i` is `(i / inner) % channels`: `inner` is the
     /// number of values between two channels (`H*W` for NCHW, 1 where channels are last).
     pub fn update(&mut self, values: &[f32], inner: usize) {
-        self.take_in(values, inner, false);
+        let mut tally = Tally::default();
+        self.take_in(&mut tally, values, inner, false);
+        tally.empty(&mut self.totals());
     }
 
     /// Likewise the values of one sample, which is remembered where it has the largest magnitude.
     pub fn update_from(&mut self, sample: &Arc<str>, values: &[f32], inner: usize) {
-        let before = self.amax();
-        let amax = self.take_in(values, inner, true);
-        name_largest(&mut self.amax_sample, before, amax, Some(sample));
+        self.update_all(std::iter::once((sample, values)), inner);
+    }
+
+    /// Likewise of several samples.
+    pub fn update_all<'s>(&mut self, samples: impl Iterator<Item = (&'s Arc<str>, &'s [f32])>, inner: usize) {
+        let mut tally = Tally::default();
+        for (sample, values) in samples {
+            let before = self.amax();
+            let amax = self.take_in(&mut tally, values, inner, true);
+            name_largest(&mut self.amax_sample, before, amax, Some(sample));
+        }
+        tally.empty(&mut self.totals());
     }
 
     /// Takes in values, and the means of their channels where these are whole samples; returns their largest finite
-    /// magnitude.
-    fn take_in(&mut self, values: &[f32], inner: usize, whole: bool) -> f32 {
+    /// magnitude. What is counted may still be in the tally.
+    fn take_in(&mut self, tally: &mut Tally, values: &[f32], inner: usize, whole: bool) -> f32 {
         let mut means = std::mem::take(&mut self.means);
         let channels = if whole { self.channel_amax.len() } else { 0 };
         let mut sums = Sums::of(&mut means, channels, values.len());
         let amax = wide(
             #[inline(always)]
-            || self.take_in_blocks(values, inner.max(1), &mut sums),
+            || self.take_in_blocks(tally, values, inner.max(1), &mut sums),
         );
         drop(sums);
         self.means = means;
         amax
     }
 
-    /// A block at a time: all that is found of it is found while it is in the nearest cache.
+    /// A block at a time: all that is found of it is found while it is in the nearest cache, and the next one comes.
     #[inline(always)] // to be compiled for wide registers; so what it calls
-    fn take_in_blocks(&mut self, values: &[f32], inner: usize, sums: &mut Sums) -> f32 {
-        let mut tally = Tally::default();
+    fn take_in_blocks(&mut self, tally: &mut Tally, values: &[f32], inner: usize, sums: &mut Sums) -> f32 {
         let (mut amax, mut at) = (0.0f32, 0);
         while at < values.len() {
             let len = block_len(at, self.channels(), inner).min(values.len() - at);
-            let block = &values[at..at + len];
+            let (block, rest) = values[at..].split_at(len);
+            rest.chunks(LINE).take(len / LINE).for_each(|line| fetch(line.as_ptr().cast()));
             let seen = Extremes::of(block);
             self.update_channels(block, at, inner, sums, &seen);
             amax = amax.max(if seen.finite() {
-                self.absorb(&mut tally, block, &seen)
+                self.absorb(tally, block, &seen)
             } else {
                 let finite: Vec<f32> = block.iter().copied().filter(|x| x.is_finite()).collect();
                 self.non_finite += (block.len() - finite.len()) as u64;
-                self.absorb(&mut tally, &finite, &Extremes::of(&finite))
+                self.absorb(tally, &finite, &Extremes::of(&finite))
             });
             at += len;
         }
-        tally.empty([&mut self.positive, &mut self.negative]);
         amax
     }
 
@@ -167,20 +180,24 @@ impl Stats {
         Magnitudes::new(Cow::Borrowed(&self.negative), self.count, (-self.min).max(0.0))
     }
 
+    fn totals(&mut self) -> Totals<'_> {
+        Totals { sides: [&mut self.positive, &mut self.negative], zeros: &mut self.zeros }
+    }
+
     /// Counts finite values; returns their largest magnitude.
     #[inline(always)]
     fn absorb(&mut self, tally: &mut Tally, block: &[f32], seen: &Extremes) -> f32 {
         if block.is_empty() {
             return 0.0;
         }
-        let zeros = block.iter().map(|&x| u32::from(x == 0.0)).sum::<u32>().into();
         let (min, max) = seen.range();
         self.count += block.len() as u64;
-        self.zeros += zeros;
         self.min = self.min.min(min);
         self.max = self.max.max(max);
-        if zeros < block.len() as u64 {
-            tally.count([&mut self.positive, &mut self.negative], block, [max, -min], zeros);
+        if (min, max) == (0.0, 0.0) {
+            self.zeros += block.len() as u64;
+        } else {
+            tally.count(&mut self.totals(), block, [max, -min]);
         }
         max.max(-min)
     }
@@ -200,9 +217,12 @@ impl Stats {
         }
         if inner == 1 {
             let rows = Rows { block, channels: channels.min(block.len()) };
-            rows.amax(&mut self.channel_amax[first..]);
+            let amax = &mut self.channel_amax[first..];
             if near {
+                rows.amax(amax, magnitude);
                 rows.add(sums.near(block.len() / rows.channels).get_mut(first..).unwrap_or_default());
+            } else {
+                rows.amax(amax, finite_magnitude);
             }
         } else {
             let old = &mut self.channel_amax[first];
@@ -271,24 +291,24 @@ impl Rows<'_> {
         self.block.chunks_exact(self.channels).filter_map(move |row| row[first..].first_chunk())
     }
 
-    /// Takes in the largest finite magnitude of each channel.
+    /// Takes in the largest magnitude of each channel, where `magnitude` gives its bits.
     #[inline(always)]
-    fn amax(&self, amax: &mut [f32]) {
+    fn amax(&self, amax: &mut [f32], magnitude: impl Fn(f32) -> u32) {
         self.groups(
             amax,
             #[inline(always)]
-            |at, amax| self.amax_of(at, amax),
+            |at, amax| self.amax_of(at, amax, &magnitude),
             #[inline(always)]
-            |at, amax| self.amax_of(at, amax),
+            |at, amax| self.amax_of(at, amax, &magnitude),
         );
     }
 
     #[inline(always)]
-    fn amax_of<const N: usize>(&self, first: usize, amax: &mut [f32; N]) {
+    fn amax_of<const N: usize>(&self, first: usize, amax: &mut [f32; N], magnitude: impl Fn(f32) -> u32) {
         let mut bits = amax.map(f32::to_bits);
         for values in self.of::<N>(first) {
             for (m, &x) in bits.iter_mut().zip(values) {
-                *m = finite_magnitude(x).max(*m);
+                *m = magnitude(x).max(*m);
             }
         }
         *amax = bits.map(f32::from_bits);
@@ -319,10 +339,16 @@ impl Rows<'_> {
     }
 }
 
-/// The bits of |x|, which are in the order of the magnitudes; 0 for NaN and infinities.
+/// The bits of |x|, which are in the order of the magnitudes.
+#[inline(always)]
+fn magnitude(x: f32) -> u32 {
+    x.to_bits() & 0x7fff_ffff
+}
+
+/// The same; 0 for NaN and infinities.
 #[inline(always)]
 fn finite_magnitude(x: f32) -> u32 {
-    let bits = x.to_bits() & 0x7fff_ffff;
+    let bits = magnitude(x);
     if bits < f32::INFINITY.to_bits() { bits } else { 0 }
 }
 

@@ -6,11 +6,14 @@ use std::cell::Cell;
 /// Most values of a block: it and its bins stay in the first-level cache.
 pub(super) const BLOCK: usize = 2048;
 
-/// Neighbours count in different tables: a counter that is written is not read again at once, which would wait.
-const WAYS: usize = 4;
+/// Neighbours count side by side: a counter that is written is not read again at once, which would wait.
+const WAYS: usize = 2;
+
+/// Zeros, of which there may be many in a row, count in turns in as many bins of their own.
+const ZEROS: usize = 8;
 
 /// So many blocks fit the counters.
-const BLOCKS: usize = u16::MAX as usize / (BLOCK / WAYS);
+const BLOCKS: usize = u32::MAX as usize / BLOCK;
 
 /// The extremes of a block, found in the bits of its values: loops over integers become vector code, which one over
 /// `f32::max` does not.
@@ -53,12 +56,16 @@ impl Extremes {
     }
 }
 
-/// Counters of both signs, for each way.
-type Ways = [[u16; 2 * BINS]; WAYS];
+/// Places for counters: a power of two, so that a remainder is cheap.
+const PLACES: usize = 4 * BINS;
+
+/// Counters of both signs and of zeros. They and the places among them have 32 bits: some CPUs take twice as long to store
+/// fewer.
+type Counters = [[u32; WAYS]; PLACES];
 
 thread_local! {
     /// Counters that nobody uses, all 0: every sample needs some, and allocates none.
-    static SPARE: Cell<Option<Box<Ways>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<Counters>>> = const { Cell::new(None) };
 }
 
 /// Counts that are on their way into the histograms of both signs, over the ranges of those or over larger ones.
@@ -66,89 +73,108 @@ thread_local! {
 pub(super) struct Tally {
     /// The ranges that are counted over, of the signs that occurred.
     exps: [Option<i32>; 2],
-    /// For each way the bins of both signs.
-    ways: Option<Box<Ways>>,
+    counters: Option<Box<Counters>>,
     /// Blocks counted here.
     blocks: usize,
-    /// Zeros counted here: in bin 0 of the positive sign, where none belongs.
-    zeros: u64,
 }
 
 impl Tally {
-    /// Counts finite values of which `zeros` are 0, not all; `amax` are their largest magnitudes above 0 and below.
+    /// Counts finite values, of which `amax` are the largest magnitudes above 0 and below.
     #[inline(always)]
-    pub fn count(&mut self, sides: [&mut Histogram; 2], block: &[f32], amax: [f32; 2], zeros: u64) {
+    pub fn count(&mut self, to: &mut Totals, block: &[f32], amax: [f32; 2]) {
         let exp = |side: usize| {
-            let known = self.exps[side].unwrap_or(sides[side].exp());
+            let known = self.exps[side].unwrap_or(to.sides[side].exp());
             if amax[side] > 0.0 { Some(exponent(amax[side]).max(known)) } else { self.exps[side] }
         };
         let exps = [exp(0), exp(1)];
         // a sign that does not occur has nothing to be scaled
         let [Some(p), Some(n)] = exps.map(|e| e.map_or(Some(0.0), bin_factor)) else {
-            return self.count_one_by_one(sides, block);
+            return self.count_one_by_one(to, block);
         };
         if exps != self.exps || self.blocks == BLOCKS {
-            self.empty(sides);
+            self.empty(to);
             self.exps = exps;
         }
-        let mut bins = [0u16; BLOCK];
-        for (bin, &x) in bins.iter_mut().zip(block) {
-            let (factor, side) = if x < 0.0 { (-n, BINS as i32) } else { (p, 0) };
-            *bin = (truncated(x * factor) + side) as u16;
-        }
-        let ways =
-            self.ways.get_or_insert_with(|| SPARE.take().unwrap_or_else(|| Box::new([[0; 2 * BINS]; WAYS])));
-        for bins in bins[..block.len()].chunks(WAYS) {
-            // a bin is below the limit; the remainder tells the compiler so
-            ways.iter_mut().zip(bins).for_each(|(way, &bin)| way[usize::from(bin) % (2 * BINS)] += 1);
-        }
+        let mut bins = [0u32; BLOCK];
+        find_bins(&mut bins, block, p, n);
+        let counters = self
+            .counters
+            .get_or_insert_with(|| SPARE.take().unwrap_or_else(|| Box::new([[0; WAYS]; PLACES])));
+        add_one_each(counters, &bins[..block.len()]);
         self.blocks += 1;
-        self.zeros += zeros;
     }
 
     /// Counts values whose range is too small for a factor in f32.
-    fn count_one_by_one(&mut self, [positive, negative]: [&mut Histogram; 2], block: &[f32]) {
-        self.empty([positive, negative]);
+    fn count_one_by_one(&mut self, to: &mut Totals, block: &[f32]) {
+        self.empty(to);
         self.exps = [None; 2]; // the histograms say which, from here on
+        let [positive, negative] = &mut to.sides;
         for &x in block {
             positive.add(x, 1);
             negative.add(-x, 1);
+            *to.zeros += u64::from(x == 0.0);
         }
     }
 
     /// Adds what is counted here to the histograms.
     #[inline(always)]
-    pub fn empty(&mut self, [positive, negative]: [&mut Histogram; 2]) {
-        if let Some(ways) = self.ways.as_deref_mut().filter(|_| self.blocks > 0) {
-            if let Some(exp) = self.exps[0] {
-                let cells = positive.cells(exp);
-                add(cells, ways, 0);
-                cells[0] -= self.zeros;
+    pub fn empty(&mut self, to: &mut Totals) {
+        let Some(counters) = self.counters.as_deref_mut().filter(|_| self.blocks > 0) else { return };
+        let (sides, zeros) = counters[..2 * BINS + ZEROS].split_at_mut(2 * BINS);
+        for ((side, counters), exp) in to.sides.iter_mut().zip(sides.chunks_exact_mut(BINS)).zip(self.exps) {
+            let Some(exp) = exp else { continue };
+            for (cell, ways) in side.cells(exp).iter_mut().zip(&*counters) {
+                *cell += sum(ways);
             }
-            if let Some(exp) = self.exps[1] {
-                add(negative.cells(exp), ways, BINS);
-            }
-            ways.iter_mut().for_each(|way| way.fill(0));
+            counters.fill([0; WAYS]);
         }
-        (self.blocks, self.zeros) = (0, 0);
+        *to.zeros += zeros.iter().map(sum).sum::<u64>();
+        zeros.fill([0; WAYS]);
+        self.blocks = 0;
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
         // what was not emptied is lost, not counted by the next
-        if let Some(ways) = self.ways.take().filter(|_| self.blocks == 0) {
-            SPARE.set(Some(ways));
+        if let Some(counters) = self.counters.take().filter(|_| self.blocks == 0) {
+            SPARE.set(Some(counters));
         }
     }
 }
 
-/// Adds the counters from `first` on to the bins of one sign.
+/// What a tally is emptied into.
+pub(super) struct Totals<'s> {
+    pub sides: [&'s mut Histogram; 2],
+    pub zeros: &'s mut u64,
+}
+
+/// The place of each value's counter, where `p` scales values above 0 to the bins and `n` the magnitudes of those below.
 #[inline(always)]
-fn add(cells: &mut [u64; BINS], ways: &Ways, first: usize) {
-    for (i, cell) in cells.iter_mut().enumerate() {
-        *cell += ways.iter().map(|way| u64::from(way[first + i])).sum::<u64>();
+fn find_bins(bins: &mut [u32; BLOCK], block: &[f32], p: f32, n: f32) {
+    for (i, (bin, &x)) in (0u32..).zip(bins.iter_mut().zip(block)) {
+        let (factor, side) = if x < 0.0 { (-n, BINS as i32) } else { (p, 0) };
+        let zero = if x == 0.0 { (2 * BINS) as i32 + (i % ZEROS as u32) as i32 } else { 0 };
+        *bin = (truncated(x * factor) + side + zero) as u32;
     }
+}
+
+/// Counts one more in each of these bins.
+#[inline(always)]
+fn add_one_each(counters: &mut Counters, bins: &[u32]) {
+    let (rows, rest) = bins.as_chunks::<8>();
+    for bins in rows {
+        for (i, &bin) in bins.iter().enumerate() {
+            // a place is below the limit; the remainder tells the compiler so
+            counters[bin as usize % PLACES][i % WAYS] += 1;
+        }
+    }
+    rest.iter().for_each(|&bin| counters[bin as usize % PLACES][0] += 1);
+}
+
+#[inline(always)]
+fn sum(ways: &[u32; WAYS]) -> u64 {
+    ways.iter().map(|&n| u64::from(n)).sum()
 }
 
 /// The integer part of a place among the bins. `as` would look for NaN and values out of range, one by one.

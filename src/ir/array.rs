@@ -3,6 +3,7 @@
 
 use crate::base::dtype::{to_bf16, to_f16};
 use crate::base::{DType, Shape, Tensor};
+use std::borrow::Cow;
 
 /// The numbers of an [`Array`].
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,14 @@ impl Array {
     /// The numbers as f64.
     pub fn reals(&self) -> Vec<f64> {
         self.map_real(|v| v)
+    }
+
+    /// The numbers as f64, borrowed where they are.
+    pub fn as_reals(&self) -> Cow<'_, [f64]> {
+        match &self.data {
+            Data::Real(v) => Cow::Borrowed(v),
+            Data::Int(_) => Cow::Owned(self.reals()),
+        }
     }
 
     /// The numbers as i64; reals are truncated toward zero.

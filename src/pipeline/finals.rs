@@ -1,16 +1,15 @@
-//! The last round of `auto`: whole 8-bit networks, each with another choice of methods, beside the FP32 reference on
+//! The last rounds of `auto`: whole 8-bit networks, each with another choice of methods, beside the FP32 reference on
 //! calibration samples that did not make their thresholds.
 //!
 //! What a tensor's rounding does to its readers does not say what becomes of it further on: a few large values that
-//! hardly count in a layer's energy may decide an answer. So the mixture that won tensor by tensor competes with each
-//! method used throughout. Where few samples are held out, the others judge too: a fold at a time, by thresholds of all
-//! samples but that fold.
+//! hardly count in a layer's energy may decide an answer. So the mixture that won tensor by tensor is compared with each
+//! method used throughout, and then with networks that have another choice in a part only. It stays unless another is
+//! better by more than chance. Every sample judges, a fold at a time, by thresholds of all samples but that fold.
 
 use super::ranges::{self, Winners};
-use super::select::MOST;
 use crate::base::{Monitor, Result};
 use crate::calib::cache::Cache;
-use crate::calib::methods::{self, METHODS, Options};
+use crate::calib::methods::{self, METHODS, Method, Options};
 use crate::calib::shards::Fold;
 use crate::data::{Dataset, Preprocess};
 use crate::device::Floats;
@@ -36,8 +35,21 @@ pub struct Finals<'a> {
     pub bias_correction: bool,
 }
 
+/// Samples that judge together, with the reference's answers.
+struct Jury {
+    fold: Fold,
+    samples: Vec<(Vec<f32>, Vec<Vec<f32>>)>,
+}
+
+/// Most samples that judge, and most bytes of them and of their answers, which are kept.
+const MOST: usize = 128;
+const MOST_BYTES: usize = 256 << 20;
+
+/// Parts that a network is cut into, each with as many tensors.
+const PARTS: usize = 8;
+
 impl Finals<'_> {
-    /// The best of `mixed` and of each bounded method throughout, beside the `reference`.
+    /// The best choice that is found from `mixed` and each bounded method throughout, beside the `reference`.
     pub fn best(
         &self,
         mixed: Winners,
@@ -45,62 +57,100 @@ impl Finals<'_> {
         data: (&Dataset, &Preprocess),
         monitor: &dyn Monitor,
     ) -> Result<Winners> {
-        let throughout = |name: &'static str| mixed.keys().map(|tensor| (tensor.clone(), name)).collect();
+        let juries = self.juries(reference, data, monitor)?;
+        let throughout = |m: &&dyn Method| mixed.keys().map(|tensor| (tensor.clone(), m.name())).collect();
         let mut finalists: Vec<Winners> = vec![mixed.clone()];
-        let bounded = || METHODS.iter().filter(|m| m.is_bounded()).map(|m| m.name());
-        finalists.extend(bounded().map(throughout));
-        let all = 0..data.0.len();
-        let judging: Vec<usize> = Fold::ALL
-            .iter()
-            .flat_map(|&f| all.clone().filter(move |&i| Fold::of(i) == f))
-            .take(MOST)
-            .collect();
-        monitor.stage("compare networks", "images", judging.len());
-        let mut losses = vec![0.0; finalists.len()];
-        for samples in judging.chunk_by(|&a, &b| Fold::of(a) == Fold::of(b)) {
-            self.judge(&finalists, &mut losses, samples, reference, data, monitor)?;
+        finalists.extend(METHODS.iter().filter(|m| m.is_bounded()).map(throughout));
+        let live = self.graph.live_values();
+        let names = live.iter().map(|&v| self.graph.value(v).name.as_str());
+        let tensors: Vec<&str> = names.filter(|name| mixed.contains_key(*name)).collect();
+        let parts: Vec<&[&str]> = tensors.chunks(tensors.len().div_ceil(PARTS).max(1)).collect();
+        monitor.stage("compare networks", "networks", (1 + parts.len()) * finalists.len());
+        let losses =
+            juries.iter().map(|jury| self.losses(&mixed, jury, monitor)).collect::<Result<Losses>>()?;
+        tracing::info!("methods mixed: loss {:.5} on {} samples", mean(&losses), losses.concat().len());
+        let mut best = (mixed, losses);
+        for part in std::iter::once(&tensors[..]).chain(parts) {
+            let before = best.clone();
+            for finalist in &finalists {
+                monitor.advance(1);
+                let mut other = before.0.clone();
+                other.extend(part.iter().map(|&tensor| (tensor.to_string(), finalist[tensor])));
+                if other == before.0 {
+                    continue;
+                }
+                let found = self.if_better(&other, &before.1, &juries, monitor)?;
+                if let Some(losses) = found.filter(|losses| mean(losses) < mean(&best.1)) {
+                    let (first, last) = (part[0], part[part.len() - 1]);
+                    tracing::info!("{} from {first} to {last}: loss {:.5}", finalist[first], mean(&losses));
+                    best = (other, losses);
+                }
+            }
         }
-        for (w, loss) in std::iter::once("mixed").chain(bounded()).zip(&losses) {
-            tracing::info!(
-                "methods {w}: loss {:.5} on {} samples",
-                loss / judging.len().max(1) as f64,
-                judging.len()
-            );
-        }
-        // the first of equals: the mixture
-        let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);
-        Ok(finalists.swap_remove(best))
+        Ok(best.0)
     }
 
-    /// Adds what each finalist, with thresholds of all samples but their fold, loses on `samples` of one fold.
-    fn judge(
+    /// The losses of a choice that is better than one with losses `known`, by more than chance: one that is not ahead
+    /// after a jury has seen it is looked at no further.
+    fn if_better(
         &self,
-        finalists: &[Winners],
-        losses: &mut [f64],
-        samples: &[usize],
+        winners: &Winners,
+        known: &Losses,
+        juries: &[Jury],
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Losses>> {
+        let mut losses = Losses::new();
+        for jury in juries {
+            losses.push(self.losses(winners, jury, monitor)?);
+            if mean(&losses) >= mean(&known[..losses.len()]) {
+                return Ok(None);
+            }
+        }
+        Ok(is_better(&losses.concat(), &known.concat()).then_some(losses))
+    }
+
+    /// Samples of every fold with the reference's answers.
+    fn juries(
+        &self,
         reference: &mut Session,
         (dataset, preprocess): (&Dataset, &Preprocess),
         monitor: &dyn Monitor,
-    ) -> Result<()> {
-        let Some(fold) = samples.first().map(|&i| Fold::of(i)) else { return Ok(()) };
-        let engines = finalists.iter().map(|w| self.engine(w, fold)).collect::<Result<Vec<_>>>()?;
-        let mut sessions = engines.iter().map(Session::on_host).collect::<Result<Vec<_>>>()?;
-        for &i in samples {
-            monitor.check()?;
-            let Ok(sample) = dataset.load(i, preprocess) else { continue }; // skipped before, skipped now
-            reference.input_mut(0, 1).copy_from_slice(&sample.values);
-            reference.step(1, None)?;
-            for (s, sum) in sessions.iter_mut().zip(losses.iter_mut()) {
-                s.input_mut(0, 1).copy_from_slice(&sample.values);
-                s.step(1, None)?;
-                let outputs = 0..s.outputs().len();
-                *sum += outputs
-                    .map(|o| self.loss(reference.output_slice(o, 1), s.output_slice(o, 1)))
-                    .sum::<f64>();
+    ) -> Result<Vec<Jury>> {
+        let g = self.graph;
+        let numbers: usize = g.inputs.iter().chain(&g.outputs).map(|&v| g.value(v).fact.shape.numel()).sum();
+        let most = (MOST_BYTES / (numbers * size_of::<f32>()).max(1)).clamp(1, MOST);
+        let of = |fold| (0..dataset.len()).filter(move |&i| Fold::of(i) == fold).map(move |i| (fold, i));
+        let judging: Vec<(Fold, usize)> = Fold::ALL.into_iter().flat_map(of).take(most).collect();
+        monitor.stage("reference answers", "images", judging.len());
+        let mut juries = Vec::new();
+        for all in judging.chunk_by(|a, b| a.0 == b.0) {
+            let mut jury = Jury { fold: all[0].0, samples: Vec::new() };
+            for &(_, i) in all {
+                monitor.check()?;
+                monitor.advance(1);
+                let Ok(sample) = dataset.load(i, preprocess) else { continue }; // skipped before, skipped now
+                reference.input_mut(0, 1).copy_from_slice(&sample.values);
+                reference.step(1, None)?;
+                let answers = (0..g.outputs.len()).map(|o| reference.output_slice(o, 1).to_vec()).collect();
+                jury.samples.push((sample.values, answers));
             }
-            monitor.advance(1);
+            juries.push(jury);
         }
-        Ok(())
+        Ok(juries)
+    }
+
+    /// What a choice, with thresholds of all samples but the jury's, loses on each of the jury's.
+    fn losses(&self, winners: &Winners, jury: &Jury, monitor: &dyn Monitor) -> Result<Vec<f64>> {
+        let engine = self.engine(winners, jury.fold)?;
+        let mut session = Session::on_host(&engine)?;
+        let loss = |(input, answers): &(Vec<f32>, Vec<Vec<f32>>)| {
+            monitor.check()?;
+            session.input_mut(0, 1).copy_from_slice(input);
+            session.step(1, None)?;
+            let each = answers.iter().enumerate().map(|(o, a)| self.loss(a, session.output_slice(o, 1)));
+            Ok(each.sum())
+        };
+        jury.samples.iter().map(loss).collect()
     }
 
     /// The 8-bit network of a choice, with thresholds of all samples but a fold.
@@ -143,9 +193,40 @@ fn loss(reference: &[f32], candidate: &[f32], logits: bool) -> f64 {
     if loss.is_nan() { f64::INFINITY } else { loss }
 }
 
+/// Losses by jury and sample.
+type Losses = Vec<Vec<f64>>;
+
+fn mean(losses: &[Vec<f64>]) -> f64 {
+    let n: usize = losses.iter().map(Vec::len).sum();
+    losses.iter().flatten().sum::<f64>() / n.max(1) as f64
+}
+
+/// Are the losses smaller than others of the same samples, by more than the standard error of their mean difference?
+fn is_better(losses: &[f64], others: &[f64]) -> bool {
+    let differences: Vec<f64> = losses.iter().zip(others).map(|(a, b)| a - b).collect();
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
+    let error = (squares / (n - 1.0).max(1.0) / n).sqrt();
+    // no number, where a loss is infinite, is not more than chance
+    mean < 0.0 && (error.is_nan() || -mean > error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn better_is_more_than_chance() {
+        // differences of -1, -3 and -2: -2 on average, give or take 1/sqrt(3)
+        assert!(is_better(&[1.0, 2.0, 3.0], &[2.0, 5.0, 5.0]));
+        // of +2, -3 and +0.5: -0.17, give or take 1.5
+        assert!(!is_better(&[4.0, 2.0, 3.5], &[2.0, 5.0, 3.0]));
+        assert!(!is_better(&[1.0, 1.0], &[1.0, 1.0]));
+        assert!(is_better(&[1.0, 1.0], &[1.0, f64::INFINITY]));
+        assert!(!is_better(&[1.0, f64::INFINITY], &[1.0, 1.0]));
+        assert!(!is_better(&[f64::INFINITY; 2], &[f64::INFINITY; 2]));
+    }
 
     #[test]
     fn a_loss_by_hand() {

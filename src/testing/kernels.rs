@@ -9,8 +9,8 @@ use std::collections::HashSet;
 /// Which kernels of a problem are compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
-    /// What families would try first: of each its first variant, each that differs from others in more than numbers once.
-    First,
+    /// Of each family its default, and each of its switches once: few enough for every test.
+    Switches,
     /// Every variant of every family.
     All,
 }
@@ -18,42 +18,47 @@ pub enum Which {
 /// Compiles kernels for an architecture, and what counts what they write. Returns how many, or what does not compile.
 pub fn compile(arch: Arch, cases: &[Case], which: Which) -> Result<usize, String> {
     let gpu = Cuda::absent(arch);
-    let mut seen: HashSet<String> = HashSet::new();
-    for case in cases {
-        let mut families = HashSet::new();
-        for tactic in gpu.tactics(&case.problem, &case.numerics) {
-            let wanted = match which {
-                Which::First => {
-                    families.insert(tactic.family.clone()) && seen.insert(switches(case, &tactic))
-                }
-                Which::All => seen.insert(format!("{} by {tactic}", case.problem)),
-            };
-            if wanted {
-                gpu.pack(&case.problem, &case.numerics, &tactic, &case.constants)
-                    .map_err(|e| format!("{} by {tactic}: {e}", case.problem))?;
-            }
-        }
+    let of = |case: &Case| gpu.tactics(&case.problem, &case.numerics);
+    let all = cases.iter().flat_map(|case| of(case).into_iter().map(move |t| (case, t)));
+    let all: Vec<(&Case, Tactic)> = all.collect();
+    let wanted = match which {
+        Which::Switches => covering(&all.iter().map(|(case, t)| switches(case, t)).collect::<Vec<_>>()),
+        Which::All => (0..all.len()).collect(),
+    };
+    for (case, tactic) in wanted.iter().map(|&i| &all[i]) {
+        gpu.pack(&case.problem, &case.numerics, tactic, &case.constants)
+            .map_err(|e| format!("{} by {tactic}: {e}", case.problem))?;
     }
     gpu.counting_code().map_err(|e| e.to_string())?;
-    Ok(seen.len() + 1)
+    Ok(wanted.len() + 1)
+}
+
+/// Few sets in which every word of all sets is: always the one with most that is new (Chvatal, "A Greedy Heuristic for the
+/// Set-Covering Problem", 1979), the first of equals.
+fn covering(sets: &[Vec<String>]) -> Vec<usize> {
+    let (mut seen, mut taken) = (HashSet::new(), Vec::new());
+    loop {
+        let new = |i: &usize| sets[*i].iter().filter(|w| !seen.contains(*w)).count();
+        let Some(best) = (0..sets.len()).rev().max_by_key(new).filter(|i| new(i) > 0) else { return taken };
+        seen.extend(&sets[best]);
+        taken.push(best);
+    }
 }
 
 /// Families that multiply halves and TF32 by instructions of their own. To all others halves are a type like any other.
 const OF_FLOATS: [&str; 3] = ["conv-wgmma", "conv-splitk", "igemm"];
 
-/// The parts of a tactic that are no numbers, and how floats are multiplied.
-fn switches(case: &Case, tactic: &Tactic) -> String {
-    let name = tactic.to_string().replace(|c: char| c.is_ascii_digit(), "");
-    if !OF_FLOATS.contains(&tactic.family.as_str()) {
-        return name;
-    }
+/// What a kernel has of its family: itself, the words of its variant, and how floats are multiplied.
+fn switches(case: &Case, tactic: &Tactic) -> Vec<String> {
+    let words = tactic.variant.split('-').map(|w| w.trim_matches(|c: char| c.is_ascii_digit()));
     let mut operands = case.problem.inputs.iter().chain(&case.problem.outputs);
     let floats = match operands.any(|o| o.dtype == DType::F16) {
-        true => ", halves",
-        false if case.numerics == Numerics::Tf32 => ", tf32",
+        true => "halves",
+        false if case.numerics == Numerics::Tf32 => "tf32",
         false => "",
     };
-    name + floats
+    let floats = if OF_FLOATS.contains(&tactic.family.as_str()) { floats } else { "" };
+    words.chain([floats]).map(|word| format!("{} {word}", tactic.family)).collect()
 }
 
 #[cfg(test)]
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn kernels_compile_for_every_architecture() {
-        compile_all(Which::First);
+        compile_all(Which::Switches);
     }
 
     /// The suite has pairs of each kind that Hopper computes in one step.

@@ -180,7 +180,7 @@ impl Bench {
         let pieces = || o.pieces().0.map(|at| at..at + len);
         let mut got = got.to_vec();
         if !self.problem.is_int8() && matches!(o.dtype, DType::F32 | DType::F16) {
-            let numbers = |b: &[u8]| pieces().flat_map(|r| b[r].to_vec()).collect::<Vec<u8>>();
+            let numbers = |b: &[u8]| pieces().map(|r| &b[r]).collect::<Vec<_>>().concat();
             close(o.dtype, &numbers(&got), &numbers(want), self.error())?;
             // of the rest, what lies between rows
             pieces().for_each(|r| got[r.clone()].copy_from_slice(&want[r]));

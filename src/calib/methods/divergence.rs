@@ -135,30 +135,30 @@ impl Divergence {
     #[inline(always)]
     fn roughly_in_levels(&self, i: usize, levels: Levels) -> (f64, f64) {
         let (codes, bits) = (levels.codes(), levels.codes().ilog2());
-        let (mut inside, mut occupied) = ([0f32; LEVELS], [0f32; LEVELS]);
+        let border = |level: usize| self.sums[(level * i + codes - 1) >> bits];
+        let (mut inside, mut occupied) = ([0f32; LEVELS], [1f32; LEVELS]);
         let mut from = [0.0; 2];
-        let mut last = [0.0, 1.0];
         for (level, (inside, occupied)) in inside[..codes].iter_mut().zip(&mut occupied).enumerate() {
-            let to = self.sums[((level + 1) * i + codes - 1) >> bits];
-            let (n, bins) = (to[0] - from[0], to[1] - from[1]);
-            if n > 0.0 {
-                last = [n, bins];
-            }
-            (*inside, *occupied) = (n as f32, bins as f32);
+            let to = border(level + 1);
+            (*inside, *occupied) = ((to[0] - from[0]) as f32, (to[1] - from[1]) as f32);
             from = to;
         }
         let mean = self.total() / self.used as f64;
         let scale = (1.0 / mean) as f32;
-        let mut sums = [0.0; LANES];
-        for (inside, occupied) in
-            inside[..codes].chunks_exact(LANES).zip(occupied[..codes].chunks_exact(LANES))
-        {
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                let q = inside[lane] * scale / occupied[lane].max(1.0);
-                *sum += f64::from(inside[lane] * rough_ln(q));
-            }
+        let mut terms = [0f32; LEVELS];
+        for ((term, &inside), &occupied) in terms.iter_mut().zip(&inside).zip(&occupied) {
+            *term = inside * rough_ln(inside * scale / occupied.max(1.0));
         }
-        (sums.iter().sum::<f64>() + self.sums[i][0] * ln(mean), last[0] / last[1])
+        let mut sums = [0.0; LANES];
+        for terms in terms.as_chunks::<LANES>().0 {
+            sums.iter_mut().zip(terms).for_each(|(sum, &term)| *sum += f64::from(term));
+        }
+        let last = inside.iter().rposition(|&n| n > 0.0);
+        let last_q = last.map_or(0.0, |level| {
+            let (from, to) = (border(level), border(level + 1));
+            (to[0] - from[0]) / (to[1] - from[1])
+        });
+        (sums.iter().sum::<f64>() + self.sums[i][0] * ln(mean), last_q)
     }
 
     /// The number of bins, at least 128, after which the divergence is the smallest among those that clip at most
@@ -230,8 +230,11 @@ fn rough_ln(x: f32) -> f32 {
     let k = (x.to_bits() as i32 - ROOT) >> 23;
     let m = f32::from_bits((x.to_bits() as i32 - (k << 23)) as u32);
     let f = m - 1.0;
-    let p = C.iter().rev().fold(0.0, |p, c| p * f + c);
-    f * f * f * p - 0.5 * f * f + f + k as f32 * std::f32::consts::LN_2
+    // the powers by parts: a chain of nine products would have to be waited for
+    let (f2, f4) = (f * f, f * f * (f * f));
+    let pair = |i: usize| C[i] + C[i + 1] * f;
+    let p = pair(0) + pair(2) * f2 + (pair(4) + pair(6) * f2 + C[8] * f4) * f4;
+    f * f2 * p - 0.5 * f2 + f + k as f32 * std::f32::consts::LN_2
 }
 
 #[cfg(test)]

@@ -122,12 +122,19 @@ impl Device for Cuda {
         Trial { images: max_batch, copies: (2 * self.gpu.l2).div_ceil(once).clamp(1, MOST_COPIES) }
     }
 
-    /// The products of a family at the most that it does in a cycle: loops over single products are out of the question
-    /// where tensor cores have done the whole in less.
+    /// The roofline: products at the most that a family does in a cycle (loops over single products are out of the question
+    /// where tensor cores have done the whole in less), and what is read and written at the memory's rate, less what the
+    /// second-level cache may hold of it: what comes near that is not worth beating.
     fn least_time(&self, p: &Problem, t: &Tactic, images: usize) -> Duration {
-        let Some(most) = family(t).ok().and_then(|f| f.products_per_cycle(p)) else { return Duration::ZERO };
+        let most = family(t).ok().and_then(|f| f.products_per_cycle(p)).unwrap_or(f64::INFINITY);
         let each_second = most * (self.gpu.multiprocessors * self.gpu.clock).max(1) as f64;
-        Duration::from_secs_f64(p.macs() as f64 * images as f64 / each_second)
+        let products = p.macs() as f64 * images as f64 / each_second;
+        let moved = p.activations().chain(&p.outputs).map(Operand::bytes).sum::<usize>() * images;
+        let bytes = match self.gpu.bandwidth {
+            0 => 0.0, // the driver does not say
+            rate => moved.saturating_sub(self.gpu.l2) as f64 / rate as f64,
+        };
+        Duration::from_secs_f64(products.max(bytes))
     }
 
     fn warm(&self, wanted: &[(&Problem, &Numerics)]) {

@@ -22,6 +22,8 @@ pub struct Gpu {
     pub l2: usize,
     /// Cycles a second, at most.
     pub clock: usize,
+    /// Bytes a second that its memory moves, at most.
+    pub bandwidth: usize,
 }
 
 /// An architecture of GPUs, by compute capability.
@@ -93,6 +95,7 @@ impl Gpu {
             shared: shared << 10,
             l2: 4 << 20,
             clock: 1_500_000_000,
+            bandwidth: 10_000_000_000_000,
         }
     }
 }
@@ -144,6 +147,11 @@ fn gpu(ordinal: i32) -> Result<Gpu, result::DriverError> {
         shared: attribute(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
         l2: attribute(A::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
         clock: 1000 * attribute(A::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?, // in kHz
+        // twice a cycle of so many kHz, over a bus of so many bits
+        bandwidth: 2000
+            * attribute(A::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?
+            * attribute(A::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?
+            / 8,
     })
 }
 

@@ -1,7 +1,7 @@
 //! One step, one image.
 
 use super::super::numerics::{Output, PixelTables};
-use super::super::{Numerics, Operand, Problem, Work};
+use super::super::{Layout, Numerics, Operand, Problem, Work};
 use crate::base::codes::machine;
 use crate::base::quant::{QuantParams, limits};
 use crate::base::{Diagnostic, Result, Tensor};
@@ -62,7 +62,10 @@ fn read(o: &Operand, bytes: &[u8]) -> Option<Array> {
     let (pieces, len) = o.pieces();
     let numbers = pieces.map(|at| bytes.get(at..at + len)).collect::<Option<Vec<_>>>()?.concat();
     let stored = Array::of(&Tensor::from_bytes(o.dtype, o.shape.clone(), &numbers)?);
-    Some(stored.gather(o.shape.clone(), |i| Some(o.layout.place(&o.shape, i))))
+    Some(match o.layout {
+        Layout::Plain => stored,
+        _ => stored.gather(o.shape.clone(), |i| Some(o.layout.place(&o.shape, i))),
+    })
 }
 
 /// The bytes of an operand from its numbers in the order of its shape, without gaps between rows.

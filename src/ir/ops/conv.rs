@@ -10,7 +10,6 @@ use crate::ir::attrs::{Attr, Attrs, Check};
 use crate::ir::graph::Fact;
 use crate::ir::ops::Geometry;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Convolution, with what is fused into it.
 #[derive(Clone, PartialEq, Debug)]
@@ -74,7 +73,7 @@ impl Operator for Conv {
         let g = self.geometry(&x.shape, &w.shape)?;
         let shape = Shape::from([x.shape[0], w.shape[0], g.output[0], g.output[1]]);
         // integers too are multiplied as f64, which holds every sum of fewer than 2^53 exactly
-        let mut y = convolve(&x.reals(), &w.reals(), &x.shape, &w.shape, self.groups, &g);
+        let mut y = convolve(&x.as_reals(), &w.as_reals(), &x.shape, &w.shape, self.groups, &g);
         let data = match (&x.data, &w.data) {
             (Data::Int(_), Data::Int(_)) => Data::Int(y.into_iter().map(|sum| sum as i64).collect()),
             _ => {
@@ -100,70 +99,120 @@ impl Operator for Conv {
     }
 }
 
-/// The sums alone, without bias. Each output map is the sum of its channels' shifted planes, one tap after the other:
-/// every output adds up its products in the order channel, line, column.
+/// Maps of a group whose sums are made side by side, where a group has some.
+const SIDE_BY_SIDE: usize = 32;
+
+/// The sums alone, without bias: every output adds up its products in the order channel, line, column.
 fn convolve(x: &[f64], w: &[f64], xs: &Shape, ws: &Shape, groups: usize, g: &Geometry) -> Vec<f64> {
     let (channels, plane) = (xs[1], xs[2] * xs[3]);
-    let (maps, depth, taps) = (ws[0], ws[1], ws[2] * ws[3]);
+    let (maps, depth, taps) = (ws[0] / groups, ws[1], ws[2] * ws[3]);
     let area = g.output[0] * g.output[1];
-    let lines: Vec<_> = (0..ws[2]).map(|i| covered(g, 0, i)).collect();
-    let columns: Vec<_> = (0..ws[3]).map(|j| covered(g, 1, j)).collect();
-    let mut y = vec![0.0; xs[0] * maps * area];
-    y.par_chunks_mut(area.max(1)).enumerate().for_each(|(map, y)| {
-        let (n, m) = (map / maps, map % maps);
-        let first = n * channels + m / (maps / groups) * depth;
-        wide(
-            #[inline(always)]
-            || {
-                for c in 0..depth {
-                    let x = &x[(first + c) * plane..][..plane];
-                    for tap in 0..taps {
-                        let w = w[(m * depth + c) * taps + tap];
-                        add_plane(y, x, w, &lines[tap / ws[3]], &columns[tap % ws[3]], g);
-                    }
-                }
-            },
-        );
-    });
+    let mut y = vec![0.0; xs[0] * ws[0] * area];
+    let side = if maps < SIDE_BY_SIDE / 4 { 1 } else { SIDE_BY_SIDE };
+    let reads = [reads(g, 0), reads(g, 1)];
+    let of_group = |(at, y): (usize, &mut [f64])| {
+        let (n, group) = (at / groups, at % groups);
+        let x = &x[(n * channels + group * depth) * plane..][..depth * plane];
+        let w = &w[group * maps * depth * taps..][..maps * depth * taps];
+        let some = |(y, w): (&mut [f64], &[f64])| {
+            wide(
+                #[inline(always)]
+                || match side {
+                    1 => sums::<1>(y, x, w, g, &reads),
+                    _ => sums::<SIDE_BY_SIDE>(y, x, w, g, &reads),
+                },
+            );
+        };
+        y.par_chunks_mut((side * area).max(1)).zip(w.par_chunks((side * depth * taps).max(1))).for_each(some);
+    };
+    y.par_chunks_mut((maps * area).max(1)).enumerate().for_each(of_group);
     y
 }
 
-/// The output lines (axis 0) or columns (axis 1) that the `k`-th of the kernel reads something for, and the first that it
-/// reads.
-fn covered(g: &Geometry, axis: usize, k: usize) -> (Range<usize>, usize) {
-    let mut reading = (0..g.output[axis]).filter_map(|o| Some((o, g.source(axis, o, k)?)));
-    let Some((from, first)) = reading.next() else { return (0..0, 0) };
-    (from..reading.next_back().map_or(from, |(o, _)| o) + 1, first)
+/// For each output line (axis 0) or column (axis 1), those of the input that its window reads, with the kernel's.
+fn reads(g: &Geometry, axis: usize) -> Vec<Vec<(usize, usize)>> {
+    let of = |o| (0..g.kernel[axis]).filter_map(|k| Some((g.source(axis, o, k)?, k))).collect();
+    (0..g.output[axis]).map(of).collect()
 }
 
-/// Adds `x` times `w` to an output plane, where `x` lies under it at these lines and columns.
+/// The sums of up to `N` maps over all channels of `x`.
 #[inline(always)] // to be compiled for wide registers
-fn add_plane(
+fn sums<const N: usize>(
     y: &mut [f64],
     x: &[f64],
-    w: f64,
-    (lines, top): &(Range<usize>, usize),
-    (columns, left): &(Range<usize>, usize),
+    w: &[f64],
     g: &Geometry,
+    [lines, columns]: &[Vec<Vec<(usize, usize)>>; 2],
 ) {
-    let [from, to] = [g.input[1], g.output[1]];
-    if columns.len() == from && from == to && g.strides == [1, 1] {
-        // whole lines, one after the other, are one
-        return add_line(&mut y[lines.start * to..lines.end * to], &x[top * from..], w, 1);
+    let (plane, taps) = (g.input[0] * g.input[1], g.kernel[0] * g.kernel[1]);
+    let area = lines.len() * columns.len();
+    let products = x.len() / plane.max(1) * taps;
+    // the maps' weights side by side
+    let mut weights = vec![[0.0; N]; products];
+    for (map, w) in w.chunks(products.max(1)).enumerate() {
+        weights.iter_mut().zip(w).for_each(|(side, &w)| side[map] = w);
     }
-    for (n, o) in lines.clone().enumerate() {
-        let line = top + n * g.strides[0];
-        let x = &x[line * from + left..(line + 1) * from];
-        add_line(&mut y[o * to..][columns.clone()], x, w, g.strides[1]);
+    for at in 0..area {
+        let (lines, columns) = (&lines[at / columns.len()], &columns[at % columns.len()]);
+        let mut sum = [0.0; N];
+        for (x, weights) in x.chunks_exact(plane.max(1)).zip(weights.chunks_exact(taps.max(1))) {
+            for (line, i) in lines {
+                for (column, j) in columns {
+                    let (x, w) = (x[line * g.input[1] + column], &weights[i * g.kernel[1] + j]);
+                    for (sum, w) in sum.iter_mut().zip(w) {
+                        *sum += x * w;
+                    }
+                }
+            }
+        }
+        y.chunks_mut(area).zip(sum).for_each(|(y, sum)| y[at] = sum);
     }
 }
 
-#[inline(always)]
-fn add_line(y: &mut [f64], x: &[f64], w: f64, stride: usize) {
-    if stride > 1 {
-        return y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += x * w);
-    }
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += x * w;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::SplitMix64;
+
+    /// Fewer maps in a group than are summed side by side, as many and more, with every kind of window: the definition's
+    /// sums, to the last bit.
+    #[test]
+    fn maps_side_by_side_have_the_sums_of_the_definition() {
+        let mut random = SplitMix64::new(1);
+        for (groups, maps, depth) in [(1, 3, 2), (1, 40, 5), (2, 64, 3), (7, 1, 1), (2, 9, 4)] {
+            for (kernel, strides, dilations, begin, end) in [
+                ([1, 1], [1, 1], [1, 1], [0, 0], [0, 0]),
+                ([3, 3], [1, 1], [1, 1], [1, 1], [1, 1]),
+                ([3, 2], [2, 3], [1, 2], [2, 0], [0, 1]),
+                ([1, 5], [1, 1], [1, 1], [0, 4], [0, 4]),
+            ] {
+                let input = [7, 6];
+                let of = |a: usize| {
+                    (input[a] + begin[a] + end[a] - (kernel[a] - 1) * dilations[a] - 1) / strides[a] + 1
+                };
+                let g = Geometry { input, output: [of(0), of(1)], kernel, strides, dilations, begin, end };
+                let xs = Shape::from([1, groups * depth, input[0], input[1]]);
+                let ws = Shape::from([groups * maps, depth, kernel[0], kernel[1]]);
+                let mut numbers =
+                    |s: &Shape| -> Vec<f64> { (0..s.numel()).map(|_| random.signed_unit().into()).collect() };
+                let (x, w) = (numbers(&xs), numbers(&ws));
+                let sum = |m: usize, at: usize| {
+                    let mut sum = 0.0;
+                    for (c, i, j) in (0..depth * kernel[0] * kernel[1])
+                        .map(|k| (k / kernel[1] / kernel[0], k / kernel[1] % kernel[0], k % kernel[1]))
+                    {
+                        let line = g.source(0, at / g.output[1], i);
+                        let Some((l, k)) = line.zip(g.source(1, at % g.output[1], j)) else { continue };
+                        let channel = m / maps * depth + c;
+                        sum += x[(channel * input[0] + l) * input[1] + k]
+                            * w[((m * depth + c) * kernel[0] + i) * kernel[1] + j];
+                    }
+                    sum
+                };
+                let area = g.output[0] * g.output[1];
+                let want: Vec<f64> = (0..groups * maps * area).map(|i| sum(i / area, i % area)).collect();
+                assert_eq!(convolve(&x, &w, &xs, &ws, groups, &g), want, "{groups} {maps} {depth} {g:?}");
+            }
+        }
     }
 }

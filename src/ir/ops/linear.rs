@@ -52,7 +52,7 @@ impl Operator for Linear {
         let data = match (&x.data, &w.data) {
             (Data::Int(a), Data::Int(b)) => Data::Int(multiply(a, b, n, k)),
             _ => {
-                let mut y = multiply(&x.reals(), &w.reals(), n, k);
+                let mut y = multiply(&x.as_reals(), &w.as_reals(), n, k);
                 self.fused.apply(&mut y, inputs, |i| i % n);
                 Data::Real(y)
             }

@@ -15,6 +15,8 @@ pub use avx2::{Avx2, Vnni256};
 pub use avx512::Avx512;
 pub use scalar::Scalar;
 
+pub use crate::base::wide::fetch;
+
 use super::Isa;
 
 /// Most lanes of any instruction set.
@@ -142,23 +144,11 @@ pub const fn pair(x: i32) -> i32 {
     (x as u16 as u32 * 0x1_0001) as i32
 }
 
-/// Asks for the line of the cache at `p`, to read it soon. Harmless wherever `p` points.
-#[inline(always)]
-pub fn fetch(p: *const u8) {
-    #[cfg(all(target_arch = "x86_64", feature = "simd"))]
-    // SAFETY: fetching never faults.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
-    };
-    #[cfg(not(all(target_arch = "x86_64", feature = "simd")))]
-    let _ = p;
-}
-
-/// Likewise to write it.
+/// Asks for the line of the cache at `p`, to write it soon. Harmless wherever `p` points.
 #[inline(always)]
 pub fn fetch_to_write(p: *const u8) {
     #[cfg(all(target_arch = "x86_64", feature = "simd"))]
-    // SAFETY: as for `fetch`.
+    // SAFETY: fetching never faults.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast())
     };
