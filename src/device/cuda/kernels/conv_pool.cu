@@ -24,7 +24,7 @@ constexpr u32 RING = round_up(STEPS * STEP + (WGMMA_N - WIDTH + 8) * 16, 128);  
 constexpr int FILLERS = 2;                                   // warps that fill a ring
 constexpr int PARTS = TAP_ROWS * BLOCK_K / 32;               // instructions of a row
 constexpr int EIGHTS = WGMMA_N / 8;                          // of columns: a thread has two of each, for two channels
-constexpr int BUFFERS = 2;                                   // of a row of the output: one is written, one stored
+constexpr int BUFFERS = 3;                                   // of a row of the output: written, on its way, free
 constexpr u32 BUFFER = round_up(WGMMA_N / 2 * PITCH, 128);
 // Do the last windows reach beyond the convolution's rows?
 constexpr bool CUT_ROWS = 2 * OUTPUT_H - POOL_H >= HEIGHT;
@@ -111,46 +111,42 @@ __device__ __forceinline__ void load_weights(u32 (&w)[PARTS][4], const u8* weigh
       w[part][i] = !wanted ? 0 : *(const u32*)(weights + (row + i % 2 * 8) * (PARTS * 32) + part * 32 + i / 2 * 16 + lane % 4 * 4);
 }
 
-// The largest of three neighbouring columns, of all that a thread has: of two channels, every eight columns one, which
-// belongs to columns 2i and 2i + 1. The third is its neighbour's: the one before them, or the one behind.
-__device__ __forceinline__ void largest_columns(int (&most)[EIGHTS][2], const int (&rows)[WGMMA_N / 2]) {
+// The largest of three neighbouring columns of a row, for all that a thread has: of two channels, every eight columns one,
+// which belongs to columns 2i and 2i + 1. The third is its neighbour's: the one before them, or the one behind.
+__device__ __forceinline__ void largest_columns(int (&most)[EIGHTS][2], const Sum (&acc)[WGMMA_N / 2]) {
   const int lane = threadIdx.x % 32, quarter = lane % 4;
   const int neighbour = (lane & ~3) | ((quarter + (POOL_W ? 3 : 1)) & 3);
 #pragma unroll
   for (int channel = 0; channel < 2; channel++) {
-    auto of = [&](int i, int column) -> int {
-      const int s = rows[i * 4 + channel * 2 + column];
+    auto sum = [&](int i, int column) -> int {
+      const int s = acc[i * 4 + channel * 2 + column];
       return i * 8 + 8 > WIDTH && i * 8 + quarter * 2 + column >= WIDTH ? LOWEST : s;
     };
     if constexpr (POOL_W) {
       int before = LOWEST;
 #pragma unroll
       for (int i = 0; i < EIGHTS; i++) {
-        const int other = __shfl_sync(~0u, of(i, 1), neighbour);
-        most[i][channel] = max(max(of(i, 0), of(i, 1)), quarter == 0 ? before : other);
+        const int other = __shfl_sync(~0u, sum(i, 1), neighbour);
+        most[i][channel] = max(max(sum(i, 0), sum(i, 1)), quarter == 0 ? before : other);
         before = other;
       }
     } else {
       int behind = LOWEST;
 #pragma unroll
       for (int i = EIGHTS - 1; i >= 0; i--) {
-        const int other = __shfl_sync(~0u, of(i, 0), neighbour);
-        most[i][channel] = max(max(of(i, 0), of(i, 1)), quarter == 3 ? behind : other);
+        const int other = __shfl_sync(~0u, sum(i, 0), neighbour);
+        most[i][channel] = max(max(sum(i, 0), sum(i, 1)), quarter == 3 ? behind : other);
         behind = other;
       }
     }
   }
 }
 
-// Where 16 bytes of a buffer are: of pixels of 64 bytes two pairs would meet in every bank.
-__device__ __forceinline__ u32 place(u32 pixel, u32 chunk) { return pixel * PITCH + (PITCH == 64 ? chunk ^ pixel / 2 % 4 : chunk) * 16; }
-
 // Requantizes a row of the output and writes it to a buffer, pixel by pixel. A matrix of 8x8 16-bit elements is 8 pixels of
 // 16 channels, of which a thread has pixels four apart.
 __device__ __forceinline__ void write_row(u32 buffer, const int (&most)[EIGHTS][2], const Pair& pair, const Epilogue& e) {
   const int lane = threadIdx.x % 32;
-  const u32 pixel = lane / 8 * 8 + lane % 8 / 2 + lane % 2 * 4;
-  const u32 to = buffer + place(pixel, threadIdx.x / 32 % 4);
+  const u32 to = buffer + (lane / 8 * 8 + lane % 8 / 2 + lane % 2 * 4) * PITCH + threadIdx.x / 32 % 4 * 16;
   auto bytes = [&](int i) -> u32 {
     const Sum two[4] = {most[2 * i][0], most[2 * i + 1][0], most[2 * i][1], most[2 * i + 1][1]};
     return finished_bytes(two, pair, 0, e);
@@ -164,16 +160,6 @@ __device__ __forceinline__ void write_row(u32 buffer, const int (&most)[EIGHTS][
   const u32 one = to - lane / 8 * 8 * PITCH;
 #pragma unroll
   for (int i = DONE; i < MATRICES; i++) store_matrix(one + i * 8 * PITCH, bytes(i));
-}
-
-// Stores a row by all threads of a warpgroup: handing it to the copy engine takes longer.
-__device__ __forceinline__ void store_row(u8* y, u32 buffer) {
-#pragma unroll
-  for (int i = threadIdx.x % 128; i < OUTPUT_W * PITCH / 16; i += 128) {
-    uint4 v;
-    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(buffer + place(i / (PITCH / 16), i % (PITCH / 16))) : "memory");
-    *(uint4*)(y + i * 16) = v;
-  }
 }
 
 __device__ __forceinline__ void multiply_bands(const Memory& s, const Problem& p, const u8* weights, const Channels& channels, const Epilogue& e, int group) {
@@ -192,9 +178,9 @@ __device__ __forceinline__ void multiply_bands(const Memory& s, const Problem& p
   };
   wait_for_previous_grid();                                   // the output may be what it reads
   each_band(p, group, [&](int image, int tile, int first, int end) {
-    int carried[WGMMA_N / 2];                                 // the row above a tile
+    int carried[EIGHTS][2];                                   // of the row above a tile
 #pragma unroll
-    for (int i = 0; i < WGMMA_N / 2; i++) carried[i] = LOWEST;
+    for (int i = 0; i < EIGHTS * 2; i++) carried[i / 2][i % 2] = LOWEST;
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) await(i);
     for (; tile < end; tile++) {
@@ -211,27 +197,40 @@ __device__ __forceinline__ void multiply_bands(const Memory& s, const Problem& p
       wgmma_commit();
       wgmma_wait<0>();
       release();
-      int rows[WGMMA_N / 2];                                  // the largest of three rows
+      int most[2][EIGHTS][2];
       const int row = tile * 2 + 1 - POOL_H;                  // of the convolution
+      if (wanted) {
 #pragma unroll
-      for (int i = 0; i < WGMMA_N / 2; i++) {
-        const int one = CUT_ROWS && row >= HEIGHT ? LOWEST : acc[0][i], two = CUT_ROWS && row + 1 >= HEIGHT ? LOWEST : acc[1][i];
-        rows[i] = max(max(carried[i], one), two);
-        carried[i] = two;
+        for (int h = 0; h < 2; h++) {
+          largest_columns(most[h], acc[h]);
+          if (CUT_ROWS && row + h >= HEIGHT) {
+#pragma unroll
+            for (int i = 0; i < EIGHTS * 2; i++) most[h][i / 2][i % 2] = LOWEST;
+          }
+        }
+#pragma unroll
+        for (int i = 0; i < EIGHTS; i++)
+#pragma unroll
+          for (int c = 0; c < 2; c++) {
+            most[0][i][c] = max(max(carried[i][c], most[0][i][c]), most[1][i][c]);
+            carried[i][c] = most[1][i][c];
+          }
       }
       if (tile < first) continue;
-      if (wanted) {
-        int most[EIGHTS][2];
-        largest_columns(most, rows);
-        write_row(s.buffers + buffer * BUFFER, most, pair, e);
-      }
+      if (wanted) write_row(s.buffers + buffer * BUFFER, most[0], pair, e);
+      fence_async();
       asm volatile("bar.sync %0, 128;" :: "r"(1 + group) : "memory");
-      store_row(p.y + image * p.y_pitch + (u64)tile * (OUTPUT_W * PITCH), s.buffers + buffer * BUFFER);
-      buffer ^= 1;                                            // the other was stored before the barrier
+      if (threadIdx.x % 128 == 0) {
+        store_bytes(p.y + image * p.y_pitch + (u64)tile * (OUTPUT_W * PITCH), s.buffers + buffer * BUFFER, OUTPUT_W * PITCH);
+        commit_stores();
+        wait_stores_read<1>();                                // known to all at the next barrier
+      }
+      if (++buffer == BUFFERS) buffer = 0;
     }
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) release();
   });
+  if (threadIdx.x % 128 == 0) wait_stores();
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)  // three warpgroups: setmaxnreg takes whole ones

@@ -29,7 +29,7 @@ const MOST_COLUMNS: usize = 128;
 /// Instructions along k of a row at most: their weights stay in registers.
 const MOST_PARTS: usize = 8;
 /// Buffers of a row of the output.
-const BUFFERS: usize = 2;
+const BUFFERS: usize = 3;
 /// What beginning a band costs, in tiles: the one above it, and the patches that come first.
 const BEGINNING: usize = 2;
 
