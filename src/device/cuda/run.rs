@@ -428,7 +428,7 @@ impl Executor for Run {
     }
 
     /// Each step so many times in a row, in a graph behind another such graph: what is measured holds no gap between
-    /// launches. Steps may be repeated, as none writes what it reads.
+    /// launches. A step that is repeated takes as long each time, whatever numbers it finds where it writes over its input.
     fn profile(&mut self, images: usize, tap: &mut dyn Tap) -> Result<()> {
         self.context.bind()?;
         self.landed = None;
