@@ -94,6 +94,16 @@ mod tests {
         compile_all(Which::Switches);
     }
 
+    /// The suite has pairs of each kind that Hopper computes in one step.
+    #[test]
+    fn pairs_have_kernels() {
+        let (hopper, cases) = (Cuda::absent(Arch::of(9, 0)), problems::all());
+        for family in ["conv-pool", "depthwise-conv"] {
+            let has = |c: &&Case| hopper.tactics(&c.problem, &c.numerics).iter().any(|t| t.family == family);
+            assert!(cases.iter().filter(has).count() >= 4, "{family}");
+        }
+    }
+
     /// Hours: `tests/compile_kernels.sh` runs it.
     #[test]
     #[ignore = "the full product takes hours"]

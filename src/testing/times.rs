@@ -11,6 +11,7 @@ use crate::ir::ops::{
     Transpose, Unary, UnaryFn, Window,
 };
 use crate::ir::{Fact, Op};
+use crate::tune::{TimingCache, Tuner};
 use std::time::Duration;
 
 /// Images of a run: far more bytes than the second-level cache holds.
@@ -113,11 +114,17 @@ fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
 }
 
 /// The shortest of several runs, on the GPU alone.
-fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[Tensor]) -> Duration {
+fn time(
+    device: &Cuda,
+    (p, n): (&Problem, &Numerics),
+    tactic: &Tactic,
+    constants: &[Tensor],
+    images: usize,
+) -> Duration {
     let mut end = 0;
     let mut place = |o: &Operand| {
         let slot = Slot { offset: end, stride: o.extent().next_multiple_of(64) };
-        end = slot.range(IMAGES).end;
+        end = slot.range(images).end;
         slot
     };
     let inputs: Vec<Slot> = p.activations().map(&mut place).collect();
@@ -136,19 +143,19 @@ fn time(device: &Cuda, p: &Problem, n: &Numerics, tactic: &Tactic, constants: &[
     let program = Program {
         steps: vec![step],
         arena: end,
-        max_batch: IMAGES,
+        max_batch: images,
         inputs: vec![],
         outputs: vec![],
         entry: None,
     };
     let mut run = device.load(&program).unwrap();
-    (0..12).map(|_| run.time(IMAGES).unwrap()).min().unwrap()
+    (0..12).map(|_| run.time(images).unwrap()).min().unwrap()
 }
 
 fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor]) {
     let bytes: usize = p.activations().chain(&p.outputs).map(|o| o.bytes() * IMAGES).sum();
     for tactic in device.tactics(p, n) {
-        let t = time(device, p, n, &tactic, constants);
+        let t = time(device, (p, n), &tactic, constants, IMAGES);
         let rate = bytes as f64 / t.as_secs_f64() / 1e9;
         println!("{:9.1} us {rate:7.1} GB/s  {tactic:<22} {p}", t.as_secs_f64() * 1e6);
     }
@@ -168,4 +175,89 @@ fn kernels_take() {
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(&mut rng, o)).collect::<Vec<_>>();
         print(&device, &p, &n, &constants);
     }
+}
+
+/// Two operators in one step beside both alone; at the largest batch what is one step is compared with the oracle too.
+/// `cargo test --lib pairs_take -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn pairs_take() {
+    let device = match Cuda::open(0) {
+        Ok(gpu) => gpu,
+        Err(why) => return println!("cuda: absent ({})", why.what),
+    };
+    let mut rng = SplitMix64::new(1);
+    for ((first, a), (second, b)) in pairs(&device) {
+        let constants_of = |p: &Problem, rng: &mut SplitMix64| -> Vec<Tensor> {
+            p.inputs.iter().filter(|o| o.constant).map(|o| constant(rng, o)).collect()
+        };
+        let (of_first, of_second) = (constants_of(&first, &mut rng), constants_of(&second, &mut rng));
+        let both = [&of_first[..], &of_second].concat();
+        let pair = Problem::pair(&first, &second).unwrap();
+        let numerics = Numerics::Pair(Box::new((a.clone(), b.clone())));
+        for images in [1, 8, 32, IMAGES] {
+            let fastest = |p: &Problem, n: &Numerics, constants: &[Tensor]| {
+                let tactics = device.tactics(p, n);
+                let timed =
+                    tactics.iter().map(|t| (time(&device, (p, n), t, constants, images), t.to_string()));
+                let (time, tactic) = timed.min().unwrap();
+                println!("{images:4} images {:8.1} us  {tactic:<22} {p}", time.as_secs_f64() * 1e6);
+            };
+            fastest(&first, &a, &of_first);
+            fastest(&second, &b, &of_second);
+            fastest(&pair, &numerics, &both);
+        }
+        let mut tuner = Tuner::new(&device, TimingCache::default(), None);
+        tuner.set_batch(IMAGES);
+        for c in tuner.best(&pair, &numerics, &both).unwrap().candidates {
+            println!("{}: {}", c.tactic, c.verdict);
+        }
+    }
+}
+
+type Layer = (Problem, Numerics);
+
+/// The first layers of ResNet-50, and of MobileNetV2 and EfficientNet-Lite0 those whose tensors are largest.
+fn pairs(device: &Cuda) -> Vec<(Layer, Layer)> {
+    let q = QuantParams { dtype: DType::U8, zero_point: 114, ..QuantParams::signed(2.6) };
+    let stem = conv(device, [3, 224], [7, 2], 64, 1, q);
+    let window = Window { pads: Pads::Explicit([1; 4]), ..Window::new([3; 2], [2; 2]) };
+    let maximum = Pool { f: PoolFn::Max, window: Some(window) };
+    let pool = problem(device, maximum, stem.0.outputs.clone(), (DType::U8, NHWC));
+    let mut all = vec![(stem, (pool, Numerics::Integers))];
+    let layers = [
+        (32, 112, 3, 1, 16),
+        (96, 112, 3, 2, 24),
+        (144, 56, 3, 1, 24),
+        (144, 56, 3, 2, 32),
+        (144, 56, 5, 2, 40),
+    ];
+    for (channels, size, kernel, stride, outputs) in layers {
+        let q = QuantParams { zero_point: 0, ..q };
+        let deep = conv(device, [channels, size], [kernel, stride], channels, channels, q);
+        let point = conv(device, [channels, size / stride], [1, 1], outputs, 1, q);
+        all.push((deep, point));
+    }
+    all
+}
+
+/// A convolution of an image of so many channels and so wide, by a kernel of this width and stride.
+fn conv(
+    device: &Cuda,
+    [channels, size]: [usize; 2],
+    [kernel, stride]: [usize; 2],
+    outputs: usize,
+    groups: usize,
+    q: QuantParams,
+) -> Layer {
+    let pads = Pads::Explicit([kernel / 2; 4]);
+    let window = Window { pads, ..Window::new([kernel; 2], [stride; 2]) };
+    let x = device.stored(operand(q.dtype, &[1, channels, size, size], NHWC));
+    let w = Operand::constant(DType::I8, [outputs, channels / groups, kernel, kernel].into());
+    let fused = Fused { activation: Activation::Relu, ..Fused::default() };
+    let scales = vec![QuantParams::signed(0.3).scale; outputs];
+    let y = QuantParams { dtype: DType::U8, zero_point: 0, ..QuantParams::signed(4.0) };
+    let epilogue = Epilogue::new(q.scale, &scales, &vec![0.1; outputs], None, fused.after(), Some(y));
+    let multiply = Numerics::Multiply { zero_point: q.zero_point, epilogue };
+    (problem(device, Conv { window, groups, fused }, vec![x, w], (DType::U8, NHWC)), multiply)
 }

@@ -101,7 +101,7 @@ fn source(kind: Kind, warpgroups: bool) -> Source {
     let text = Text::default().define("ROUNDS", ROUNDS).define("OPERANDS(i)", operands);
     let of_warpgroups = |text: Text, x| {
         let text = text.define("WGMMA", 1).raw(include_str!("kernels/hopper.cuh"));
-        text.raw(&hopper::wgmma(256, x))
+        text.raw(&hopper::wgmma(256, x, hopper::First::Weights))
     };
     let text = match (kind, warpgroups) {
         (Kind::Int8, true) => of_warpgroups(text.raw("typedef int Sum;"), DType::I8),

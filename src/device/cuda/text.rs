@@ -31,6 +31,12 @@ impl Text {
         self
     }
 
+    /// The same for a name that may have been defined before.
+    pub fn redefine(mut self, name: &str, value: impl Display) -> Self {
+        let _ = writeln!(self.0, "#undef {name}");
+        self.define(name, value)
+    }
+
     /// `#define name value` for several.
     pub fn defines<V: Display>(self, all: &[(&str, V)]) -> Self {
         all.iter().fold(self, |t, (name, value)| t.define(name, value))

@@ -42,7 +42,6 @@ constexpr int WEIGHT_BLOCK = TILE_C * BLOCK_K;
 constexpr int STAGE_WEIGHTS = RESIDENT ? 0 : TAPS * WEIGHT_BLOCK;
 constexpr int PIXEL_BYTES = READ == RAW16 || READ == PATCHES ? 16 : BLOCK_K;  // from one pixel of a stage to the next
 constexpr int ROW_PIXELS = READ == PATCHES ? WIDTH + BLOCK_K / 16 - 1 : WIDTH + 2;  // of a row of a stage
-constexpr int PATCH_ROWS = HALVES ? 1 : 2;                           // rows of pixels in a patch, which has two columns
 constexpr int NEXT_ROWS = READ == PATCHES ? 2 / PATCH_ROWS : 1;      // of a stage, from one row of output to the next
 constexpr int STAGE_ROWS = (ROWS - 1) * NEXT_ROWS + (READ == PATCHES ? TAP_ROWS : 3);
 // The last taps of whole rows read past the last pixel loaded, for columns that are not stored.
@@ -185,33 +184,12 @@ __device__ __forceinline__ void load_stages(const Memory& s, const Maps& maps, c
 
 // ---- Warps 8, 10 and 11: patches
 
-// Begins a warp's copies of a tile's patches, a row of pixels after the other. Patch (0, 0) of an image begins to the left
-// of it, and above it, where the padding is odd.
-__device__ __forceinline__ void cut_patches(u32 stage, const Problem& p, int tile_p) {
-  constexpr int CHUNKS = (ROW_PIXELS + 31) / 32;
-  const int lane = threadIdx.x % 32, n = tile_p / p.tiles_h;
-  const int above = (p.window.pad_h + PATCH_ROWS - 1) / PATCH_ROWS * PATCH_ROWS;
-  const int first = tile_p % p.tiles_h * ROWS * 2 - above, column = (lane - (p.window.pad_w + 1) / 2) * 2;
-  constexpr int PIXEL = 4 * ELEMENT, PART = 16 / PATCH_ROWS;  // bytes of a pixel, and of a patch's row
-  // Behind the channels of a pixel of halves may be no number, and 0 by that is none either.
-  constexpr int THERE = HALVES ? IN_CHANNELS * 2 : 8;
-  const u8* from = p.x + ((u64)n * p.in_h * p.in_w + first * p.in_w + column) * PIXEL;
-#pragma unroll 2
-  for (int row = 0; row < PATCH_ROWS * STAGE_ROWS; row++, from += p.in_w * PIXEL) {
-    const u32 to = stage + (row / PATCH_ROWS * ROW_PIXELS + lane) * 16 + row % PATCH_ROWS * PART;
-    const bool inside = (u32)(first + row) < (u32)p.in_h;
-#pragma unroll
-    for (int k = 0; k < CHUNKS; k++) {
-      if (lane + k * 32 >= ROW_PIXELS) continue;
-      if (inside && (u32)(column + k * 64) < (u32)p.in_w) {
-#pragma unroll
-        for (int i = 0; i < PART; i += 8) copy_8<THERE>(to + k * 512 + i, from + k * 64 * PIXEL + i);
-      } else {
-        fill<PART>(to + k * 512, p.padding);
-      }
-    }
-  }
-  commit_copies();
+// Begins a warp's copies of a tile's patches. Patch (0, 0) of an image begins to the left of it, and above it, where the
+// padding is odd.
+__device__ __forceinline__ void fill_stage(u32 stage, const Problem& p, int tile_p) {
+  const int n = tile_p / p.tiles_h, above = (p.window.pad_h + PATCH_ROWS - 1) / PATCH_ROWS * PATCH_ROWS;
+  const Picture picture = {p.x + (u64)n * p.in_h * p.in_w * (4 * ELEMENT), p.in_h, p.in_w, p.padding};
+  cut_patches<STAGE_ROWS, ROW_PIXELS>(stage, picture, tile_p % p.tiles_h * ROWS * 2 - above, -((p.window.pad_w + 1) / 2 * 2));
 }
 
 // Every third tile is this warp's: making a stage visible to wgmma takes longer than filling it, and so do three at once.
@@ -229,7 +207,7 @@ __device__ __forceinline__ void fill_stages(const Memory& s, const Maps& maps, c
   u32 at = filler, phase = 1;
   for (int t = blockIdx.x + filler * gridDim.x; t < p.tiles_p; t += FILLERS * gridDim.x) {
     barrier_wait(s.empty + at * 8, phase);
-    cut_patches(s.stages + at * STAGE, p, t);
+    fill_stage(s.stages + at * STAGE, p, t);
     if (before >= 0) { wait_copies<1>(); filled(before); }
     before = at;
     at += FILLERS;

@@ -1,7 +1,7 @@
 //! Convolutions and products of few pixels on Hopper, 8-bit numbers or halves: the sum over k is shared by the blocks of a cluster. See
 //! `kernels/conv_splitk.cu`.
 
-use super::hopper::{self, Job, Order, Set, Window};
+use super::hopper::{self, First, Job, Order, Set, Window};
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
@@ -109,7 +109,7 @@ impl Family for ConvSplitK {
             .text(spec)?
             .defines(&[("SPLIT_K", split), ("BLOCK_K", block(&job)), ("STAGES", STAGES), ("WGMMA_N", TILE)])
             .define("READ", if job.is_flat() { "FLAT" } else { "IM2COL" })
-            .raw(&hopper::wgmma(TILE, job.x.dtype));
+            .raw(&hopper::wgmma(TILE, job.x.dtype, First::Weights));
         Ok(text.raw(include_str!("../kernels/conv_splitk.cu")).source())
     }
 

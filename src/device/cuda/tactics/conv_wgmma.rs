@@ -1,14 +1,15 @@
 //! Convolutions and products on Hopper, 8-bit numbers or halves: persistent blocks, pixels by the copy engine, products by wgmma. See
 //! `kernels/conv_wgmma.cu` for how, and for the meaning of what a variant says.
 
-use super::hopper::{self, Form, Job, Order, Set, Window};
+use super::hopper::{self, First, Form, Job, Order, Set, Window};
+use super::patches::Patches;
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
 use crate::device::cuda::maps::{Bytes, TensorMap};
 use bytemuck::{Pod, Zeroable};
-use variant::{READS, Read, SPLITS, Split, Variant, candidates, is_patched, patch, patch_rows, patches, row};
+use variant::{READS, Read, SPLITS, Split, Variant, candidates, row};
 
 mod variant;
 
@@ -50,7 +51,7 @@ impl<'a> Kernel<'a> {
         // steps along k of a tile, blocks of weights of each
         let (steps, taps) = match v.read {
             Read::Halo => (blocks, job.taps()),
-            Read::Patches => (1, patches(&job)[0]),
+            Read::Patches => (1, Patches::of(&job)?.under[0]),
             _ => (blocks * job.taps(), 1),
         };
         let wide = if v.read == Read::Patches { window.output[1] } else { group_p };
@@ -87,7 +88,8 @@ impl<'a> Kernel<'a> {
             Read::Patches => {
                 let rows = self.rows().max(1);
                 let boxed = self.v.contiguous || self.v.tile[1] <= MOST_ROWS;
-                is_patched(job)
+                Patches::of(job).is_some()
+                    && w.output[1] <= MOST_ROWS
                     && boxed
                     && rows * w.output[1] == self.v.tile[1]
                     && w.output[0].is_multiple_of(rows)
@@ -140,7 +142,7 @@ impl<'a> Kernel<'a> {
         let pixels = match self.v.read {
             Read::Halo => (self.rows() + 2) * (w.input[1] + 2) + beyond(self.wgmma - group_p),
             Read::Patches => {
-                patch_rows(&self.job, self.rows()) * (w.output[1] + block / 16 - 1)
+                self.patches().map_or(0, |p| p.rows(self.rows())) * (w.output[1] + block / 16 - 1)
                     + beyond(self.wgmma - w.output[1] + 8)
             }
             _ => tile_p,
@@ -186,7 +188,7 @@ impl<'a> Kernel<'a> {
             ("PITCH", if v.contiguous { self.job.y.bytes() } else { 0 }),
             ("ROWS", self.rows()),
             ("WIDTH", width),
-            ("TAP_ROWS", if v.read == Read::Patches { patches(&self.job)[0] } else { 0 }),
+            ("TAP_ROWS", self.patches().map_or(0, |p| p.under[0])),
             ("THREADS", THREADS as usize),
             ("IN_CHANNELS", self.job.sizes.channels),
         ]
@@ -197,27 +199,23 @@ impl<'a> Kernel<'a> {
         if self.v.read == Read::Patches { self.v.block } else { self.job.tap() }
     }
 
+    /// The patches that are read, if any are.
+    fn patches(&self) -> Option<Patches> {
+        Patches::of(&self.job).filter(|_| self.v.read == Read::Patches)
+    }
+
     /// Bytes of weights of an output channel.
     fn row(&self) -> usize {
-        let taps = if self.v.read == Read::Patches { patches(&self.job)[0] } else { self.job.taps() };
-        taps * self.tap_pitch()
+        self.patches().map_or(self.job.taps() * self.job.tap(), |p| p.row())
     }
 
     /// The weights in the order of wgmma.
     fn weights(&self, w: &Tensor) -> Vec<u8> {
         let order = if self.job.is_half() { Order::Straight } else { Order::Pairs };
-        if self.v.read != Read::Patches {
-            return self.job.weights(w, order);
+        match self.patches() {
+            Some(p) => p.weights(&self.job, w, order),
+            None => self.job.weights(w, order),
         }
-        let window = &self.job.sizes.window;
-        let ([kh, kw], [height, _]) = (window.kernel, patch(&self.job));
-        let odd = [window.begin[0] % height, window.begin[1] % 2];
-        let element = self.job.element();
-        self.job.rows(w, self.row(), order, |i| {
-            let (c, row, column) = (i / (kh * kw), i / kw % kh + odd[0], i % kw + odd[1]);
-            let within = row % height * 8 + (column % 2 * 4 + c) * element;
-            row / height * self.v.block + column / 2 * 16 + within
-        })
     }
 
     /// The map of the input of so many images.
@@ -348,7 +346,8 @@ impl Family for ConvWgmma {
         let text = (kernel.job.text(spec)?.defines(&kernel.defines()))
             .define("SPLIT", row(&SPLITS, v.split).1)
             .define("READ", row(&READS, v.read).1)
-            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.dtype));
+            .raw(&hopper::wgmma(kernel.wgmma, kernel.job.x.dtype, First::Weights))
+            .raw(include_str!("../kernels/patches.cuh"));
         Ok(text.raw(include_str!("../kernels/conv_wgmma.cu")).source())
     }
 

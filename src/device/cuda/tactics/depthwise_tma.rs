@@ -1,142 +1,24 @@
 //! Depthwise convolutions in 8 bits on Hopper, 3x3 and 5x5: tiles by the copy engine, products by dp4a. See
 //! `kernels/depthwise_tma.cu` for how, and for the meaning of what a variant says.
 
-use super::hopper::{self, GRAIN, Job};
+use super::depthwise::{Depthwise, Variant};
+use super::hopper::{self, GRAIN};
 use super::{Args, Family, Launch, Places, Spec};
 use crate::base::{Result, Tensor};
 use crate::device::cuda::compiler::Source;
 use crate::device::cuda::driver::Shape;
-use crate::device::cuda::maps::Bytes;
 use bytemuck::{Pod, Zeroable};
-use std::fmt;
-use std::str::FromStr;
 
 /// The family.
 pub struct DepthwiseTma;
 
 /// Variants to try: the best by an estimate.
 const TRIED: usize = 10;
-/// Columns of a box beyond those that are needed, at most: they keep threads off each other's banks.
-const SPARE_COLUMNS: usize = 4;
 /// Registers of a multiprocessor's quarter.
 const REGISTERS: usize = 16384;
 
-/// `64x28-2x7-i1-box31-b2-m2`: blocks of 64 channels by 28 columns, two groups of seven rows of one image, boxes of 31 columns,
-/// two buffers, two blocks a multiprocessor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Variant {
-    channels: usize,
-    width: usize,
-    groups: usize,
-    rows: usize,
-    images: usize,
-    box_width: usize,
-    buffers: usize,
-    blocks: usize,
-}
-
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Variant { channels, width, groups, rows, images, box_width, buffers, blocks } = self;
-        write!(f, "{channels}x{width}-{groups}x{rows}-i{images}-box{box_width}-b{buffers}-m{blocks}")
-    }
-}
-
-impl FromStr for Variant {
-    type Err = ();
-    fn from_str(s: &str) -> std::result::Result<Self, ()> {
-        let numbers = s.split(|c: char| !c.is_ascii_digit()).filter(|s| !s.is_empty());
-        let numbers: Vec<usize> =
-            numbers.map(|n| n.parse().map_err(|_| ())).collect::<std::result::Result<_, _>>()?;
-        let [channels, width, groups, rows, images, box_width, buffers, blocks] = numbers[..] else {
-            return Err(());
-        };
-        Ok(Variant { channels, width, groups, rows, images, box_width, buffers, blocks })
-    }
-}
-
-/// The job of a depthwise convolution.
-struct Depthwise<'a> {
-    job: Job<'a>,
-    kernel: usize,
-    stride: usize,
-    /// Channels, up to whole grains.
-    channels: usize,
-}
-
-impl<'a> Depthwise<'a> {
-    fn of(spec: &Spec<'a>) -> Option<Self> {
-        let job = Job::of(spec).filter(|job| !job.is_half())?;
-        let (s, w) = (&job.sizes, &job.sizes.window);
-        let [kernel, stride] = [w.kernel[0], w.strides[0]];
-        let square = w.kernel == [kernel; 2] && w.strides == [stride; 2] && w.dilations == [1, 1];
-        let known = matches!(kernel, 3 | 5) && matches!(stride, 1 | 2);
-        let alone = s.groups > 1 && s.channels == 1 && s.outputs == s.groups;
-        let stored = !job.is_direct() && job.residual.is_none() && job.y.pitch.is_multiple_of(4);
-        let fits = job.is_loaded() && square && known && alone && stored && s.groups.is_multiple_of(4);
-        let channels = s.groups.next_multiple_of(GRAIN);
-        fits.then_some(Depthwise { kernel, stride, channels, job })
-    }
-
-    /// Columns of the output that a thread has.
-    fn columns(&self) -> usize {
-        if self.stride == 1 { 4 } else { 2 }
-    }
-
-    /// Registers of a thread, as measured.
-    fn registers(&self) -> usize {
-        match (self.kernel, self.stride) {
-            (3, 1) => 90,
-            (3, _) => 64,
-            (_, 1) => 160,
-            _ => 112,
-        }
-    }
-
-    /// Columns or rows of the input under so many of the output.
-    fn reach(&self, outputs: usize) -> usize {
-        (outputs - 1) * self.stride + self.kernel
-    }
-
-    /// Threads that have something to do.
-    fn active(&self, v: &Variant) -> usize {
-        v.channels / 4 * v.groups * v.images * v.width.div_ceil(self.columns())
-    }
-
-    /// Rows of a box.
-    fn box_height(&self, v: &Variant) -> usize {
-        self.reach(v.groups * v.rows)
-    }
-
-    /// Bytes of a buffer.
-    fn buffer(&self, v: &Variant) -> usize {
-        (v.images * self.box_height(v) * v.box_width * v.channels).next_multiple_of(128)
-    }
-
-    /// Bytes of shared memory: the last thread of a row reads past its end.
-    fn shared(&self, v: &Variant) -> usize {
-        v.buffers * (self.buffer(v) + 8) + 8 * v.channels
-    }
-
-    /// How many threads of a warp meet in one bank, at worst, when they read their first word.
-    fn conflict(&self, v: &Variant) -> usize {
-        let (quads, strips) = (v.channels / 4, v.groups * v.images);
-        let word = |thread: usize| {
-            let (quad, strip, column) = (thread % quads, thread / quads % strips, thread / (quads * strips));
-            let row = strip / v.groups * self.box_height(v) + strip % v.groups * v.rows * self.stride;
-            (row * v.box_width + column * self.columns() * self.stride) * quads + quad
-        };
-        let worst = |warp: usize| {
-            let mut words: Vec<usize> = (warp..self.active(v).min(warp + 32)).map(word).collect();
-            words.sort_unstable();
-            words.dedup();
-            let mut banks = [0; 32];
-            words.iter().for_each(|w| banks[w % 32] += 1);
-            banks.into_iter().max().unwrap_or(0)
-        };
-        (0..self.active(v)).step_by(32).map(worst).max().unwrap_or(0)
-    }
-
+/// Which variants are tried.
+impl Depthwise<'_> {
     /// The variant with the box and the blocks a multiprocessor that suit it, and an estimate of how bad it is; none if it
     /// does not fit.
     fn suited(&self, v: Variant) -> Option<(f64, Variant)> {
@@ -146,11 +28,7 @@ impl<'a> Depthwise<'a> {
         if !fits || (v.groups - 1) * v.rows >= self.job.sizes.window.output[0] {
             return None;
         }
-        let cost =
-            |w: usize| self.conflict(&Variant { box_width: w, ..v }) as f64 + 0.15 * (w - least) as f64;
-        let widths = least..=least + SPARE_COLUMNS;
-        let box_width = widths.min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
-        let v = Variant { box_width, ..v };
+        let (cost, v) = self.boxed(v)?;
         let warps = threads / 32;
         let room = |blocks: &usize| {
             let registers = (blocks * warps).div_ceil(4) <= REGISTERS / (self.registers() * 32);
@@ -164,7 +42,7 @@ impl<'a> Depthwise<'a> {
         let idle = threads as f64 / self.active(&v) as f64;
         let ahead = (blocks * v.buffers * self.buffer(&v)).min(120_000) as f64 / 120_000.0;
         let single = if v.buffers == 1 { 0.3 } else { 0.0 };
-        let estimate = 0.35 * cost(box_width) + 2.0 * halo + sectors + idle - ahead + single
+        let estimate = 0.35 * cost + 2.0 * halo + sectors + idle - ahead + single
             - 0.04 * (blocks * warps).min(20) as f64;
         Some((estimate, Variant { blocks, ..v }))
     }
@@ -207,17 +85,6 @@ impl<'a> Depthwise<'a> {
             chosen.extend(some.iter().take(TRIED / 2 + if tall { 2 } else { 0 }).map(|(_, v)| *v));
         }
         chosen
-    }
-
-    /// The weights, an int4 for each 4 channels, row and word: up to 4 columns of one channel in each of its ints.
-    fn weights(&self, w: &Tensor) -> Vec<u8> {
-        let (k, words) = (self.kernel, self.kernel.div_ceil(4));
-        let mut out = vec![0; self.channels * k * words * 4];
-        for (i, &v) in w.bytes().iter().enumerate() {
-            let (c, row, column) = (i / (k * k), i / k % k, i % k);
-            out[(((c / 4 * k + row) * words + column / 4) * 4 + c % 4) * 4 + column % 4] = v;
-        }
-        out
     }
 }
 
@@ -270,24 +137,8 @@ impl Family for DepthwiseTma {
 
     fn source(&self, spec: &Spec) -> Result<Source> {
         let (d, v) = chosen(spec)?;
-        let [height, width] = d.job.sizes.window.output;
-        let cut_rows = !height.is_multiple_of(v.groups * v.rows);
-        let cut_columns = !width.is_multiple_of(v.width) || !v.width.is_multiple_of(d.columns());
-        let text = d.job.text(spec)?.defines(&[
-            ("KERNEL", d.kernel),
-            ("STRIDE", d.stride),
-            ("COLUMNS", d.columns()),
-            ("BLOCK_C", v.channels),
-            ("TILE_W", v.width),
-            ("GROUPS_H", v.groups),
-            ("ROWS", v.rows),
-            ("IMAGES", v.images),
-            ("BOX_W", v.box_width),
-            ("BUFFERS", v.buffers),
-            ("BLOCKS_PER_SM", v.blocks),
-            ("CUT_ROWS", cut_rows.into()),
-            ("CUT_COLUMNS", cut_columns.into()),
-        ]);
+        let text = d.job.text(spec)?.defines(&d.defines(&v)).define("BUFFERS", v.buffers);
+        let text = text.raw(include_str!("../kernels/depthwise.cuh"));
         Ok(text.raw(include_str!("../kernels/depthwise_tma.cu")).source())
     }
 
@@ -305,14 +156,7 @@ impl Family for DepthwiseTma {
         if !aligned || !y.stride.is_multiple_of(4) {
             return Err(hopper::refused("an image does not begin at a multiple of 16 bytes"));
         }
-        let (sizes, [pitch, row, _]) = hopper::planes(w.input, job.sizes.groups, job.x.pitch, images);
-        let map = Bytes {
-            address: x.address,
-            sizes: &sizes,
-            strides: &[pitch, row, x.stride as usize],
-            swizzle: 0,
-        }
-        .boxes(&[v.channels, v.box_width, d.box_height(&v), v.images])?;
+        let map = d.map(&v, x, images)?;
         let [tiles_h, tiles_w] = [w.output[0].div_ceil(v.groups * v.rows), w.output[1].div_ceil(v.width)];
         let tiles = tiles_h * tiles_w * images.div_ceil(v.images);
         let blocks_c = d.channels / v.channels;

@@ -6,7 +6,7 @@ use crate::base::codes::machine;
 use crate::base::quant::{Epilogue, limits};
 use crate::base::{DType, Diagnostic, Result, Tensor};
 use crate::device::cuda::maps::{Bytes, Gather, TensorMap};
-use crate::device::cuda::text::Text;
+use crate::device::cuda::text::{Text, ctype};
 use crate::device::{Numerics, Operand};
 use crate::ir::ops::Fused;
 use bytemuck::{Pod, Zeroable};
@@ -116,6 +116,11 @@ impl<'a> Job<'a> {
         (fits && known && near).then_some(job)
     }
 
+    /// The same without what it borrows.
+    pub fn owned(self) -> Job<'static> {
+        Job { epilogue: Cow::Owned(self.epilogue.into_owned()), ..self }
+    }
+
     /// Can the copy engine read its input, and pad it?
     pub fn is_loaded(&self) -> bool {
         self.x.is_readable() && !self.padded_with_zero_point
@@ -164,6 +169,11 @@ impl<'a> Job<'a> {
 
     /// What the kernels begin with: `hopper.cuh`, `epilogue.cuh` and `window.cuh`, and what they ask the host for.
     pub fn text(&self, spec: &Spec) -> Result<Text> {
+        Ok(self.epilogue(spec, begin())?.raw(include_str!("../kernels/window.cuh")))
+    }
+
+    /// Adds `epilogue.cuh` and what it asks the host for. Where there are two, each has a namespace.
+    pub fn epilogue(&self, spec: &Spec, text: Text) -> Result<Text> {
         let e = &self.epilogue;
         let (least, most) = match e.out {
             Some(q) => {
@@ -173,31 +183,26 @@ impl<'a> Job<'a> {
             None => (f32::NEG_INFINITY, f32::INFINITY),
         };
         let function = multiply::fused(spec.problem).function;
-        let text = Text::default().defines(
-            &[
-                ("HALVES", self.is_half()),
-                ("INPUT_SIGNED", self.x.is_signed()),
-                ("INPUT_ZERO", self.zero_point != 0),
-                ("RESIDUAL", self.residual.is_some()),
-                ("RESIDUAL_SIGNED", self.residual.is_some_and(|r| r.is_signed())),
-                ("FUNCTION", function.is_some()),
-                ("CLAMP_LO", e.lo > least),
-                ("CLAMP_HI", e.hi < most),
-                ("OUTPUT_SIGNED", self.y.is_signed()),
-                ("OUTPUT_ZERO", e.out.is_some_and(|q| q.zero_point != 0)),
-                ("OUTPUT_DIRECT", self.is_direct()),
-            ]
-            .map(|(name, on)| (name, u8::from(on))),
-        );
-        let text = text.typed("Y_T", self.y.dtype);
+        let numbers = [
+            ("HALVES", self.is_half()),
+            ("INPUT_SIGNED", self.x.is_signed()),
+            ("INPUT_ZERO", self.zero_point != 0),
+            ("RESIDUAL", self.residual.is_some()),
+            ("RESIDUAL_SIGNED", self.residual.is_some_and(|r| r.is_signed())),
+            ("FUNCTION", function.is_some()),
+            ("CLAMP_LO", e.lo > least),
+            ("CLAMP_HI", e.hi < most),
+            ("OUTPUT_SIGNED", self.y.is_signed()),
+            ("OUTPUT_ZERO", e.out.is_some_and(|q| q.zero_point != 0)),
+            ("OUTPUT_DIRECT", self.is_direct()),
+        ];
+        let text = numbers.iter().fold(text, |t, (name, on)| t.redefine(name, u8::from(*on)));
+        let text = text.redefine("Y_T", ctype(self.y.dtype));
         let text = match function {
             None => text,
             Some(f) => text.formula("function", &f).ok_or_else(|| refused("the function has no formula"))?,
         };
-        Ok(text
-            .raw(include_str!("../kernels/hopper.cuh"))
-            .raw(include_str!("../kernels/epilogue.cuh"))
-            .raw(include_str!("../kernels/window.cuh")))
+        Ok(text.raw(include_str!("../kernels/epilogue.cuh")))
     }
 
     /// The scales that a kernel takes by value.
@@ -403,31 +408,58 @@ pub struct Window {
     dilations: [i32; 2],
 }
 
-/// The wrapper of one instruction, `wgmma(Sum (&d)[N / 2], u64 w, u64 x, int accumulate)`: 64 channels by `pixels` pixels,
-/// 32 bytes of each.
-pub fn wgmma(pixels: usize, x: DType) -> String {
-    let registers = pixels / 2;
-    let (types, more, register) = match x {
-        DType::F16 => ("k16.f32.f16.f16", ", 1, 1, 0, 0", "f"),
-        DType::I8 => ("k32.s32.s8.s8", "", "r"),
-        _ => ("k32.s32.s8.u8", "", "r"),
+/// What the first operand of wgmma is; the second is the other, in shared memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum First {
+    /// Weights in shared memory.
+    Weights,
+    /// Weights in the registers of the threads, `const u32 (&first)[4]`.
+    Kept,
+    /// Pixels in shared memory.
+    Pixels,
+}
+
+/// The wrapper of one instruction, `wgmma(sums (&d)[N / 2], first, u64 second, int accumulate)`, on pixels of this type: 64 rows of
+/// the first operand, `columns` of the second, 32 bytes of each. Operands in shared memory are descriptors.
+pub fn wgmma(columns: usize, x: DType, first: First) -> String {
+    let registers = columns / 2;
+    let pixels = if x == DType::I8 { "s8" } else { "u8" };
+    let (types, more, register, sum) = match (x, first) {
+        // signs, and which operands in shared memory are transposed
+        (DType::F16, First::Kept) => ("k16.f32.f16.f16".into(), ", 1, 1, 0", "f", "float"),
+        (DType::F16, _) => ("k16.f32.f16.f16".into(), ", 1, 1, 0, 0", "f", "float"),
+        (_, First::Pixels) => (format!("k32.s32.{pixels}.s8"), "", "r", "int"),
+        _ => (format!("k32.s32.s8.{pixels}"), "", "r", "int"),
     };
-    let list = |of: &dyn Fn(usize) -> String| (0..registers).map(of).collect::<Vec<_>>().join(", ");
+    let list = |of: &dyn Fn(usize) -> String, n: usize| (0..n).map(of).collect::<Vec<_>>().join(", ");
+    let place = |i: usize| format!("%{}", registers + i);
+    let (parameter, operand, given, next) = match first {
+        First::Kept => {
+            let given = list(&|i| format!("\"r\"(first[{i}])"), 4);
+            ("const u32 (&first)[4]", format!("{{{}}}", list(&place, 4)), given, 4)
+        }
+        _ => ("u64 first", place(0), "\"l\"(first)".into(), 1),
+    };
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "__device__ __forceinline__ void wgmma(Sum (&d)[{registers}], u64 w, u64 x, int accumulate) {{
-  asm volatile(\"{{ .reg .pred p; setp.ne.b32 p, %{}, 0;\\n\"
-    \"wgmma.mma_async.sync.aligned.m64n{pixels}{types} {{{}}}, %{registers}, %{}, p{more}; }}\"
+        "__device__ __forceinline__ void wgmma({sum} (&d)[{registers}], {parameter}, u64 second, int accumulate) {{
+  asm volatile(\"{{ .reg .pred p; setp.ne.b32 p, {}, 0;\\n\"
+    \"wgmma.mma_async.sync.aligned.m64n{columns}{types} {{{}}}, {operand}, {}, p{more}; }}\"
     : {}
-    : \"l\"(w), \"l\"(x), \"r\"(accumulate));
+    : {given}, \"l\"(second), \"r\"(accumulate));
 }}",
-        registers + 2,
-        list(&|i| format!("%{i}")),
-        registers + 1,
-        list(&|i| format!("\"+{register}\"(d[{i}])")),
+        place(next + 1),
+        list(&|i| format!("%{i}"), registers),
+        place(next),
+        list(&|i| format!("\"+{register}\"(d[{i}])"), registers),
     );
     text
+}
+
+/// What texts begin with.
+pub fn begin() -> Text {
+    Text::default().raw(include_str!("../kernels/hopper.cuh"))
 }
 
 /// That a family was asked for what it does not compute.

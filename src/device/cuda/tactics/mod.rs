@@ -15,8 +15,11 @@ use crate::device::{Bound, Numerics, Problem};
 use bytemuck::Pod;
 
 mod computed;
+mod conv_pool;
 mod conv_splitk;
 mod conv_wgmma;
+mod depthwise;
+mod depthwise_conv;
 mod depthwise_tma;
 mod direct;
 mod elementwise;
@@ -27,6 +30,7 @@ mod igemm;
 mod lrn;
 mod moves;
 mod multiply;
+mod patches;
 mod pixels;
 mod pool;
 mod product;
@@ -45,6 +49,9 @@ pub const FAMILIES: &[&dyn Family] = &[
     &igemm::Igemm,
     &grouped::Grouped,
     &direct::Direct,
+    // two operators
+    &conv_pool::ConvPool,
+    &depthwise_conv::DepthwiseConv,
     // everything else
     &computed::Computed,
     &pool::Pooling,
@@ -77,6 +84,14 @@ impl<'a> Spec<'a> {
     /// The spec of a bound step.
     pub fn of(step: &'a Bound, gpu: &'a Gpu) -> Self {
         Spec { problem: &step.problem, numerics: &step.numerics, variant: &step.tactic.variant, gpu }
+    }
+
+    /// What is made of the specs of a pair's halves, if it is one.
+    pub fn halves<T>(&self, make: impl FnOnce(&Spec, &Spec) -> T) -> Option<T> {
+        let (problems, numerics) = (self.problem.halves()?, self.numerics.halves()?);
+        let first = Spec { problem: &problems.0, numerics: numerics.0, ..*self };
+        let second = Spec { problem: &problems.1, numerics: numerics.1, ..*self };
+        Some(make(&first, &second))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The variants of the family: how tiles are cut and shared, where pixels come from, and which are tried.
 
 use super::super::hopper::Job;
+use super::super::patches::Patches;
 use super::MOST_ROWS;
 use std::fmt;
 use std::str::FromStr;
@@ -162,9 +163,9 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
         }
     }
     let row = job.sizes.window.input[1] + 2;
-    if is_patched(job) {
+    if let Some(patches) = Patches::of(job).filter(|_| job.sizes.window.output[1] <= MOST_ROWS) {
         let [height, width] = job.sizes.window.output;
-        let block = if patches(job)[1] <= 2 { 32 } else { 64 };
+        let block = patches.block();
         let registers = width.next_multiple_of(16) / 2;
         let rows = [4, 2, 1].into_iter().find(|rows| height.is_multiple_of(*rows) && rows * registers <= 128);
         // a pixel of 64 halves is a whole line of banks: as it is stored by the copy engine, rows take turns
@@ -185,31 +186,6 @@ pub fn candidates(job: &Job) -> Vec<Variant> {
         add(*tile, *split, buffers[usize::from(job.residual.is_some())], read, false, block);
     }
     all
-}
-
-/// Rows and columns of a patch: 16 bytes of pixels.
-pub fn patch(job: &Job) -> [usize; 2] {
-    [2 / job.element(), 2]
-}
-
-/// Rows and columns of patches under a window of stride 2: one more where the padding is odd, as the first patch then begins
-/// before it.
-pub fn patches(job: &Job) -> [usize; 2] {
-    let (w, patch) = (&job.sizes.window, patch(job));
-    [0, 1].map(|i| (w.kernel[i] + w.begin[i] % patch[i]).div_ceil(patch[i]))
-}
-
-/// Rows of patches of a stage, for so many rows of output.
-pub fn patch_rows(job: &Job, rows: usize) -> usize {
-    (rows.max(1) - 1) * (2 / patch(job)[0]) + patches(job)[0]
-}
-
-/// Can the input be cut into patches?
-pub fn is_patched(job: &Job) -> bool {
-    let w = &job.sizes.window;
-    let few = job.sizes.channels <= 4 && job.x.pitch == 4 && job.sizes.outputs <= 64;
-    let whole = w.input[1].is_multiple_of(2) && w.output[1] <= MOST_ROWS && patches(job)[1] <= 4;
-    few && whole && job.residual.is_none() && w.strides == [2, 2] && w.dilations == [1, 1]
 }
 
 #[cfg(test)]
