@@ -3,13 +3,13 @@
 //!
 //! What a tensor's rounding does to its readers does not say what becomes of it further on: a few large values that
 //! hardly count in a layer's energy may decide an answer. So the mixture that won tensor by tensor is compared with each
-//! method used throughout, and then with networks that have another choice in a part only. It stays unless another is
-//! better by more than chance. Every sample judges, a fold at a time, by thresholds of all samples but that fold.
+//! method used throughout. It stays unless another is better by more than chance. Every sample judges, a fold at a time,
+//! by thresholds of all samples but that fold.
 
 use super::ranges::{self, Winners};
 use crate::base::{Monitor, Result};
 use crate::calib::cache::Cache;
-use crate::calib::methods::{self, METHODS, Method, Options};
+use crate::calib::methods::{self, METHODS, Options};
 use crate::calib::shards::Fold;
 use crate::data::{Dataset, Preprocess};
 use crate::device::Floats;
@@ -45,11 +45,8 @@ struct Jury {
 const MOST: usize = 128;
 const MOST_BYTES: usize = 256 << 20;
 
-/// Parts that a network is cut into, each with as many tensors.
-const PARTS: usize = 8;
-
 impl Finals<'_> {
-    /// The best choice that is found from `mixed` and each bounded method throughout, beside the `reference`.
+    /// The best of `mixed` and of each bounded method throughout, beside the `reference`.
     pub fn best(
         &self,
         mixed: Winners,
@@ -58,55 +55,42 @@ impl Finals<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Winners> {
         let juries = self.juries(reference, data, monitor)?;
-        let throughout = |m: &&dyn Method| mixed.keys().map(|tensor| (tensor.clone(), m.name())).collect();
-        let mut finalists: Vec<Winners> = vec![mixed.clone()];
-        finalists.extend(METHODS.iter().filter(|m| m.is_bounded()).map(throughout));
-        let live = self.graph.live_values();
-        let names = live.iter().map(|&v| self.graph.value(v).name.as_str());
-        let tensors: Vec<&str> = names.filter(|name| mixed.contains_key(*name)).collect();
-        let parts: Vec<&[&str]> = tensors.chunks(tensors.len().div_ceil(PARTS).max(1)).collect();
-        monitor.stage("compare networks", "networks", (1 + parts.len()) * finalists.len());
-        let losses =
+        let bounded: Vec<_> = METHODS.iter().filter(|m| m.is_bounded()).map(|m| m.name()).collect();
+        monitor.stage("compare networks", "networks", 1 + bounded.len());
+        let known =
             juries.iter().map(|jury| self.losses(&mixed, jury, monitor)).collect::<Result<Losses>>()?;
-        tracing::info!("methods mixed: loss {:.5} on {} samples", mean(&losses), losses.concat().len());
-        let mut best = (mixed, losses);
-        for part in std::iter::once(&tensors[..]).chain(parts) {
-            let before = best.clone();
-            for finalist in &finalists {
-                monitor.advance(1);
-                let mut other = before.0.clone();
-                other.extend(part.iter().map(|&tensor| (tensor.to_string(), finalist[tensor])));
-                if other == before.0 {
-                    continue;
-                }
-                let found = self.if_better(&other, &before.1, &juries, monitor)?;
-                if let Some(losses) = found.filter(|losses| mean(losses) < mean(&best.1)) {
-                    let (first, last) = (part[0], part[part.len() - 1]);
-                    tracing::info!("{} from {first} to {last}: loss {:.5}", finalist[first], mean(&losses));
-                    best = (other, losses);
-                }
+        monitor.advance(1);
+        tracing::info!("methods mixed: loss {:.5} on {} samples", mean(&known), known.concat().len());
+        let (mut best, mut least) = (mixed.clone(), mean(&known));
+        for name in bounded {
+            let throughout: Winners = mixed.keys().map(|tensor| (tensor.clone(), name)).collect();
+            let losses = self.losses_if_ahead(&throughout, &known, &juries, monitor)?;
+            monitor.advance(1);
+            let (loss, seen) = (mean(&losses), losses.concat().len());
+            tracing::info!("methods {name}: loss {loss:.5} on {seen} samples");
+            if losses.len() == juries.len() && loss < least && is_better(&losses.concat(), &known.concat()) {
+                (best, least) = (throughout, loss);
             }
         }
-        Ok(best.0)
+        Ok(best)
     }
 
-    /// The losses of a choice that is better than one with losses `known`, by more than chance: one that is not ahead
-    /// after a jury has seen it is looked at no further.
-    fn if_better(
+    /// The losses of a choice, jury by jury, until it is not ahead of what is `known` of another.
+    fn losses_if_ahead(
         &self,
         winners: &Winners,
-        known: &Losses,
+        known: &[Vec<f64>],
         juries: &[Jury],
         monitor: &dyn Monitor,
-    ) -> Result<Option<Losses>> {
+    ) -> Result<Losses> {
         let mut losses = Losses::new();
         for jury in juries {
             losses.push(self.losses(winners, jury, monitor)?);
             if mean(&losses) >= mean(&known[..losses.len()]) {
-                return Ok(None);
+                break;
             }
         }
-        Ok(is_better(&losses.concat(), &known.concat()).then_some(losses))
+        Ok(losses)
     }
 
     /// Samples of every fold with the reference's answers.

@@ -84,7 +84,7 @@ fn contested(g: &Graph, codings: &[Option<Coding>]) -> Vec<(ValueId, Coding, Vec
 /// another one has winners of another contest.
 pub fn readers_digest(g: &Graph, codings: &[Option<Coding>]) -> Digest {
     let mut text = String::from(
-        "tensor by tensor, then networks and parts of them over folds, of bounded methods; channels have means\n",
+        "tensor by tensor, then whole networks over all folds, of bounded methods; channels have means\n",
     );
     for m in METHODS {
         text += &format!("method {}\n", m.name());
