@@ -4,8 +4,8 @@ use super::{Engine, Origin};
 use crate::base::codes::engine;
 use crate::base::sections::{ALIGN, Form};
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::Layout;
-use crate::plan::{BufferId, Entry, Plan, Port};
+use crate::device::{Layout, Tactic};
+use crate::plan::{BufferId, Entry, Plan, Port, Step};
 use bytes::Bytes;
 
 /// What engine files look like.
@@ -57,22 +57,21 @@ fn sound(plan: &Plan) -> Result<()> {
         return Err(damaged("a step names a buffer that is not there"));
     }
     let sized = |b: &crate::plan::Buffer| {
-        if b.absent {
-            return b.within.is_none();
-        }
         let elements = b.operand.shape.checked_numel();
         let bytes = elements.and_then(|e| e.checked_mul(b.operand.dtype.size())?.checked_mul(plan.max_batch));
-        bytes.and_then(|s| s.checked_add(b.offset)).is_some_and(|end| end <= plan.arena)
+        let placed = bytes.and_then(|s| s.checked_add(b.offset));
+        placed.is_some_and(|end| b.absent && end <= MAX_ARENA || end <= plan.arena)
             && b.within.is_none_or(|w| w.buffer.index() < n)
             && b.operand
                 .pitch
                 .is_none_or(|p| b.operand.row() > 0 && (b.operand.row()..=plan.arena).contains(&p))
     };
     let placed = |i: usize| {
-        let (b, stride) = (&plan.buffers[i], plan.stride(BufferId::from(i)));
+        let b = &plan.buffers[i];
         if b.absent {
-            return true;
+            return b.within.is_none();
         }
+        let stride = plan.stride(BufferId::from(i));
         let end = stride.saturating_mul(plan.max_batch - 1).saturating_add(b.operand.span());
         let step = if b.within.is_none() { ALIGN } else { b.operand.dtype.size() };
         end.saturating_add(b.offset) <= plan.arena
@@ -99,6 +98,7 @@ fn sound(plan: &Plan) -> Result<()> {
     if let Some(s) = steps().find(|s| s.outputs.is_empty() || !stated(s)) {
         return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
     }
+    pairs(plan)?;
     let served = |p: &Port| {
         let o = &plan.buffer(p.buffer).operand;
         (o.dtype, o.layout, o.pitch, &o.shape) == (DType::F32, Layout::Plain, None, &p.shape)
@@ -119,4 +119,33 @@ fn sound(plan: &Plan) -> Result<()> {
         Some(p) => Err(damaged(format!("input or output {} has another form than its buffer", p.name))),
         None => Ok(()),
     }
+}
+
+/// Steps that are computed together belong together, and what is in no memory is touched by nobody else.
+fn pairs(plan: &Plan) -> Result<()> {
+    let joined = |s: &Step| s.choice.tactic == Tactic::joined();
+    let absent = |b: BufferId| plan.buffer(b).absent;
+    let is_pair = |(i, s): (usize, &Step)| {
+        s.with.is_none_or(|first| {
+            let before = plan.steps[..i].get(first).filter(|s| joined(s));
+            before.is_some_and(|f| f.outputs[..] == s.inputs[..1.min(s.inputs.len())] && absent(f.outputs[0]))
+                && plan.computed(s).0.halves().is_some()
+        })
+    };
+    let computed = |i: usize| plan.steps.iter().filter(|s| s.with == Some(i)).count();
+    let once = |(i, s): (usize, &Step)| computed(i) == usize::from(joined(s));
+    let kept = |s: &Step| {
+        let touched = plan.computed(s).2.iter().chain(&s.outputs).any(|&b| absent(b));
+        joined(s) || !touched
+    };
+    let steps = || plan.steps.iter().enumerate();
+    let entry = plan.entry.as_ref();
+    let ports = plan.inputs.iter().chain(&plan.outputs).chain(entry.map(|e| &e.port));
+    let wholes = plan.buffers.iter().filter_map(|b| b.within);
+    let good = steps().all(is_pair)
+        && steps().all(once)
+        && plan.steps.iter().chain(entry.map(|e| &e.step)).all(kept)
+        && entry.is_none_or(|e| e.step.with.is_none() && !joined(&e.step))
+        && !ports.map(|p| p.buffer).chain(wholes.map(|w| w.buffer)).any(absent);
+    if good { Ok(()) } else { Err(damaged("steps that are computed together do not belong together")) }
 }

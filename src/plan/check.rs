@@ -125,6 +125,10 @@ fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
     let ports = entry.map_or(&plan.inputs[..], |e| std::slice::from_ref(&e.port));
     let mut valid: Vec<BufferId> = ports.iter().map(|p| p.buffer).collect();
     for s in plan.run_order(entry) {
+        let absent = |b: &BufferId| plan.buffer(*b).absent;
+        if s.choice.tactic != Tactic::joined() && plan.computed(s).2.iter().chain(&s.outputs).any(absent) {
+            bad.push(format!("step {} reads or writes what is in no memory", s.name));
+        }
         if s.choice.tactic == Tactic::joined() {
             continue; // what it reads must be there when the step runs that computes it
         }
@@ -141,7 +145,7 @@ fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
             }
         }
         if s.choice.tactic == Tactic::view() {
-            if let Err(why) = in_place(plan, s) {
+            if let Err(why) = is_view(plan, s) {
                 bad.push(format!("step {} is no view: {why}", s.name));
             }
             valid.extend(&s.outputs);
@@ -159,7 +163,7 @@ fn contents(plan: &Plan, entry: Option<&Entry>, bad: &mut Vec<String>) {
         }
     }
     for p in &plan.outputs {
-        if !valid.contains(&p.buffer) {
+        if !valid.contains(&p.buffer) || plan.buffer(p.buffer).absent {
             bad.push(format!("output {} is gone at the end", p.name));
         }
     }
@@ -183,7 +187,7 @@ fn is_pair(plan: &Plan, first: usize, s: &Step) -> bool {
 }
 
 /// Is every element of the step's outputs the one that the operator moves there, at the same address, in every image?
-fn in_place(plan: &Plan, s: &Step) -> Result<(), &'static str> {
+fn is_view(plan: &Plan, s: &Step) -> Result<(), &'static str> {
     let p = &s.problem;
     if p.inputs.iter().any(|o| o.constant) {
         return Err("what it moves depends on constants");

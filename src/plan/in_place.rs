@@ -27,13 +27,13 @@ fn input(l: &Lowered, i: usize) -> Option<BufferId> {
     }
     let inputs = pairs::reads(l, &l.drafts[i]);
     let once = |b: BufferId| inputs.iter().filter(|&&other| other == b).count() == 1;
-    let fits = |b: BufferId| once(b) && form(l, b).lies_as(form(l, output)) && is_over(l, b, i);
+    let fits = |b: BufferId| once(b) && form(l, b).lies_as(form(l, output)) && is_done(l, b, i);
     let met = pairs::computed(l, i).problem.meets();
     met.into_iter().filter_map(|n| inputs.get(n).copied()).find(|&b| fits(b))
 }
 
 /// Does a buffer fill its memory, and is all that lies there read by nobody after draft `i`?
-fn is_over(l: &Lowered, b: BufferId, i: usize) -> bool {
+fn is_done(l: &Lowered, b: BufferId, i: usize) -> bool {
     let (memory, at) = whole(&l.buffers, b.index());
     let fills = at == 0 && form(l, BufferId::from(memory)).lies_as(form(l, b));
     let mut there = (0..l.buffers.len()).filter(|&other| whole(&l.buffers, other).0 == memory);

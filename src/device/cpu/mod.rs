@@ -93,10 +93,10 @@ pub trait Family: Sync {
     fn writes_rows_apart(&self, _problem: &Problem) -> bool {
         false
     }
-    /// May its output lie over an input that it meets element by element ([`Problem::meets`])? Not where a kernel
-    /// computes some numbers twice.
-    fn in_place(&self, _problem: &Problem) -> bool {
-        true
+    /// May its output lie over an input that it meets element by element ([`Problem::meets`])? Over a residual, which kernels
+    /// read through pointers alone ([`Io::rows`]), but not where they compute some numbers twice.
+    fn in_place(&self, problem: &Problem) -> bool {
+        problem.op().is_some_and(|op| op.fused().residual)
     }
     /// Products that its kernels do in a cycle of a core, at most.
     fn products_per_cycle(&self, problem: &Problem, isa: Isa) -> f64 {
@@ -171,13 +171,17 @@ impl Place {
     /// The first byte of an image in an arena of `len` bytes.
     fn at(&self, image: usize, len: usize) -> usize {
         let at = self.slot.offset + self.slot.stride * image;
-        assert!(at + self.bytes <= len, "an operand ends outside the arena");
+        assert!(
+            at.checked_add(self.bytes).is_some_and(|end| end <= len),
+            "an operand ends outside the arena"
+        );
         at
     }
 }
 
 // SAFETY: tasks of one step read inputs and write disjoint parts of outputs; a checked plan keeps the slots of a
-// step's inputs and outputs apart.
+// step's inputs and outputs apart, but for a residual that the output lies over exactly: of that, a task reads what it
+// writes later, and no reference to it is made.
 unsafe impl Sync for Io<'_> {}
 
 impl Io<'_> {
@@ -185,7 +189,7 @@ impl Io<'_> {
     pub fn input<T: Pod>(&self, i: usize, image: usize) -> &[T] {
         let place = self.inputs[i];
         let at = place.at(image, self.len);
-        // SAFETY: in bounds by `at`; nobody writes inputs during a step (see `Sync`).
+        // SAFETY: in bounds by `at`; nobody writes inputs that are read so during a step (see `Sync`).
         let bytes = unsafe { std::slice::from_raw_parts(self.arena.add(at), place.bytes) };
         bytemuck::cast_slice(bytes)
     }
@@ -211,9 +215,11 @@ impl Io<'_> {
     /// If the block does not lie within the input.
     #[inline(always)]
     pub fn rows<T: Pod>(&self, i: usize, image: usize, pitch: usize, block: Block, rows: usize) -> *const T {
-        let x = self.input::<T>(i, image);
-        assert!(block.end(pitch, rows) <= x.len());
-        x[block.at..].as_ptr()
+        let place = self.inputs[i];
+        assert!(block.end(pitch, rows) * size_of::<T>() <= place.bytes);
+        let at = place.at(image, self.len) + block.at * size_of::<T>();
+        // SAFETY: within the arena by `at` and the assertion.
+        unsafe { self.arena.add(at).cast::<T>().cast_const() }
     }
 
     /// The numbers of output `i` from the block's first on. Writing through the pointer asks for what

@@ -137,6 +137,10 @@ fn planted_faults_of_pairs_are_found() {
         let between = p.steps[a].outputs[0];
         p.buffers[between.index()].absent = false;
     });
+    found("another tensor is in no memory", "in no memory", &|p| {
+        let b = p.steps[sum].outputs[0];
+        p.buffers[b.index()].absent = true;
+    });
     found("what the first reads is overwritten", "own operands", &|p| {
         let (x, y) = (p.steps[a].inputs[0], p.steps[pool].outputs[0]);
         p.buffers[y.index()].offset = p.buffers[x.index()].offset;
