@@ -63,7 +63,8 @@ fn time(engine: &Engine, device: &dyn Device) -> Result<Duration> {
     Ok(best)
 }
 
-/// What nodes cost in INT8 and in FP16, and how the values between them are stored in either.
+/// What nodes cost in INT8 and in FP16 (of two that are one step, the second has the time of both, so that a choice
+/// between them is a guess: the engines' own times decide in the end), and how the values between them are stored in either.
 struct Costs<'g> {
     g: &'g Graph,
     device: &'g dyn Device,

@@ -22,7 +22,7 @@ pub fn overwrite(l: &mut Lowered, may: impl Fn(&Problem, usize) -> bool) {
 /// The input that the output of a draft may lie on.
 fn input(l: &Lowered, i: usize) -> Option<BufferId> {
     let output = *l.drafts[i].outputs.first()?;
-    if is_port(l, output) || l.buffers[output.index()].within.is_some() {
+    if l.is_port(output) || l.buffers[output.index()].within.is_some() {
         return None;
     }
     let inputs = pairs::reads(l, &l.drafts[i]);
@@ -38,17 +38,11 @@ fn is_done(l: &Lowered, b: BufferId, i: usize) -> bool {
     let fills = at == 0 && form(l, BufferId::from(memory)).lies_as(form(l, b));
     let mut there = (0..l.buffers.len()).filter(|&other| whole(&l.buffers, other).0 == memory);
     let later = |b: BufferId| l.drafts[i + 1..].iter().any(|d| touches(l, d, b));
-    fills && there.all(|b| !is_port(l, b.into()) && !later(b.into()))
+    fills && there.all(|b| !l.is_port(b.into()) && !later(b.into()))
 }
 
 fn form(l: &Lowered, b: BufferId) -> &Operand {
     &l.buffers[b.index()].operand
-}
-
-/// Is it the caller's?
-fn is_port(l: &Lowered, b: BufferId) -> bool {
-    let entry = l.entry.iter().map(|e| &e.port);
-    l.inputs.iter().chain(&l.outputs).chain(entry).any(|p| p.buffer == b)
 }
 
 /// Does a draft read or write a buffer?

@@ -50,6 +50,14 @@ pub struct Lowered {
     pub entry: Option<EntryDraft>,
 }
 
+impl Lowered {
+    /// Is it the caller's: an input, an output, pixels?
+    pub fn is_port(&self, b: BufferId) -> bool {
+        let entry = self.entry.iter().map(|e| &e.port);
+        self.inputs.iter().chain(&self.outputs).chain(entry).any(|p| p.buffer == b)
+    }
+}
+
 /// A value in some form.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Form {

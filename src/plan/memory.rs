@@ -74,7 +74,7 @@ fn lives(l: &mut Lowered) {
         pairs::reads(l, d).iter().for_each(|b| l.buffers[b.index()].life.1 = i);
     }
     // the caller fills inputs before step 0 and may read outputs after the last; an input keeps its bytes for a
-    // second run only if nobody else writes them, so it lives to the end as well
+    // second run by the same way in only if nobody else writes them, so it lives to the end as well
     for p in l.inputs.iter().chain(l.entry.iter().map(|e| &e.port)) {
         l.buffers[p.buffer.index()].life = (0, end);
     }

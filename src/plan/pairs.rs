@@ -31,9 +31,8 @@ impl<'l> Computed<'l> {
 /// The pairs of drafts that could be one step: the second alone reads what the first writes, as its input 0.
 pub fn candidates(l: &Lowered) -> Vec<(usize, usize)> {
     let alone = |b: BufferId| {
-        let port = l.inputs.iter().chain(&l.outputs).any(|p| p.buffer == b);
         let part = |w: Option<Within>| w.is_some_and(|w| w.buffer == b);
-        !port && l.buffers[b.index()].within.is_none() && !l.buffers.iter().any(|o| part(o.within))
+        !l.is_port(b) && l.buffers[b.index()].within.is_none() && !l.buffers.iter().any(|o| part(o.within))
     };
     let second = |(i, first): (usize, &Draft)| {
         let &[between] = &first.outputs[..] else { return None };

@@ -16,9 +16,8 @@ use crate::ir::Op;
 pub fn store(l: &mut Lowered, device: &dyn Device) {
     for i in 0..l.buffers.len() {
         let id = BufferId::from(i);
-        let port = l.inputs.iter().chain(&l.outputs).any(|p| p.buffer == id);
         let operand = device.stored(l.buffers[i].operand.clone());
-        if !port && operand != l.buffers[i].operand {
+        if !l.is_port(id) && operand != l.buffers[i].operand {
             l.buffers[i].operand = operand.clone();
             l.drafts.iter_mut().for_each(|d| restate(d, id, &operand));
         }
@@ -84,11 +83,10 @@ fn inputs_in_output(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<P
 
 /// Can the step that writes a buffer write it in this form, and does only `reader` read it, once?
 fn writable(l: &Lowered, reader: &Draft, b: BufferId, form: &Operand, device: &dyn Device) -> bool {
-    let port = l.inputs.iter().chain(&l.outputs).any(|p| p.buffer == b);
     let reads = |d: &Draft| d.inputs.iter().filter(|&&i| i == b).count();
     let once = l.drafts.iter().map(reads).sum::<usize>() == 1 && reads(reader) == 1;
     let writer = l.drafts.iter().find(|d| d.outputs.contains(&b));
-    let Some(writer) = writer.filter(|d| !port && once && !d.view) else { return false };
+    let Some(writer) = writer.filter(|d| !l.is_port(b) && once && !d.view) else { return false };
     let mut writer = writer.clone();
     restate(&mut writer, b, form);
     form.pitch.is_none() || !device.tactics(&writer.problem, &writer.numerics).is_empty()

@@ -146,3 +146,42 @@ fn planted_faults_of_pairs_are_found() {
         p.buffers[y.index()].offset = p.buffers[x.index()].offset;
     });
 }
+
+/// A file may say anything of what is in memory and what is computed with what.
+#[test]
+fn files_of_false_pairs_are_refused() {
+    let g = network();
+    let good = timed(&g, 1);
+    let step =
+        |name: &str| good.plan.steps.iter().position(|s| s.name == name && s.problem.op().is_some()).unwrap();
+    let (a, pool, b, sum) = (step("a"), step("pool"), step("b"), step("sum"));
+    let read = |fault: &dyn Fn(&mut Plan)| {
+        let mut e = good.clone();
+        fault(&mut e.plan);
+        file::read(e.to_bytes().unwrap().into()).map(|_| ()).map_err(|e| e.code.id)
+    };
+    assert_eq!(read(&|_| ()), Ok(()));
+    let faults: [&dyn Fn(&mut Plan); 9] = [
+        &|p| p.steps[pool].with = None,
+        &|p| p.steps[pool].with = Some(99),
+        &|p| p.steps[pool].with = Some(sum),
+        &|p| p.steps[pool].with = Some(b),
+        &|p| p.steps[sum].with = Some(a),
+        &|p| p.steps[a].choice.tactic = Tactic::new("reference", "plain"),
+        &|p| {
+            let y = p.steps[sum].outputs[0];
+            p.buffers[y.index()].absent = true;
+        },
+        &|p| {
+            let x = p.inputs[0].buffer;
+            p.buffers[x.index()].absent = true;
+        },
+        &|p| {
+            let between = p.steps[a].outputs[0];
+            p.buffers[between.index()].operand.shape = [1, usize::MAX / 2, 6, 6].into();
+        },
+    ];
+    for (i, fault) in faults.iter().enumerate() {
+        assert_eq!(read(fault), Err("Q0501"), "fault {i}");
+    }
+}

@@ -31,7 +31,7 @@ impl Family for Move {
         let fits = match role {
             _ if moved.is_empty() => false,
             Some(Role::Move) => moves(p) && moved.iter().all(|o| types(o)) && p.outputs.iter().all(types),
-            // a constant's elements have no index; between scales: from 8 bits to 8 bits or F32
+            // this kernel reads no constants; between scales: from 8 bits to 8 bits or F32
             Some(Role::Concat) if moved.len() == p.inputs.len() => {
                 let int8 = moved.iter().all(|o| o.dtype.is_int8());
                 moved.iter().all(|o| types(o)) && types(&p.outputs[0])
