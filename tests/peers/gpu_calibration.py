@@ -29,7 +29,8 @@ THRESHOLDS = re.compile(r"thresholds ([\d.]+) s")
 
 def array(data, count, path):
     """So many images of the calibration list, repeated, as one array."""
-    names = (data / "eurosat/calib.txt").read_text().split()
+    lines = (data / "eurosat/calib.txt").read_text().splitlines()
+    names = [line.split("\t")[0] for line in lines if line]
     images = [np.asarray(Image.open(data / "eurosat" / name).convert("RGB")) for name in names[:min(count, 500)]]
     np.save(path, np.stack([images[i % len(images)] for i in range(count)]))
 
