@@ -5,7 +5,7 @@ use crate::base::codes::engine;
 use crate::base::sections::{ALIGN, Form};
 use crate::base::{DType, Diagnostic, Result};
 use crate::device::{Layout, Tactic};
-use crate::plan::{BufferId, Entry, Plan, Port, Step};
+use crate::plan::{Buffer, BufferId, Entry, Plan, Port, Step};
 use bytes::Bytes;
 
 /// What engine files look like.
@@ -56,7 +56,42 @@ fn sound(plan: &Plan) -> Result<()> {
     if ids.chain(ports).any(|b| b.index() >= n) {
         return Err(damaged("a step names a buffer that is not there"));
     }
-    let sized = |b: &crate::plan::Buffer| {
+    buffers(plan)?;
+    let stated = |s: &Step| {
+        let operands =
+            |ids: &[BufferId]| ids.iter().map(|&b| plan.buffer(b).operand.clone()).collect::<Vec<_>>();
+        operands(&s.inputs).iter().eq(s.problem.activations()) && operands(&s.outputs) == s.problem.outputs
+    };
+    if let Some(s) = steps().find(|s| s.outputs.is_empty() || !stated(s)) {
+        return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
+    }
+    pairs(plan)?;
+    let served = |p: &Port| {
+        let o = &plan.buffer(p.buffer).operand;
+        (o.dtype, o.layout, o.pitch, &o.shape) == (DType::F32, Layout::Plain, None, &p.shape)
+            && plan.stride(p.buffer) == o.bytes()
+    };
+    let images = |p: &Port| p.shape.first() == Some(&1);
+    let pixels = |e: &Entry| {
+        let o = &plan.buffer(e.port.buffer).operand;
+        (o.dtype, o.pitch, o.shape.numel()) == (DType::U8, None, e.port.shape.numel())
+            && plan.stride(e.port.buffer) == o.bytes()
+            && e.instead.is_none_or(|i| i < plan.steps.len())
+    };
+    if let Some(e) = plan.entry.iter().find(|e| !pixels(e) || !images(&e.port)) {
+        return Err(damaged(format!("the pixels of {} have another form than their buffer", e.port.name)));
+    }
+    let mut ports = plan.inputs.iter().chain(&plan.outputs);
+    match ports.find(|p| !served(p) || !images(p)) {
+        Some(p) => Err(damaged(format!("input or output {} has another form than its buffer", p.name))),
+        None => Ok(()),
+    }
+}
+
+/// Every buffer that is in memory lies in the arena, which is no larger than all of them.
+fn buffers(plan: &Plan) -> Result<()> {
+    let n = plan.buffers.len();
+    let sized = |b: &Buffer| {
         let elements = b.operand.shape.checked_numel();
         let bytes = elements.and_then(|e| e.checked_mul(b.operand.dtype.size())?.checked_mul(plan.max_batch));
         let placed = bytes.and_then(|s| s.checked_add(b.offset));
@@ -90,35 +125,7 @@ fn sound(plan: &Plan) -> Result<()> {
     if plan.arena > most.fold(0, usize::saturating_add).min(MAX_ARENA) {
         return Err(damaged(format!("its memory would be {} bytes", plan.arena)));
     }
-    let stated = |s: &crate::plan::Step| {
-        let operands =
-            |ids: &[BufferId]| ids.iter().map(|&b| plan.buffer(b).operand.clone()).collect::<Vec<_>>();
-        operands(&s.inputs).iter().eq(s.problem.activations()) && operands(&s.outputs) == s.problem.outputs
-    };
-    if let Some(s) = steps().find(|s| s.outputs.is_empty() || !stated(s)) {
-        return Err(damaged(format!("step {} states other forms than its buffers have", s.name)));
-    }
-    pairs(plan)?;
-    let served = |p: &Port| {
-        let o = &plan.buffer(p.buffer).operand;
-        (o.dtype, o.layout, o.pitch, &o.shape) == (DType::F32, Layout::Plain, None, &p.shape)
-            && plan.stride(p.buffer) == o.bytes()
-    };
-    let images = |p: &Port| p.shape.first() == Some(&1);
-    let pixels = |e: &Entry| {
-        let o = &plan.buffer(e.port.buffer).operand;
-        (o.dtype, o.pitch, o.shape.numel()) == (DType::U8, None, e.port.shape.numel())
-            && plan.stride(e.port.buffer) == o.bytes()
-            && e.instead.is_none_or(|i| i < plan.steps.len())
-    };
-    if let Some(e) = plan.entry.iter().find(|e| !pixels(e) || !images(&e.port)) {
-        return Err(damaged(format!("the pixels of {} have another form than their buffer", e.port.name)));
-    }
-    let mut ports = plan.inputs.iter().chain(&plan.outputs);
-    match ports.find(|p| !served(p) || !images(p)) {
-        Some(p) => Err(damaged(format!("input or output {} has another form than its buffer", p.name))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Steps that are computed together belong together, and what is in no memory is touched by nobody else.
