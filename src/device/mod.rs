@@ -321,7 +321,7 @@ pub trait Tap {
     fn wants(&self, _step: usize, _output: usize) -> bool {
         true
     }
-    /// Output `output` of step `step`, the images one after the other, in the form that the problem states but without
+    /// Output `output` of step `step` (not of one that a later step computes too), the images one after the other, in the form that the problem states but without
     /// gaps between rows.
     fn seen(&mut self, step: usize, output: usize, bytes: &[u8]);
     /// Step `step` took so long.

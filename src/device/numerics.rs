@@ -183,9 +183,6 @@ impl Numerics {
     /// What a kernel's time may depend on, in words: which arithmetic, and whether there are zero points, a residual,
     /// an output in 8 bits. Scales are no part of it.
     pub fn form(&self) -> String {
-        if let Some((first, second)) = self.halves() {
-            return format!("{}, then {}", first.form(), second.form());
-        }
         let (name, parts): (_, &[(&str, bool)]) = match self {
             Numerics::Float => ("float", &[]),
             Numerics::Tf32 => ("tf32", &[]),
@@ -201,7 +198,7 @@ impl Numerics {
             Numerics::Rescale { .. } => ("rescale", &[]),
             Numerics::Quantize(_) => ("quantize", &[]),
             Numerics::Pixels(_) => ("pixels", &[]),
-            Numerics::Pair(_) => ("pair", &[]),
+            Numerics::Pair(both) => return format!("{}, then {}", both.0.form(), both.1.form()),
         };
         let parts = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!(" + {part}"));
         std::iter::once(name.to_string()).chain(parts).collect()

@@ -3,9 +3,8 @@
 //!
 //! What a tensor's rounding does to its readers does not say what becomes of it further on: a few large values that
 //! hardly count in a layer's energy may decide an answer. So the mixture that won tensor by tensor is compared with each
-//! method used throughout. It stays unless another is better by more than a
-//! standard error. Every sample judges, a fold at a time,
-//! by thresholds of all samples but that fold.
+//! method used throughout. It stays unless another is better by more than a standard error. Every sample judges, a fold at
+//! a time, by thresholds of all samples but that fold.
 
 use super::ranges::{self, Winners};
 use crate::base::{Monitor, Result};

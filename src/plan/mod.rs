@@ -2,10 +2,9 @@
 //!
 //! [`lower()`] turns every node into a step (a problem, scales, constants) and puts a conversion wherever a reader
 //! wants another form than the writer gives; [`views`] finds the operators that need not be computed, as their outputs
-//! can lie where their inputs are; [`pixels`] adds a second way in; [`pairs`] finds what may be one step instead of two;
-//! [`in_place`] what may be written over an input;
-//! [`memory`] places the buffers in one arena; [`check`] proves the result against the graph and trusts nothing that was
-//! said before. Tactics are chosen in between, by the tuner.
+//! can lie where their inputs are; [`pixels`] adds a second way in; [`pairs`] finds what may be one step instead of two,
+//! and [`in_place`] what may be written over an input; [`memory`] places the buffers in one arena; [`check`] proves the
+//! result against the graph and trusts nothing that was said before. Tactics are chosen in between, by the tuner.
 
 pub mod check;
 pub mod in_place;

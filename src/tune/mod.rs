@@ -144,6 +144,11 @@ impl<'d> Tuner<'d> {
         }
     }
 
+    /// Is the time for timing over?
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|d| Instant::now() > d)
+    }
+
     /// What the choice for a problem is kept under.
     fn key(&self, p: &Problem, numerics: &Numerics) -> String {
         let key = cache::key(&self.device.id(), p, numerics);
@@ -173,10 +178,9 @@ impl<'d> Tuner<'d> {
             )
             .help("keep the node in float with a row of `precision.rules`, or report the operator"));
         }
-        let late = self.deadline.is_some_and(|d| Instant::now() > d);
         let choice = match self.how {
             // not kept: a build with more time shall measure
-            How::Fastest if late => return self.first_right(p, numerics, tensors, &tactics),
+            How::Fastest if self.is_late() => return self.first_right(p, numerics, tensors, &tactics),
             How::Fastest => self.measure(p, numerics, tensors, tactics)?,
             How::FirstRight => self.first_right(p, numerics, tensors, &tactics)?,
             How::First => {
@@ -189,9 +193,10 @@ impl<'d> Tuner<'d> {
         Ok(choice)
     }
 
-    /// Is there a tactic for a problem that takes less time than two others take together? No where nothing is timed.
+    /// Is there a tactic for a problem that takes less time than two others take together? No where nothing is timed, or no
+    /// more.
     pub fn beats(&mut self, one: Task, others: [Task; 2]) -> Result<bool> {
-        if self.how != How::Fastest || self.device.tactics(one.0, one.1).is_empty() {
+        if self.how != How::Fastest || self.is_late() || self.device.tactics(one.0, one.1).is_empty() {
             return Ok(false);
         }
         let mut time = |(p, n, tensors): Task| self.best(p, n, tensors).map(|choice| choice.nanos());
@@ -291,7 +296,7 @@ impl<'d> Tuner<'d> {
         let rounds = if running.len() > 1 { ROUNDS } else { 0 };
         for _ in 0..rounds {
             for (i, run) in &running {
-                if self.deadline.is_some_and(|d| Instant::now() > d) {
+                if self.is_late() {
                     break;
                 }
                 let time = bench.window(run, WINDOW)?.as_nanos() as u64;

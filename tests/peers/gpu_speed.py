@@ -103,6 +103,7 @@ def torch_peer(name, batch, seconds):
     import torchvision
 
     torch.backends.cudnn.benchmark = True
+    torch.cuda.reset_peak_memory_stats()
     net = getattr(torchvision.models, name)().eval().cuda().half().to(memory_format=torch.channels_last)
     x = torch.randn(batch, 3, 224, 224, device="cuda").half().to(memory_format=torch.channels_last)
     with torch.no_grad():

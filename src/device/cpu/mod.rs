@@ -93,10 +93,9 @@ pub trait Family: Sync {
     fn writes_rows_apart(&self, _problem: &Problem) -> bool {
         false
     }
-    /// May its output lie over an input that it meets element by element ([`Problem::meets`])? Over a residual, which kernels
-    /// read through pointers alone ([`Io::rows`]), but not where they compute some numbers twice.
-    fn in_place(&self, problem: &Problem) -> bool {
-        problem.op().is_some_and(|op| op.fused().residual)
+    /// Do its kernels compute some numbers of the output twice? Then that cannot lie over what they read.
+    fn computes_twice(&self, _problem: &Problem) -> bool {
+        false
     }
     /// Products that its kernels do in a cycle of a core, at most.
     fn products_per_cycle(&self, problem: &Problem, isa: Isa) -> f64 {
@@ -280,8 +279,10 @@ impl Device for Cpu {
         Ok(ceilings::measure(self.isa, self.threads))
     }
 
+    /// Over a residual, which kernels read through pointers alone ([`Io::rows`]).
     fn in_place(&self, problem: &Problem, tactic: &Tactic) -> bool {
-        family(tactic).is_ok_and(|f| f.in_place(problem))
+        let residual = problem.op().is_some_and(|op| op.fused().residual);
+        residual && family(tactic).is_ok_and(|f| !f.computes_twice(problem))
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Executor>> {

@@ -85,8 +85,13 @@ fn network() -> Graph {
 
 /// The engine, where a pair takes so long.
 fn timed(g: &Graph, micros: u64) -> Engine {
+    within(g, micros, None)
+}
+
+/// The same, where there is so much time to find that out.
+fn within(g: &Graph, micros: u64, budget: Option<Duration>) -> Engine {
     let device = Paired(micros);
-    let mut tuner = Tuner::new(&device, TimingCache::default(), None);
+    let mut tuner = Tuner::new(&device, TimingCache::default(), budget);
     let settings = engine::Settings { max_batch: 4, ..Default::default() };
     engine::build(g, &device, &mut tuner, settings, Origin::default(), &Silent).unwrap()
 }
@@ -102,6 +107,7 @@ fn two_steps_become_one_where_that_is_faster() {
     let g = network();
     let (apart, together) = (timed(&g, 20), timed(&g, 19));
     assert_eq!(joined(&apart), []);
+    assert_eq!(joined(&within(&g, 1, Some(Duration::ZERO))), []);
     // `sum` would read what `b` writes, and it is the only one; `pool` has two readers
     assert_eq!(joined(&together), [("a", "pool"), ("b", "sum")]);
     assert!(together.plan.buffers_sum() < apart.plan.buffers_sum());

@@ -57,8 +57,8 @@ impl Family for Depthwise {
     }
 
     /// The last channels of a pixel in f32 are computed in whole registers, some of them once more.
-    fn in_place(&self, p: &Problem) -> bool {
-        p.is_int8() && p.op().is_some_and(|op| op.fused().residual)
+    fn computes_twice(&self, p: &Problem) -> bool {
+        !p.is_int8()
     }
 
     fn variants(&self, p: &Problem, isa: Isa) -> Vec<&'static str> {
