@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn pairs_have_kernels() {
         let (hopper, cases) = (Cuda::absent(Arch::of(9, 0)), problems::all());
-        for family in ["conv-pool", "depthwise-conv"] {
+        for family in ["conv-pool", "depthwise-conv", "pool-linear"] {
             let has = |c: &&Case| hopper.tactics(&c.problem, &c.numerics).iter().any(|t| t.family == family);
             assert!(cases.iter().filter(has).count() >= 4, "{family}");
         }

@@ -191,3 +191,63 @@ fn files_of_false_pairs_are_refused() {
         assert_eq!(read(fault), Err("Q0501"), "fault {i}");
     }
 }
+
+/// `a` is an output; of it the mean is taken, which a view brings to the last step.
+fn head() -> Graph {
+    let text = IMAGE.to_string()
+        + &constant("w1", &[4, 4, 3, 3], 0.2)
+        + &constant("w2", &[3, 4], 0.2)
+        + &conv("a", "x", "w1", "act=Relu, pads=[1,1,1,1]", "1,4,6,6")
+        + "%p: f32[1,4,1,1] = GlobalAveragePool(%a)  # pool\n%f: f32[1,4] = Flatten(%p)  # flat\n"
+        + "%y: f32[1,3] = Linear(%f, %w2)  # head\noutput %y\noutput %a\n";
+    let mut g = Graph::parse(&text).unwrap();
+    with_scales(&mut g, &Settings::default());
+    g
+}
+
+#[test]
+fn a_view_may_lie_between_two_steps_that_become_one() {
+    let g = head();
+    let (apart, together) = (timed(&g, 20), timed(&g, 19));
+    assert_eq!(joined(&apart), []);
+    assert_eq!(joined(&together), [("pool", "flat"), ("flat", "head")]);
+    let samples = samples(&g);
+    let answers = |e: &Engine| run(e, &Paired(0), &samples).unwrap();
+    assert_eq!(answers(&together), answers(&apart));
+    let again = file::read(together.to_bytes().unwrap().into()).unwrap();
+    assert_eq!(again.plan, together.plan);
+}
+
+#[test]
+fn planted_faults_of_views_between_pairs_are_found() {
+    let g = head();
+    let good = timed(&g, 1);
+    assert_eq!(check(&good.plan, &g), Ok(()));
+    let step =
+        |name: &str| good.plan.steps.iter().position(|s| s.name == name && s.problem.op().is_some()).unwrap();
+    let (pool, flat, head) = (step("pool"), step("flat"), step("head"));
+    let found = |what: &str, sentence: &str, fault: &dyn Fn(&mut Plan)| {
+        let mut e = good.clone();
+        fault(&mut e.plan);
+        let found = check(&e.plan, &g).expect_err(what);
+        assert!(found.iter().any(|f| f.contains(sentence)), "{what}: {found:?}");
+        file::read(e.to_bytes().unwrap().into()).err().map(|e| e.code.id)
+    };
+    let refused = Some("Q0501");
+    let fault = found("nobody computes the first", "in no memory", &|p| p.steps[flat].with = None);
+    assert_eq!(fault, refused);
+    let fault = found("the view is left out", "computes no step", &|p| p.steps[head].with = Some(pool));
+    assert_eq!(fault, refused);
+    let fault = found("the view is computed with itself", "computes no step", &|p| {
+        p.steps[flat].with = Some(flat);
+    });
+    assert_eq!(fault, refused);
+    // a file may say so: it is no harm to memory
+    found("the view lies elsewhere", "computes no step", &|p| {
+        let read = p.steps[head].inputs[0];
+        p.buffers[read.index()].offset = 1;
+    });
+    found("what lies between computes", "computes no step", &|p| {
+        p.steps[flat].numerics = Numerics::Table((0..=255).collect());
+    });
+}

@@ -12,7 +12,7 @@
 //   ROWS, COLUMNS        of the output, of a thread; COLUMNS is 4 where STRIDE is 1, 2 where it is 2
 //   BOX_W                columns that are loaded: what TILE_W needs, and what keeps threads off each other's banks
 //   CUT_ROWS, CUT_COLUMNS  1 where tiles reach beyond the output: the last ones are cut
-//   INPUT_SIGNED         s8 pixels, otherwise u8; and what epilogue.cuh asks for
+//   INPUT_SIGNED         s8 pixels, otherwise u8; and what epilogue.cuh asks for. dp4a.cuh stands before this file.
 // Weights: an int4 for each 4 channels, row and word of the kernel, a channel's word having up to 4 columns.
 
 static_assert(COLUMNS == (STRIDE == 1 ? 4 : 2), "the words of neighbouring pixels are cut for these");
@@ -26,6 +26,17 @@ constexpr int BOX_H = (GROUPS_H * ROWS - 1) * STRIDE + KERNEL;
 constexpr u32 TILE_BYTES = IMAGES * BOX_H * BOX_W * BLOCK_C, BUFFER = round_up(TILE_BYTES, 128);
 constexpr int WORDS = KERNEL == 3 ? 1 : 2;                      // of a row of the kernel
 constexpr int SHIFTS = KERNEL == 3 && STRIDE == 1 ? 2 : WORDS;  // forms of a row that are kept in registers
+
+// A tile of `tiles_h` by `tiles_w` for each set of images, as the kernel's problem says.
+struct Tile {
+  int n, row, column;                                           // the first of the output
+  template <class Problem> __device__ __forceinline__ Tile(int t, const Problem& p) {
+    const int strip = t / p.tiles_w;
+    column = t % p.tiles_w * TILE_W;
+    row = strip % p.tiles_h * (GROUPS_H * ROWS);
+    n = strip / p.tiles_h * IMAGES;
+  }
+};
 
 // A thread's part of a tile.
 struct Part {
@@ -44,15 +55,7 @@ struct Part {
 };
 
 // The sum of 4 products of bytes, pixels and s8 weights.
-__device__ __forceinline__ int dot(u32 pixels, int weights, int sum) {
-  int r;
-#if INPUT_SIGNED
-  asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(r) : "r"(pixels), "r"(weights), "r"(sum));
-#else
-  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(r) : "r"(pixels), "r"(weights), "r"(sum));
-#endif
-  return r;
-}
+__device__ __forceinline__ int dot(u32 pixels, int weights, int sum) { return dp4a<INPUT_SIGNED>(pixels, weights, sum); }
 
 // The kernel of 4 channels, in the forms in which it meets words of 4 pixels.
 struct Weights {

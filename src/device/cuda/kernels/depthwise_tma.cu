@@ -10,16 +10,6 @@ struct Problem {
   int pad_h, pad_w;
 };
 
-struct Tile {
-  int n, row, column;                                           // the first of the output
-  __device__ __forceinline__ Tile(int t, const Problem& p) {
-    const int strip = t / p.tiles_w;
-    column = t % p.tiles_w * TILE_W;
-    row = strip % p.tiles_h * (GROUPS_H * ROWS);
-    n = strip / p.tiles_h * IMAGES;
-  }
-};
-
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_SM)
 depthwise_tma(const __grid_constant__ TensorMap x, const int4* __restrict__ weights, const Channels channels, const Epilogue e,
               const Problem p) {

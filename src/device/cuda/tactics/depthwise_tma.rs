@@ -138,7 +138,7 @@ impl Family for DepthwiseTma {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let (d, v) = chosen(spec)?;
         let text = d.job.text(spec)?.defines(&d.defines(&v)).define("BUFFERS", v.buffers);
-        let text = text.raw(include_str!("../kernels/depthwise.cuh"));
+        let text = text.raw(include_str!("../kernels/dp4a.cuh")).raw(include_str!("../kernels/depthwise.cuh"));
         Ok(text.raw(include_str!("../kernels/depthwise_tma.cu")).source())
     }
 
