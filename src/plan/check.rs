@@ -187,9 +187,8 @@ fn is_pair(plan: &Plan, before: usize, s: &Step) -> bool {
         let joined = |a: &&Step| a.choice.tactic == Tactic::joined() && a.outputs[..] == s.inputs[..1];
         plan.steps.get(i).filter(|_| absent).filter(joined)
     };
-    let through = |a: &Step, i: usize| {
-        is_view(plan, a).is_ok() && read(i, a).is_some_and(|first| first.with.is_none())
-    };
+    let through =
+        |a: &Step, i: usize| is_view(plan, a).is_ok() && read(i, a).is_some_and(|first| first.with.is_none());
     let reached = read(before, s).is_some_and(|a| a.with.is_none_or(|i| through(a, i)));
     reached && plan.computed(s).0.halves().is_some()
 }

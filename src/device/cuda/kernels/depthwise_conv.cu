@@ -124,7 +124,7 @@ depthwise_conv(const __grid_constant__ TensorMap x, const int4* __restrict__ dee
     barrier_wait(full, phase);
     if (threadIdx.x < ACTIVE)
       deep::convolve(shared + part.offset(), own, [&](int h, int j, const int (&acc)[4]) {
-        if (TILE_W % COLUMNS == 0 || part.column + j < TILE_W) *(u32*)(to + (h * TILE_W + j) * 16) = deep::four_bytes(acc, pairs, deep_e);
+        if (TILE_W % COLUMNS == 0 || part.column + j < TILE_W) *(u32*)(to + (h * TILE_W + j) * 16) = deep::finished_word(acc, pairs, deep_e);
       });
     fence_async();
     __syncthreads();                                                 // the middle is written, the box was read

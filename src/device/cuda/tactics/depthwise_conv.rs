@@ -34,7 +34,7 @@ struct Kernel {
 impl Kernel {
     /// The kernel of a pair's halves, if it can be.
     fn of(first: &Spec, second: &Spec) -> Option<Self> {
-        let deep = Depthwise::of(first)?;
+        let deep = Depthwise::of(first).filter(|d| !d.job.is_half())?;
         let point = Job::of(second)?.owned();
         let deep = Depthwise {
             job: deep.job.owned(),

@@ -458,9 +458,7 @@ pub fn wgmma(columns: usize, x: DType, first: First) -> String {
 
 /// What texts begin with.
 pub fn begin() -> Text {
-    Text::default()
-        .raw(include_str!("../kernels/cluster.cuh"))
-        .raw(include_str!("../kernels/hopper.cuh"))
+    Text::default().raw(include_str!("../kernels/cluster.cuh")).raw(include_str!("../kernels/hopper.cuh"))
 }
 
 /// That a family was asked for what it does not compute.
