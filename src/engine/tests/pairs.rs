@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::{Result, Silent};
+use crate::device::cuda::Cuda;
 use crate::device::{Bound, DeviceId, Executor, Numerics, Problem, Program, Tactic, Tap};
 use crate::engine::{self, Engine, Origin, file};
 use crate::plan::{Plan, check::check};
@@ -195,10 +196,10 @@ fn files_of_false_pairs_are_refused() {
 /// `a` is an output; of it the mean is taken, which a view brings to the last step.
 fn head() -> Graph {
     let text = IMAGE.to_string()
-        + &constant("w1", &[4, 4, 3, 3], 0.2)
-        + &constant("w2", &[3, 4], 0.2)
-        + &conv("a", "x", "w1", "act=Relu, pads=[1,1,1,1]", "1,4,6,6")
-        + "%p: f32[1,4,1,1] = GlobalAveragePool(%a)  # pool\n%f: f32[1,4] = Flatten(%p)  # flat\n"
+        + &constant("w1", &[64, 4, 3, 3], 0.2)
+        + &constant("w2", &[3, 64], 0.2)
+        + &conv("a", "x", "w1", "act=Relu, pads=[1,1,1,1]", "1,64,6,6")
+        + "%p: f32[1,64,1,1] = GlobalAveragePool(%a)  # pool\n%f: f32[1,64] = Flatten(%p)  # flat\n"
         + "%y: f32[1,3] = Linear(%f, %w2)  # head\noutput %y\noutput %a\n";
     let mut g = Graph::parse(&text).unwrap();
     with_scales(&mut g, &Settings::default());
@@ -216,6 +217,22 @@ fn a_view_may_lie_between_two_steps_that_become_one() {
     assert_eq!(answers(&together), answers(&apart));
     let again = file::read(together.to_bytes().unwrap().into()).unwrap();
     assert_eq!(again.plan, together.plan);
+}
+
+/// Where there is a GPU, and where it is faster: the head of a classifier is one step there.
+#[test]
+fn a_head_on_the_gpu_gives_the_bits_of_the_oracle() {
+    let gpu = match Cuda::open(0) {
+        Ok(gpu) => gpu,
+        Err(why) => return println!("no GPU: {}", why.what),
+    };
+    let (g, images) = (head(), samples(&head()));
+    let want = run(&build(&g, &Interp, 4).unwrap(), &Interp, &images).unwrap();
+    let mut tuner = Tuner::new(&gpu, TimingCache::default(), None);
+    let settings = engine::Settings { max_batch: 4, ..Default::default() };
+    let e = engine::build(&g, &gpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
+    e.plan.steps.iter().for_each(|s| println!("{}: {}", s.name, s.choice.tactic));
+    assert_eq!(run(&e, &gpu, &images).unwrap(), want);
 }
 
 #[test]
