@@ -10,7 +10,7 @@ use crate::ir::ops::{
     Binary, BinaryFn, Conv, Fused, LayerNorm, Linear, MatMul, Pads, Pool, PoolFn, Reduce, ReduceFn, Softmax,
     Transpose, Unary, UnaryFn, Window,
 };
-use crate::ir::{Fact, Op};
+use crate::ir::{Array, Fact, Op};
 use crate::tune::{TimingCache, Tuner};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn layers(device: &Cuda) -> Vec<(Problem, Numerics)> {
     let none = Activation::None;
     let softmax = Softmax { axis: -1, log: false, flatten: false };
     let sum = Reduce { f: ReduceFn::Mean, axes: vec![1], keepdims: false, noop: false };
-    vec![
+    let mut all = vec![
         (input, Numerics::Quantize(q)),
         (back, Numerics::rescale(&[q], None)),
         int(maximum.clone().into(), vec![wide(u)], Numerics::Integers),
@@ -75,32 +75,48 @@ fn layers(device: &Cuda) -> Vec<(Problem, Numerics)> {
         op(sum.into(), vec![tokens.clone()], (f, plain)),
         op(softmax.into(), vec![operand(f, &[1, 12, 197, 197], plain)], (f, plain)),
         op(MatMul.into(), heads.to_vec(), (f, plain)),
-        depthwise(device, f),
-        depthwise(device, DType::I8),
         op(
             Transpose { perm: vec![0, 2, 1, 3] }.into(),
             vec![operand(f, &[1, 197, 12, 64], plain)],
             (f, plain),
         ),
-    ]
+    ];
+    let deep = [
+        (32, 112, 3, 1),
+        (96, 112, 3, 2),
+        (144, 56, 3, 1),
+        (576, 14, 3, 1),
+        (240, 28, 5, 2),
+        (672, 14, 5, 1),
+    ];
+    let types = [f, DType::F16, DType::I8];
+    all.extend(deep.iter().flat_map(|&form| types.map(|x| depthwise(device, x, form))));
+    all
 }
 
-/// A depthwise convolution 3 x 3.
-fn depthwise(device: &Cuda, x: DType) -> (Problem, Numerics) {
-    let window = Window { pads: Pads::Explicit([1; 4]), ..Window::new([0, 0], [1, 1]) };
-    let op = Conv { window, groups: 96, fused: Fused::default() };
+/// A depthwise convolution: channels, size, kernel and stride.
+fn depthwise(device: &Cuda, x: DType, form: (usize, usize, usize, usize)) -> (Problem, Numerics) {
+    let (channels, size, kernel, stride) = form;
+    let window = Window { pads: Pads::Explicit([kernel / 2; 4]), ..Window::new([0, 0], [stride; 2]) };
+    let op = Conv { window, groups: channels, fused: Fused::default() };
     let w = if x.is_int8() { DType::I8 } else { x };
-    let inputs = vec![operand(x, &[1, 96, 112, 112], NHWC), Operand::constant(w, [96, 1, 3, 3].into())];
+    let image = operand(x, &[1, channels, size, size], NHWC);
+    let inputs = vec![image, Operand::constant(w, [channels, 1, kernel, kernel].into())];
     let q = QuantParams { dtype: x, ..QuantParams::signed(3.0) };
     let numerics = match x.is_int8() {
         true => {
-            let epilogue =
-                Epilogue::new(q.scale, &[q.scale; 96], &[0.0; 96], None, Fused::default().after(), Some(q));
+            let (scales, none) = (vec![q.scale; channels], vec![0.0; channels]);
+            let epilogue = Epilogue::new(q.scale, &scales, &none, None, Fused::default().after(), Some(q));
             Numerics::Multiply { zero_point: 0, epilogue }
         }
         false => Numerics::Float,
     };
     (problem(device, op, inputs, (x, NHWC)), numerics)
+}
+
+/// All problems, or those whose text contains what `QUANTIZE_PROBLEMS` says.
+fn chosen(p: &Problem) -> bool {
+    std::env::var("QUANTIZE_PROBLEMS").map_or(true, |some| p.to_string().contains(&some))
 }
 
 fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
@@ -109,7 +125,7 @@ fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
         DType::I8 => {
             Tensor::new(o.shape.clone(), &reals.iter().map(|v| (v * 127.0) as i8).collect::<Vec<_>>())
         }
-        _ => Tensor::new(o.shape.clone(), &reals),
+        dtype => Array::real(o.shape.clone(), reals.iter().map(|&v| v.into()).collect()).to_tensor(dtype),
     }
 }
 
@@ -126,8 +142,8 @@ fn time(
 ) -> Duration {
     let mut end = 0;
     let mut place = |o: &Operand| {
-        let slot = Slot { offset: end, stride: o.extent().next_multiple_of(64) };
-        end = slot.range(images).end;
+        let slot = Slot { offset: end, stride: o.extent() };
+        end = slot.range(images).end.next_multiple_of(64);
         slot
     };
     let inputs: Vec<Slot> = p.activations().map(&mut place).collect();
@@ -173,7 +189,9 @@ fn kernels_take() {
     };
     println!("{} images each, on {}", IMAGES, device.gpu().name);
     let mut rng = SplitMix64::new(1);
-    for (p, n) in layers(&device) {
+    let layers: Vec<Layer> = layers(&device).into_iter().filter(|(p, _)| chosen(p)).collect();
+    device.warm(&layers.iter().map(|(p, n)| (p, n)).collect::<Vec<_>>());
+    for (p, n) in layers {
         let constants =
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(&mut rng, o)).collect::<Vec<_>>();
         print(&device, &p, &n, &constants);
@@ -190,9 +208,7 @@ fn pairs_take() {
         Err(why) => return println!("cuda: absent ({})", why.what),
     };
     let mut rng = SplitMix64::new(1);
-    let of = std::env::var("QUANTIZE_PROBLEMS").unwrap_or_default();
-    let chosen = |((p, _), _): &(Layer, Layer)| p.to_string().contains(&of);
-    for ((first, a), (second, b)) in pairs(&device).into_iter().filter(chosen) {
+    for ((first, a), (second, b)) in pairs(&device).into_iter().filter(|(first, _)| chosen(&first.0)) {
         let constants_of = |p: &Problem, rng: &mut SplitMix64| -> Vec<Tensor> {
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(rng, o)).collect()
         };

@@ -1,5 +1,5 @@
-//! The mean of whole images and the products of their channels in 8 bits, as one step: the head of a classifier. See
-//! `kernels/pool_linear.cu` for how.
+//! The mean of whole images and the products of their channels in 8 bits, as one step: the head of a classifier.
+//! See `kernels/pool_linear.cu` for how.
 
 use super::multiply::{self, Sizes};
 use super::{Args, BLOCK, BY_DP4A, Family, Launch, Places, Spec, missing};
@@ -125,13 +125,15 @@ impl<'a> Kernel<'a> {
         self.sizes.outputs.div_ceil(v.outputs).next_multiple_of(v.cluster)
     }
 
-    /// The sizes of blocks from few outputs of one image, which occupy the whole GPU, to many of several, which read least.
+    /// Blocks from few outputs of one image, which occupy the whole GPU, to many of several, which read least. Where there
+    /// are clusters, once without.
     fn candidates(&self, spec: &Spec) -> Vec<Variant> {
         let most = if spec.gpu.arch.major >= 9 { MOST_CLUSTER } else { 1 };
         let parts = self.sizes.channels.div_ceil(LANE);
         let cluster = (1..=most).rev().find(|n| n.is_power_of_two() && *n <= parts).unwrap_or(1);
         let sizes = [1, 4].into_iter().flat_map(|images| [1, 2, 4].map(|n| (n * WARPS, images)));
-        let all = sizes.map(|(outputs, images)| Variant { outputs, images, cluster });
+        let alone = (cluster > 1).then_some(Variant { outputs: WARPS, images: 1, cluster: 1 });
+        let all = sizes.map(|(outputs, images)| Variant { outputs, images, cluster }).chain(alone);
         let fits = |v: &Variant| {
             let registers = v.outputs / WARPS * self.depth(v).div_ceil(32 * LANE) * (LANE / 4);
             // no more outputs a block where fewer are one cluster already
