@@ -27,18 +27,20 @@ __device__ __forceinline__ void add(int* sum, u32 four) {
 __device__ __forceinline__ void add_up(int* parts, const u8* x, u64 x_stride, u32 image, u32 images, u32 part) {
   const u32 row = threadIdx.x / COLUMNS;
   if (row >= ROWS) return;
+#pragma unroll
   for (u32 i = 0; i < IMAGES; i++) {
-    const u8* from = x + min(image + i, images - 1) * x_stride + part * SHARE;
+    const u8* from = x + min(image + i, images - 1) * x_stride;
     for (u32 c = threadIdx.x % COLUMNS * 8; c < SHARE; c += COLUMNS * 8) {
-      const bool there = part * SHARE + c < IN_PITCH;
+      const u32 channel = part * SHARE + c;
       int sum[8] = {};
 #pragma unroll 8
       for (u32 k = 0; k < (MEMBERS + ROWS - 1) / ROWS; k++) {
         const u32 pixel = k * ROWS + row;
-        uint2 eight = {0, 0};
-        if (there && pixel < MEMBERS) eight = *(const uint2*)(from + (u64)pixel * IN_PITCH + c);
-        add(sum, eight.x);
-        add(sum + 4, eight.y);
+        // always loaded, so that one does not wait for the other
+        const bool there = channel < IN_PITCH && pixel < MEMBERS;
+        const uint2 eight = *(const uint2*)(from + (there ? (u64)pixel * IN_PITCH + channel : 0));
+        add(sum, there ? eight.x : 0);
+        add(sum + 4, there ? eight.y : 0);
       }
       int4* to = (int4*)(parts + (i * ROWS + row) * SHARE + c);
       to[0] = {sum[0], sum[1], sum[2], sum[3]};
