@@ -94,7 +94,8 @@ pub fn reads(l: &Lowered, d: &Draft) -> Vec<BufferId> {
 /// Makes two drafts one step, with the view between them where there is one.
 pub fn join(l: &mut Lowered, first: usize, second: usize) {
     let mut reader = second;
-    while let Some(writer) = (reader != first).then(|| writer(l, reader)).flatten() {
+    while reader != first {
+        let Some(writer) = writer(l, reader) else { return };
         l.drafts[reader].with = Some(writer);
         l.drafts[writer].joined = true;
         let between = &mut l.buffers[l.drafts[reader].inputs[0].index()];

@@ -134,7 +134,8 @@ struct Weights {
 // second pixel, with stride 2 too; with stride 1 and a kernel of 5 at every pixel.
 constexpr int EVEN_WORDS = (COLUMNS_IN + 1) / 2 - 1;
 constexpr bool EVERY_PIXEL = KERNEL == 5 && STRIDE == 1;
-typedef u32 Row[EVERY_PIXEL ? 5 : EVEN_WORDS][4];
+constexpr int ROW_WORDS = EVERY_PIXEL ? 5 : EVEN_WORDS;
+typedef u32 Row[ROW_WORDS][4];
 __device__ __forceinline__ void read_row(Row& words, const u8* from) {
   u32 pixel[COLUMNS_IN + 1];
 #pragma unroll
@@ -148,7 +149,7 @@ __device__ __forceinline__ void read_row(Row& words, const u8* from) {
   }
   constexpr int STEP = EVERY_PIXEL ? 4 : 1, PAIRS = EVERY_PIXEL ? 2 : 1;
 #pragma unroll
-  for (int i = 0; i < (EVERY_PIXEL ? 5 : EVEN_WORDS); i += STEP) {
+  for (int i = 0; i < ROW_WORDS; i += STEP) {
     const int k = i / STEP * PAIRS;
     words[i][0] = permute(low[k], low[k + 1], 0x5410u);
     words[i][1] = permute(low[k], low[k + 1], 0x7632u);
