@@ -124,12 +124,13 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "reports/cpu/speed.md", help="the page; .json beside it")
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
-    ours = Ours(arguments.quantize)
-    about = pages.facts(ours)
-    result = {**about, "rounds": arguments.rounds, "seconds": arguments.seconds}
-    named = [name for name in arguments.models.split(",") if name]
-    rows = [row for name in named for row in throughput(*models([name]), ours, arguments, about["isa"])]
-    result["throughput"] = [row for page in arguments.join for row in json.loads(page.read_text())["throughput"]] + rows
+    ours, named = Ours(arguments.quantize), [name for name in arguments.models.split(",") if name]
+    joined = [json.loads(page.read_text()) for page in arguments.join]
+    result = {**pages.facts(ours), "rounds": arguments.rounds, "seconds": arguments.seconds}
+    rows = [row for name in named for row in throughput(*models([name]), ours, arguments, result["isa"])]
+    if not named:  # a page of other runs alone, on their machine
+        result = {**joined[0]}
+    result["throughput"] = [row for page in joined for row in page["throughput"]] + rows
     result["ratios"] = speed_page.ratios(result)
     pages.write(arguments.out, result, speed_page.page(result))
 
