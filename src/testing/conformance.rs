@@ -419,13 +419,16 @@ mod tests {
         on_the_gpu(problems::in_tf32());
     }
 
-    /// All cases, or those whose text contains what `QUANTIZE_PROBLEMS` says, and of those one in `QUANTIZE_SAMPLE`.
-    fn on_the_gpu(mut cases: Vec<Case>) {
+    /// One case in `QUANTIZE_SAMPLE`, and of those the ones whose text contains what `QUANTIZE_PROBLEMS` says; else all.
+    fn chosen(cases: Vec<Case>) -> Vec<Case> {
         let one_in = std::env::var("QUANTIZE_SAMPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-        cases = cases.into_iter().step_by(one_in).collect();
-        if let Ok(some) = std::env::var("QUANTIZE_PROBLEMS") {
-            cases.retain(|c| c.problem.to_string().contains(&some));
-        }
+        let some = std::env::var("QUANTIZE_PROBLEMS").unwrap_or_default();
+        let cases = cases.into_iter().step_by(one_in);
+        cases.filter(|c| c.problem.to_string().contains(&some)).collect()
+    }
+
+    fn on_the_gpu(cases: Vec<Case>) {
+        let cases = chosen(cases);
         let gpu = match Cuda::open(0) {
             Ok(gpu) => gpu,
             Err(why) => return println!("cuda: absent ({}), {} problems skipped", why.what, cases.len()),
@@ -443,7 +446,7 @@ mod tests {
 
     #[test]
     fn every_tactic_of_every_instruction_set_equals_the_reference() {
-        let cases = problems::all();
+        let cases = chosen(problems::all());
         let mut failures = 0;
         for isa in Isa::ALL {
             if !isa.available() {

@@ -2,6 +2,7 @@
 
 use super::tile::{MR, NR};
 use super::window::{CHUNK, Fill, Walk};
+use crate::ir::ops::Geometry;
 use std::ops::Range;
 
 /// Numbers of input that a task reads: they stay in the L2 cache beside a panel.
@@ -12,6 +13,8 @@ const BAND_PIXELS: usize = 512;
 const TASKS: usize = 8;
 /// Bytes of a cache line, where copies begin.
 const LINE: usize = 64;
+/// Bytes of pixels that stay in the nearest cache until they are multiplied.
+const NEAREST_BYTES: usize = 16 << 10;
 /// Bytes of panels that stay in the L2 cache beside what else is there.
 const NEAR_BYTES: usize = 256 << 10;
 
@@ -112,6 +115,21 @@ impl Bands {
         Bands { walk, pixel, line, in_place: true, band, span, fill, slack: 0, windows: None }
     }
 
+    /// Cuts products of pixels that a task computes itself right before it multiplies them, `most` lines at once where whole
+    /// tiles need no more. Every pixel is rounded up to whole steps, as what lies behind its channels meets weights of zero; `beyond` more may be read. A task has all panels, as one
+    /// with others would have to compute its pixels again.
+    pub fn of_computed(walk: &Walk, output: [usize; 2], most: usize, [step, beyond]: [usize; 2]) -> Bands {
+        let ([height, width], pixel) = (output, walk.inputs.next_multiple_of(step));
+        let line = width * pixel;
+        let lines = (NEAREST_BYTES / line.max(1)).min(most).max(least(width)).min(height).max(1);
+        let band = height.div_ceil(height.div_ceil(lines).max(1)).max(1);
+        let g = Geometry { input: output, output, ..Walk::lines_of(1) };
+        let walk = Walk { g, inputs: pixel, ..walk.clone() };
+        let (span, fill) = (Bands::panels_each(&walk), Fill { number: vec![0], flip: 0 });
+        let slack = beyond * pixel;
+        Bands { walk, pixel, line, in_place: false, band, span, fill, slack, windows: None }
+    }
+
     /// Where each tap starts, in bytes from its window.
     pub fn taps(&self) -> Vec<usize> {
         let (taps, dilations) = (Taps::of(&self.walk), self.walk.g.dilations);
@@ -180,6 +198,11 @@ impl Bands {
     }
 }
 
+/// Lines of so many pixels that make whole tiles.
+fn least(width: usize) -> usize {
+    (4 * MR).div_ceil(width.max(1))
+}
+
 /// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
 /// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
 fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
@@ -187,10 +210,9 @@ fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
     let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
     let panels = (w.groups * Bands::panels_each(w)).max(1);
     let fits = (near / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
-    let least = (4 * MR).div_ceil(width); // lines that still make whole tiles
     let band = match weights > line * w.lines(lines) {
         true => fits,
-        false => fits.min(lines.div_ceil(TASKS).max(least)).min(lines),
+        false => fits.min(lines.div_ceil(TASKS).max(least(width))).min(lines),
     };
     let bands = lines.div_ceil(band);
     (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))
