@@ -10,7 +10,7 @@
 mod runs;
 mod tiles;
 
-use super::bands::{Bands, Taps, in_order};
+use super::bands::{AtOnce, Bands, Taps, in_order};
 use super::epilogue::{Finish, IntFinish, Target};
 use super::igemm::{AMX_STEP as STEP, IM2COL, Products, Products8};
 use super::peak::{REPEATS, fastest};
@@ -210,8 +210,7 @@ impl Products for AmxGemm {
 }
 
 impl Products8 for AmxGemm {
-    const STEP: usize = STEP;
-    const BEYOND: usize = ROWS;
+    const AT_ONCE: AtOnce = AtOnce { step: STEP, pixels: ROWS, panels: 2 };
 
     fn of(step: &Bound, bands: Bands) -> Result<Self> {
         let walk = &bands.walk;

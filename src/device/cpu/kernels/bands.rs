@@ -52,6 +52,17 @@ impl Taps {
     }
 }
 
+/// What a kernel reads at once.
+#[derive(Clone, Copy)]
+pub struct AtOnce {
+    /// Bytes of a pixel.
+    pub step: usize,
+    /// Pixels, where the last ones that are wanted may be followed by others.
+    pub pixels: usize,
+    /// Panels.
+    pub panels: usize,
+}
+
 /// The cut of one step.
 pub struct Bands {
     /// What is walked over.
@@ -116,17 +127,24 @@ impl Bands {
     }
 
     /// Cuts products of pixels that a task computes itself right before it multiplies them, `most` lines at once where whole
-    /// tiles need no more. Every pixel is rounded up to whole steps, as what lies behind its channels meets weights of zero; `beyond` more may be read. A task has all panels, as one
-    /// with others would have to compute its pixels again.
-    pub fn of_computed(walk: &Walk, output: [usize; 2], most: usize, [step, beyond]: [usize; 2]) -> Bands {
-        let ([height, width], pixel) = (output, walk.inputs.next_multiple_of(step));
+    /// tiles need no more. Every pixel is rounded up to whole steps, as what lies behind its channels meets weights of zero.
+    /// All panels together have `weights` bytes; where these are more than the pixels, each panel is read once for a band.
+    pub fn of_computed(
+        walk: &Walk,
+        output: [usize; 2],
+        most: usize,
+        weights: usize,
+        at_once: AtOnce,
+    ) -> Bands {
+        let ([height, width], pixel) = (output, walk.inputs.next_multiple_of(at_once.step));
         let line = width * pixel;
         let lines = (NEAREST_BYTES / line.max(1)).min(most).max(least(width)).min(height).max(1);
         let band = height.div_ceil(height.div_ceil(lines).max(1)).max(1);
         let g = Geometry { input: output, output, ..Walk::lines_of(1) };
         let walk = Walk { g, inputs: pixel, ..walk.clone() };
-        let (span, fill) = (Bands::panels_each(&walk), Fill { number: vec![0], flip: 0 });
-        let slack = beyond * pixel;
+        let all = Bands::panels_each(&walk);
+        let span = if weights > band * line { at_once.panels.min(all) } else { all };
+        let (fill, slack) = (Fill { number: vec![0], flip: 0 }, at_once.pixels * pixel);
         Bands { walk, pixel, line, in_place: false, band, span, fill, slack, windows: None }
     }
 
@@ -153,13 +171,19 @@ impl Bands {
         self.walk.groups * Bands::panels_each(&self.walk)
     }
 
-    fn count(&self) -> usize {
+    /// Bands of an image.
+    pub fn count(&self) -> usize {
         self.walk.g.output[0].div_ceil(self.band)
     }
 
-    /// Tasks of an image.
+    /// Spans of panels.
+    pub fn spans(&self) -> usize {
+        self.panels().div_ceil(self.span)
+    }
+
+    /// Tasks of an image: its bands by the first span, by the second, ...
     pub fn tasks(&self) -> usize {
-        self.count() * self.panels().div_ceil(self.span)
+        self.count() * self.spans()
     }
 
     /// Output lines and panels of a task.

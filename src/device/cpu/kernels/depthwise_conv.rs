@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 /// Tasks of an image, at least, where it has so many lines: the tuner times a pair on all threads, and where these are so
 /// many more that some have nothing to do, it leaves the two steps apart.
-const TASKS: usize = 4;
+const TASKS: usize = 2;
 /// Constants of each half: weights, and their sums.
 const CONSTANTS: usize = 2;
 
@@ -157,10 +157,11 @@ struct Both<D, P> {
 impl<D: Simd, P: Products8> Both<D, P> {
     fn load(step: &Bound) -> Result<Box<dyn Kernel>> {
         let channels = Walk::of(&step.problem.halves().ok_or_else(|| refused(&step.problem))?.1).inputs;
-        let (first, second) = halves(step, channels.next_multiple_of(P::STEP))?;
+        let (first, second) = halves(step, channels.next_multiple_of(P::AT_ONCE.step))?;
         let deep = Interleaved::<D>::of(&first)?;
         let most = deep.band.min(deep.output()[0].div_ceil(TASKS));
-        let cut = Bands::of_computed(&Walk::of(&second.problem), deep.output(), most, [P::STEP, P::BEYOND]);
+        let weights = second.packed.first().map_or(0, Bytes::len);
+        let cut = Bands::of_computed(&Walk::of(&second.problem), deep.output(), most, weights, P::AT_ONCE);
         let bands = (most / cut.band).max(1);
         Ok(Box::new(Both { deep, point: P::of(&second, cut)?, bands }))
     }
@@ -173,7 +174,7 @@ impl<D: Simd, P: Products8> Both<D, P> {
 
 impl<D: Simd, P: Products8> Kernel for Both<D, P> {
     fn tasks(&self) -> usize {
-        self.point.bands().tasks().div_ceil(self.bands)
+        self.point.bands().count().div_ceil(self.bands)
     }
 
     fn scratch(&self) -> usize {
@@ -183,19 +184,21 @@ impl<D: Simd, P: Products8> Kernel for Both<D, P> {
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let cut = self.point.bands();
         let (between, copy) = scratch.split_at_mut(cut.scratch());
-        let bands = task * self.bands..((task + 1) * self.bands).min(cut.tasks());
+        let bands = task * self.bands..((task + 1) * self.bands).min(cut.count());
         let first = bands.start * cut.band;
         let lines = first..(first + self.lines()).min(self.deep.output()[0]);
         self.deep.copy(io.input(0, image), lines, copy);
         let place = [Place::whole(between.len())];
         for band in bands {
-            let (lines, panels) = cut.task(band);
+            let (lines, _) = cut.task(band);
             let own = Io::of_scratch(between, &place);
-            // SAFETY: scratch memory is this task's; `variants` offers what the CPU has; the band's pixels are where they were
-            // just written, with room behind them; tasks differ in lines.
-            unsafe {
-                self.deep.lines(&own, 0, [lines.start - first, 0], lines.len(), copy);
-                self.point.multiply(io, image, lines, panels, between.as_ptr());
+            // SAFETY: scratch memory is this task's.
+            unsafe { self.deep.lines(&own, 0, [lines.start - first, 0], lines.len(), copy) };
+            for span in 0..cut.spans() {
+                let (lines, panels) = cut.task(span * cut.count() + band);
+                // SAFETY: `variants` offers what the CPU has; the band's pixels are where they were just written, with room
+                // behind them; tasks differ in lines.
+                unsafe { self.point.multiply(io, image, lines, panels, between.as_ptr()) };
             }
         }
     }

@@ -4,7 +4,7 @@
 
 #[cfg(all(target_arch = "x86_64", feature = "simd"))]
 use super::amx;
-use super::bands::{Bands, Taps, in_order};
+use super::bands::{AtOnce, Bands, Taps, in_order};
 use super::edges;
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
 use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach};
@@ -168,10 +168,8 @@ pub trait Products: Send + Sync {
 
 /// [`Products`] of 8 bits, made for a cut that somebody else decides.
 pub trait Products8: Products + Sized + 'static {
-    /// Bytes of a step along the channels.
-    const STEP: usize;
-    /// Pixels after the last that may be read.
-    const BEYOND: usize;
+    /// What it reads at once.
+    const AT_ONCE: AtOnce;
     /// The kernel of this step.
     fn of(step: &Bound, bands: Bands) -> Result<Self>;
 }
@@ -346,8 +344,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Products for Implicit<S, P, F> {
 }
 
 impl<S: Simd> Products8 for Implicit<S, Int8, IntFinish> {
-    const STEP: usize = GROUP;
-    const BEYOND: usize = 0;
+    const AT_ONCE: AtOnce = AtOnce { step: GROUP, pixels: 0, panels: 1 };
 
     fn of(step: &Bound, bands: Bands) -> Result<Self> {
         let sums = constant::<i32>(&step.packed, 1)?;
