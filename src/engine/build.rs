@@ -68,8 +68,8 @@ pub fn build(
     let mut choose = |d: &Draft, c: &Computed| -> Result<Choice> {
         monitor.check()?;
         let choice = match (d.view, d.joined) {
-            (true, _) => Choice::idle(Tactic::view()),
             (_, true) => Choice::idle(Tactic::joined()),
+            (true, _) => Choice::idle(Tactic::view()),
             _ => tuner.best(&c.problem, &c.numerics, &c.tensors)?,
         };
         monitor.advance(1);

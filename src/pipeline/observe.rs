@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
 const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
+/// What takes less time than this is not worth one: to run it again costs no more than to write it down.
+const WORTH_KEEPING: Duration = Duration::from_millis(500);
 
 /// What the samples are and how they come.
 pub struct Samples<'a> {
@@ -39,7 +41,8 @@ pub fn observe(
     let mut watch = Watch::new(engine, cache);
     watch.on_device(session)?;
     let mut skipped = Vec::new();
-    let (mut saved, mut wait) = (Instant::now(), FIRST_CHECKPOINT);
+    let (begun, before) = (Instant::now(), cache.done);
+    let (mut saved, mut wait) = (begun, FIRST_CHECKPOINT);
     monitor.stage("calibrate", "images", samples.dataset.len());
     monitor.advance(cache.done as usize);
     let loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
@@ -55,19 +58,23 @@ pub fn observe(
         let n = batch.samples.len();
         if n > 0 {
             feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
+            let filled = runs.elapsed();
             watch.run(session, &batch.samples)?;
+            tracing::debug!("{n} images: copied in {filled:.1?}, run in {:.1?}", runs.elapsed() - filled);
         }
-        running += runs.elapsed();
         cache.done += (n + batch.skipped.len()) as u64;
         cache.skipped += batch.skipped.len() as u64;
         monitor.advance(n + batch.skipped.len());
         skipped.extend(batch.skipped);
-        if monitor.cancelled() || (saved.elapsed() > wait && !cache.is_complete()) {
+        let (ran, rest) = (cache.done - before, (samples.dataset.len() as u64).saturating_sub(cache.done));
+        let left = begun.elapsed().mul_f64(rest as f64 / ran.max(1) as f64);
+        if monitor.cancelled() || (saved.elapsed() > wait && left > WORTH_KEEPING) {
             watch.write_to(cache, session)?;
             cache.save(path)?;
             (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
             monitor.check()?;
         }
+        running += runs.elapsed();
         waits = Instant::now();
     }
     let lands = Instant::now();

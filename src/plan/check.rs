@@ -2,7 +2,8 @@
 //!
 //! 1. Every buffer a step reads is an input or was written by an earlier step, and its bytes were not overwritten
 //!    since.
-//!    What a step computes together with it is read when it runs, and what lies between is read by nobody else.
+//!    What a step computes together with it is read when it runs, and what lies between is read by nobody else. If that
+//!    is a view of what the other writes, it has the same elements at the same places.
 //! 2. A step's outputs overlap none of its inputs, but for one that it meets element by element, whose place and form it
 //!    may have; or unless it is a view: then every element of its outputs is, at the same address, the element of its
 //!    inputs that the operator moves there.
@@ -179,11 +180,17 @@ fn is_over(plan: &Plan, s: &Step, input: BufferId, output: BufferId) -> bool {
     met && once && same && a.operand.lies_as(&b.operand)
 }
 
-/// Can step `first` be computed with `s`, which alone reads what it writes?
-fn is_pair(plan: &Plan, first: usize, s: &Step) -> bool {
-    let with = |a: &Step| a.choice.tactic == Tactic::joined() && a.outputs[..] == s.inputs[..1];
-    let absent = s.inputs.first().is_some_and(|&b| plan.buffer(b).absent);
-    absent && plan.steps.get(first).is_some_and(with) && plan.computed(s).0.halves().is_some()
+/// Can step `before` be computed with `s`, which alone reads what it writes? Or is it a view, and can the one before it?
+fn is_pair(plan: &Plan, before: usize, s: &Step) -> bool {
+    let read = |i: usize, s: &Step| {
+        let absent = s.inputs.first().is_some_and(|&b| plan.buffer(b).absent);
+        let joined = |a: &&Step| a.choice.tactic == Tactic::joined() && a.outputs[..] == s.inputs[..1];
+        plan.steps.get(i).filter(|_| absent).filter(joined)
+    };
+    let through =
+        |a: &Step, i: usize| is_view(plan, a).is_ok() && read(i, a).is_some_and(|first| first.with.is_none());
+    let reached = read(before, s).is_some_and(|a| a.with.is_none_or(|i| through(a, i)));
+    reached && plan.computed(s).0.halves().is_some()
 }
 
 /// Is every element of the step's outputs the one that the operator moves there, at the same address, in every image?

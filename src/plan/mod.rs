@@ -75,7 +75,8 @@ pub struct Step {
     pub inputs: Vec<BufferId>,
     /// What it writes.
     pub outputs: Vec<BufferId>,
-    /// The step that is computed with this one, whose output only this one reads: the tactic is one of both.
+    /// The step that is computed with this one, whose output only this one reads: the tactic is one of both. It may be a
+    /// view that is computed with another in turn: then it is that one.
     pub with: Option<usize>,
     /// Packed constants: ranges of the engine's weights section.
     pub constants: Vec<Range<usize>>,

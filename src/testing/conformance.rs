@@ -419,35 +419,39 @@ mod tests {
         on_the_gpu(problems::in_tf32());
     }
 
-    /// One case in `QUANTIZE_SAMPLE`, and of those the ones whose text contains what `QUANTIZE_PROBLEMS` says; else all.
+    /// The cases whose text contains what `QUANTIZE_PROBLEMS` says, and of those one in `QUANTIZE_SAMPLE`; all without.
     fn chosen(cases: Vec<Case>) -> Vec<Case> {
         let one_in = std::env::var("QUANTIZE_SAMPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-        let some = std::env::var("QUANTIZE_PROBLEMS").unwrap_or_default();
-        let cases = cases.into_iter().step_by(one_in);
-        cases.filter(|c| c.problem.to_string().contains(&some)).collect()
+        let mut cases: Vec<Case> = cases.into_iter().step_by(one_in).collect();
+        if let Ok(some) = std::env::var("QUANTIZE_PROBLEMS") {
+            cases.retain(|c| c.problem.to_string().contains(&some));
+        }
+        cases
+    }
+
+    /// How many of the cases fail, in so many parts beside one another.
+    fn failures(name: &str, cases: &[Case], parts: usize, devices: &[&dyn Device]) -> usize {
+        let of_part = |part: usize| cases.iter().skip(part).step_by(parts).cloned().collect::<Vec<_>>();
+        std::thread::scope(|scope| {
+            let run = |part| report(name, of_part(part).len(), &run(devices, &of_part(part)));
+            let threads: Vec<_> = (0..parts).map(|part| scope.spawn(move || run(part))).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        })
     }
 
     fn on_the_gpu(cases: Vec<Case>) {
         let cases = chosen(cases);
-        let gpu = match Cuda::open(0) {
-            Ok(gpu) => gpu,
-            Err(why) => return println!("cuda: absent ({}), {} problems skipped", why.what, cases.len()),
-        };
-        let name = gpu.id().to_string();
-        let parts = 16; // kernels are compiled beside one another
-        let of_part = |part: usize| cases.iter().skip(part).step_by(parts).cloned().collect::<Vec<_>>();
-        let failures: usize = std::thread::scope(|scope| {
-            let run = |part| report(&name, of_part(part).len(), &run(&[&gpu], &of_part(part)));
-            let threads: Vec<_> = (0..parts).map(|part| scope.spawn(move || run(part))).collect();
-            threads.into_iter().map(|t| t.join().unwrap()).sum()
-        });
-        assert_eq!(failures, 0);
+        match Cuda::open(0) {
+            // kernels are compiled beside one another
+            Ok(gpu) => assert_eq!(failures(&gpu.id().to_string(), &cases, 16, &[&gpu]), 0),
+            Err(why) => println!("cuda: absent ({}), {} problems skipped", why.what, cases.len()),
+        }
     }
 
     #[test]
     fn every_tactic_of_every_instruction_set_equals_the_reference() {
         let cases = chosen(problems::all());
-        let mut failures = 0;
+        let mut failed = 0;
         for isa in Isa::ALL {
             if !isa.available() {
                 println!("cpu/{isa}: absent, {} problems skipped", cases.len());
@@ -455,9 +459,8 @@ mod tests {
             }
             let devices = [1, 2, 3].map(|threads| Cpu { isa, threads, ..Cpu::host() });
             let devices: Vec<&dyn Device> = devices.iter().map(|d| d as &dyn Device).collect();
-            let s = run(&devices, &cases);
-            failures += report(&format!("cpu/{isa}"), cases.len(), &s);
+            failed += failures(&format!("cpu/{isa}"), &cases, crate::base::machine::threads(), &devices);
         }
-        assert_eq!(failures, 0);
+        assert_eq!(failed, 0);
     }
 }

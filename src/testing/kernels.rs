@@ -45,8 +45,8 @@ fn covering(sets: &[Vec<String>]) -> Vec<usize> {
     }
 }
 
-/// Families that multiply halves and TF32 by instructions of their own. To all others halves are a type like any other.
-const OF_FLOATS: [&str; 3] = ["conv-wgmma", "conv-splitk", "igemm"];
+/// Families that have ways of their own to multiply halves and TF32. To all others halves are a type like any other.
+const OF_FLOATS: [&str; 4] = ["conv-wgmma", "conv-splitk", "depthwise-tma", "igemm"];
 
 /// What a kernel has of its family: itself, the words of its variant, and how floats are multiplied.
 fn switches(case: &Case, tactic: &Tactic) -> Vec<String> {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn pairs_have_kernels() {
         let (hopper, cases) = (Cuda::absent(Arch::of(9, 0)), problems::all());
-        for family in ["conv-pool", "depthwise-conv"] {
+        for family in ["conv-pool", "depthwise-conv", "pool-linear"] {
             let has = |c: &&Case| hopper.tactics(&c.problem, &c.numerics).iter().any(|t| t.family == family);
             assert!(cases.iter().filter(has).count() >= 4, "{family}");
         }

@@ -7,10 +7,10 @@ use crate::base::{DType, Tensor};
 use crate::device::cuda::Cuda;
 use crate::device::{Bound, Device, Layout, Numerics, Operand, Problem, Program, Slot, Tactic, Work};
 use crate::ir::ops::{
-    Binary, BinaryFn, Conv, Fused, LayerNorm, MatMul, Pads, Pool, PoolFn, Reduce, ReduceFn, Softmax,
+    Binary, BinaryFn, Conv, Fused, LayerNorm, Linear, MatMul, Pads, Pool, PoolFn, Reduce, ReduceFn, Softmax,
     Transpose, Unary, UnaryFn, Window,
 };
-use crate::ir::{Fact, Op};
+use crate::ir::{Array, Fact, Op};
 use crate::tune::{TimingCache, Tuner};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn layers(device: &Cuda) -> Vec<(Problem, Numerics)> {
     let none = Activation::None;
     let softmax = Softmax { axis: -1, log: false, flatten: false };
     let sum = Reduce { f: ReduceFn::Mean, axes: vec![1], keepdims: false, noop: false };
-    vec![
+    let mut all = vec![
         (input, Numerics::Quantize(q)),
         (back, Numerics::rescale(&[q], None)),
         int(maximum.clone().into(), vec![wide(u)], Numerics::Integers),
@@ -75,32 +75,48 @@ fn layers(device: &Cuda) -> Vec<(Problem, Numerics)> {
         op(sum.into(), vec![tokens.clone()], (f, plain)),
         op(softmax.into(), vec![operand(f, &[1, 12, 197, 197], plain)], (f, plain)),
         op(MatMul.into(), heads.to_vec(), (f, plain)),
-        depthwise(device, f),
-        depthwise(device, DType::I8),
         op(
             Transpose { perm: vec![0, 2, 1, 3] }.into(),
             vec![operand(f, &[1, 197, 12, 64], plain)],
             (f, plain),
         ),
-    ]
+    ];
+    let deep = [
+        (32, 112, 3, 1),
+        (96, 112, 3, 2),
+        (144, 56, 3, 1),
+        (576, 14, 3, 1),
+        (240, 28, 5, 2),
+        (672, 14, 5, 1),
+    ];
+    let types = [f, DType::F16, DType::I8];
+    all.extend(deep.iter().flat_map(|&form| types.map(|x| depthwise(device, x, form))));
+    all
 }
 
-/// A depthwise convolution 3 x 3.
-fn depthwise(device: &Cuda, x: DType) -> (Problem, Numerics) {
-    let window = Window { pads: Pads::Explicit([1; 4]), ..Window::new([0, 0], [1, 1]) };
-    let op = Conv { window, groups: 96, fused: Fused::default() };
+/// A depthwise convolution: channels, size, kernel and stride.
+fn depthwise(device: &Cuda, x: DType, form: (usize, usize, usize, usize)) -> (Problem, Numerics) {
+    let (channels, size, kernel, stride) = form;
+    let window = Window { pads: Pads::Explicit([kernel / 2; 4]), ..Window::new([0, 0], [stride; 2]) };
+    let op = Conv { window, groups: channels, fused: Fused::default() };
     let w = if x.is_int8() { DType::I8 } else { x };
-    let inputs = vec![operand(x, &[1, 96, 112, 112], NHWC), Operand::constant(w, [96, 1, 3, 3].into())];
+    let image = operand(x, &[1, channels, size, size], NHWC);
+    let inputs = vec![image, Operand::constant(w, [channels, 1, kernel, kernel].into())];
     let q = QuantParams { dtype: x, ..QuantParams::signed(3.0) };
     let numerics = match x.is_int8() {
         true => {
-            let epilogue =
-                Epilogue::new(q.scale, &[q.scale; 96], &[0.0; 96], None, Fused::default().after(), Some(q));
+            let (scales, none) = (vec![q.scale; channels], vec![0.0; channels]);
+            let epilogue = Epilogue::new(q.scale, &scales, &none, None, Fused::default().after(), Some(q));
             Numerics::Multiply { zero_point: 0, epilogue }
         }
         false => Numerics::Float,
     };
     (problem(device, op, inputs, (x, NHWC)), numerics)
+}
+
+/// All problems, or those whose text contains what `QUANTIZE_PROBLEMS` says.
+fn chosen(p: &Problem) -> bool {
+    std::env::var("QUANTIZE_PROBLEMS").map_or(true, |some| p.to_string().contains(&some))
 }
 
 fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
@@ -109,9 +125,12 @@ fn constant(rng: &mut SplitMix64, o: &Operand) -> Tensor {
         DType::I8 => {
             Tensor::new(o.shape.clone(), &reals.iter().map(|v| (v * 127.0) as i8).collect::<Vec<_>>())
         }
-        _ => Tensor::new(o.shape.clone(), &reals),
+        dtype => Array::real(o.shape.clone(), reals.iter().map(|&v| v.into()).collect()).to_tensor(dtype),
     }
 }
+
+/// Times that a run has a step, one behind the other: one alone would seem to take as long as it takes to start a run.
+const REPEATS: usize = 8;
 
 /// The shortest of several runs, on the GPU alone.
 fn time(
@@ -123,8 +142,8 @@ fn time(
 ) -> Duration {
     let mut end = 0;
     let mut place = |o: &Operand| {
-        let slot = Slot { offset: end, stride: o.extent().next_multiple_of(64) };
-        end = slot.range(images).end;
+        let slot = Slot { offset: end, stride: o.extent() };
+        end = slot.range(images).end.next_multiple_of(64);
         slot
     };
     let inputs: Vec<Slot> = p.activations().map(&mut place).collect();
@@ -141,7 +160,7 @@ fn time(
         outputs,
     };
     let program = Program {
-        steps: vec![step],
+        steps: vec![step; REPEATS],
         arena: end,
         max_batch: images,
         inputs: vec![],
@@ -149,7 +168,7 @@ fn time(
         entry: None,
     };
     let mut run = device.load(&program).unwrap();
-    (0..12).map(|_| run.time(images).unwrap()).min().unwrap()
+    (0..12).map(|_| run.time(images).unwrap()).min().unwrap() / REPEATS as u32
 }
 
 fn print(device: &Cuda, p: &Problem, n: &Numerics, constants: &[Tensor]) {
@@ -170,7 +189,9 @@ fn kernels_take() {
     };
     println!("{} images each, on {}", IMAGES, device.gpu().name);
     let mut rng = SplitMix64::new(1);
-    for (p, n) in layers(&device) {
+    let layers: Vec<Layer> = layers(&device).into_iter().filter(|(p, _)| chosen(p)).collect();
+    device.warm(&layers.iter().map(|(p, n)| (p, n)).collect::<Vec<_>>());
+    for (p, n) in layers {
         let constants =
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(&mut rng, o)).collect::<Vec<_>>();
         print(&device, &p, &n, &constants);
@@ -187,7 +208,7 @@ fn pairs_take() {
         Err(why) => return println!("cuda: absent ({})", why.what),
     };
     let mut rng = SplitMix64::new(1);
-    for ((first, a), (second, b)) in pairs(&device) {
+    for ((first, a), (second, b)) in pairs(&device).into_iter().filter(|(first, _)| chosen(&first.0)) {
         let constants_of = |p: &Problem, rng: &mut SplitMix64| -> Vec<Tensor> {
             p.inputs.iter().filter(|o| o.constant).map(|o| constant(rng, o)).collect()
         };
@@ -200,8 +221,12 @@ fn pairs_take() {
                 let tactics = device.tactics(p, n);
                 let timed =
                     tactics.iter().map(|t| (time(&device, (p, n), t, constants, images), t.to_string()));
-                let (time, tactic) = timed.min().unwrap();
-                println!("{images:4} images {:8.1} us  {tactic:<22} {p}", time.as_secs_f64() * 1e6);
+                let mut timed: Vec<_> = timed.collect();
+                timed.sort();
+                // of a pair all
+                for (time, tactic) in timed.iter().take(if p.halves().is_some() { usize::MAX } else { 1 }) {
+                    println!("{images:4} images {:8.1} us  {tactic:<22} {p}", time.as_secs_f64() * 1e6);
+                }
             };
             fastest(&first, &a, &of_first);
             fastest(&second, &b, &of_second);
@@ -217,7 +242,7 @@ fn pairs_take() {
 
 type Layer = (Problem, Numerics);
 
-/// The first layers of ResNet-50, and of MobileNetV2 and EfficientNet-Lite0 those whose tensors are largest.
+/// The first layers of ResNet-50, and of MobileNetV2 and EfficientNet-Lite0 those whose tensors are largest; heads of all.
 fn pairs(device: &Cuda) -> Vec<(Layer, Layer)> {
     let q = QuantParams { dtype: DType::U8, zero_point: 114, ..QuantParams::signed(2.6) };
     let stem = conv(device, [3, 224], [7, 2], 64, 1, q);
@@ -238,7 +263,24 @@ fn pairs(device: &Cuda) -> Vec<(Layer, Layer)> {
         let point = conv(device, [channels, size / stride], [1, 1], outputs, 1, q);
         all.push((deep, point));
     }
+    for (channels, outputs) in [(2048, 1000), (2048, 10), (1280, 1000), (1280, 10)] {
+        all.push(head(device, channels, outputs, q));
+    }
     all
+}
+
+/// The mean of 7 x 7 pixels and the products of their channels.
+fn head(device: &Cuda, channels: usize, outputs: usize, q: QuantParams) -> (Layer, Layer) {
+    let mean = Pool { f: PoolFn::Average { include_pad: false }, window: None };
+    let x = operand(q.dtype, &[1, channels, 7, 7], NHWC);
+    let mean = (problem(device, mean, vec![x], (q.dtype, NHWC)), Numerics::average(q, Some(q)));
+    let w = Operand::constant(DType::I8, [outputs, channels].into());
+    let fused = Fused::default();
+    let scales = vec![QuantParams::signed(0.3).scale; outputs];
+    let epilogue = Epilogue::new(q.scale, &scales, &vec![0.1; outputs], None, fused.after(), None);
+    let read = operand(q.dtype, &[1, channels], Layout::Plain);
+    let linear = problem(device, Linear { fused }, vec![read, w], (DType::F32, Layout::Plain));
+    (mean, (linear, Numerics::Multiply { zero_point: q.zero_point, epilogue }))
 }
 
 /// A convolution of an image of so many channels and so wide, by a kernel of this width and stride.

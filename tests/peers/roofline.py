@@ -16,7 +16,8 @@ from ours import PROGRAM, ROOT, Ours
 from speed import cores, our_engines
 from zoo import models
 
-GOAL = 60  # percent of the peak, over the whole net
+# Percent of the peak, over the whole net: for an instruction set with a goal of its own, and for others.
+GOALS, GOAL = {"amx": 40}, 60
 
 
 def measure(ours, engine, rounds, seconds):
@@ -53,14 +54,15 @@ def page(result):
     rows = [[s["name"], s["op"], s["tactic"], f"{s['gop']:.3f}", f"{s['time_us']:.0f}", f"{100 * s['time_us'] / time:.1f}",
              f"{s['percent']:.0f}" if s["gop"] else ""] for s in result["steps"]]
     head = ["step", "operator", "tactic", "GOP", "µs", "% of the time", "% of the peak"]
-    reached = "is reached" if result["net_percent"] >= GOAL else "is not reached"
+    goal = GOALS.get(result["isa"], GOAL)
+    reached = "is reached" if result["net_percent"] >= goal else "is not reached"
     return (f"# Share of the INT8 peak: {result['model']}\n\n{pages.in_words(result)}\n\n"
             f"One thread, one image: the shortest of {result['rounds']} rounds for each step, the highest of as many for "
             f"the peak, which is {result['peak_gops']:.0f} GOP/s (`quantize doctor --measure`: inner products alone, from "
             f"the nearest cache; a multiplication and an addition are two operations).\n\n"
             f"Made by `tests/peers/roofline.py --model {result['model']}`.\n\n"
             f"The whole net runs at **{result['net_percent']:.0f} %** of the peak, its multiplying steps alone at "
-            f"{result['multiplying_percent']:.0f} %. The goal of {GOAL} % {reached}.\n\n"
+            f"{result['multiplying_percent']:.0f} %. The goal of {goal} % {reached}.\n\n"
             f"{pages.table(head, rows)}")
 
 

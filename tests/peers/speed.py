@@ -6,7 +6,7 @@
     QUANTIZE_DATA=folder python tests/peers/speed.py [--models a,b] [--rounds 5] [--seconds 1]
 
 Every number is measured in a process of its own, pinned to as many cores as it has threads, all engines in turns; of the
-rounds the best and the median are kept. Models that were converted stay in the --work folder.
+rounds the best and the median are kept. Our engines are built for one thread. Models that were converted stay in the --work folder.
 """
 import argparse
 import json
@@ -65,8 +65,9 @@ def our_engines(model, ours, folder, isa):
         out = folder / f"{label} {ours.digest}".replace(",", "").replace(" ", "-")
         engine = out / f"{model.name}.engine"
         if not engine.exists():
-            fixed = {"output.dir": out, "calibration.samples": CONVERTED_WITH, "calibration.method": "minmax"}
-            ours.configured(model.name, {**fixed, **sets}, command=["build"])
+            fixed = {"output.dir": out, "calibration.samples": CONVERTED_WITH, "calibration.method": "minmax",
+                     "target": "cpu", "cpu.threads": 1}
+            ours.configured(model.name, {**fixed, **sets}, command=["build"], prefix=cores(1))
         engines[label] = engine
     return engines
 
@@ -119,14 +120,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="of a measurement")
     parser.add_argument("--work", type=Path, default=ROOT / "target/speed", help="folder of converted models")
+    parser.add_argument("--join", type=Path, nargs="*", default=[], help=".json of runs for other models, same machine")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/cpu/speed.md", help="the page; .json beside it")
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
-    ours = Ours(arguments.quantize)
-    about = pages.facts(ours)
-    result = {**about, "rounds": arguments.rounds, "seconds": arguments.seconds}
-    result["throughput"] = [row for model in models(arguments.models.split(","))
-                            for row in throughput(model, ours, arguments, about["isa"])]
+    ours, named = Ours(arguments.quantize), [name for name in arguments.models.split(",") if name]
+    joined = [json.loads(page.read_text()) for page in arguments.join]
+    result = {**pages.facts(ours), "rounds": arguments.rounds, "seconds": arguments.seconds}
+    rows = [row for name in named for row in throughput(*models([name]), ours, arguments, result["isa"])]
+    if not named:  # a page of other runs alone, on their machine
+        result = {**joined[0]}
+    result["throughput"] = [row for page in joined for row in page["throughput"]] + rows
     result["ratios"] = speed_page.ratios(result)
     pages.write(arguments.out, result, speed_page.page(result))
 

@@ -119,6 +119,11 @@ pub trait Kernel: Send + Sync {
     fn scratch(&self) -> usize {
         0
     }
+    /// Does a task read more constants than numbers of an image? All images then pass by one task after the other, and its
+    /// constants stay near; else all tasks of an image run before those of the next.
+    fn is_heavy(&self) -> bool {
+        false
+    }
     /// Runs one task of one image.
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]);
 }

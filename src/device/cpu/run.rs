@@ -78,10 +78,12 @@ impl Run {
                 let io = Io { arena, len, inputs: &s.inputs, outputs: &s.outputs, life: PhantomData };
                 let scratch = self.scratch.shared();
                 let tasks = kernel.tasks().max(1);
+                let heavy = kernel.is_heavy();
                 self.pool.run(images * tasks, &|n, worker| {
                     // SAFETY: each worker runs one task at a time and has a part of its own.
                     let mine = unsafe { scratch.of(worker) };
-                    kernel.run(&io, n / tasks, n % tasks, mine);
+                    let (image, task) = if heavy { (n % images, n / images) } else { (n / tasks, n % tasks) };
+                    kernel.run(&io, image, task, mine);
                 });
             }
             if let (Some(tap), Some(start), Some(i)) = (tap.as_deref_mut(), start, i) {

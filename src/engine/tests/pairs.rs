@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::{Result, Silent};
+use crate::device::cuda::Cuda;
 use crate::device::{Bound, DeviceId, Executor, Numerics, Problem, Program, Tactic, Tap};
 use crate::engine::{self, Engine, Origin, file};
 use crate::plan::{Plan, check::check};
@@ -190,4 +191,80 @@ fn files_of_false_pairs_are_refused() {
     for (i, fault) in faults.iter().enumerate() {
         assert_eq!(read(fault), Err("Q0501"), "fault {i}");
     }
+}
+
+/// `a` is an output; of it the mean is taken, which a view brings to the last step.
+fn head() -> Graph {
+    let text = IMAGE.to_string()
+        + &constant("w1", &[64, 4, 3, 3], 0.2)
+        + &constant("w2", &[3, 64], 0.2)
+        + &conv("a", "x", "w1", "act=Relu, pads=[1,1,1,1]", "1,64,6,6")
+        + "%p: f32[1,64,1,1] = GlobalAveragePool(%a)  # pool\n%f: f32[1,64] = Flatten(%p)  # flat\n"
+        + "%y: f32[1,3] = Linear(%f, %w2)  # head\noutput %y\noutput %a\n";
+    let mut g = Graph::parse(&text).unwrap();
+    with_scales(&mut g, &Settings::default());
+    g
+}
+
+#[test]
+fn a_view_may_lie_between_two_steps_that_become_one() {
+    let g = head();
+    let (apart, together) = (timed(&g, 20), timed(&g, 19));
+    assert_eq!(joined(&apart), []);
+    assert_eq!(joined(&together), [("pool", "flat"), ("flat", "head")]);
+    let samples = samples(&g);
+    let answers = |e: &Engine| run(e, &Paired(0), &samples).unwrap();
+    assert_eq!(answers(&together), answers(&apart));
+    let again = file::read(together.to_bytes().unwrap().into()).unwrap();
+    assert_eq!(again.plan, together.plan);
+}
+
+/// Where there is a GPU, and where it is faster: the head of a classifier is one step there.
+#[test]
+fn a_head_on_the_gpu_gives_the_bits_of_the_oracle() {
+    let gpu = match Cuda::open(0) {
+        Ok(gpu) => gpu,
+        Err(why) => return println!("no GPU: {}", why.what),
+    };
+    let (g, images) = (head(), samples(&head()));
+    let want = run(&build(&g, &Interp, 4).unwrap(), &Interp, &images).unwrap();
+    let mut tuner = Tuner::new(&gpu, TimingCache::default(), None);
+    let settings = engine::Settings { max_batch: 4, ..Default::default() };
+    let e = engine::build(&g, &gpu, &mut tuner, settings, Origin::default(), &Silent).unwrap();
+    e.plan.steps.iter().for_each(|s| println!("{}: {}", s.name, s.choice.tactic));
+    assert_eq!(run(&e, &gpu, &images).unwrap(), want);
+}
+
+#[test]
+fn planted_faults_of_views_between_pairs_are_found() {
+    let g = head();
+    let good = timed(&g, 1);
+    assert_eq!(check(&good.plan, &g), Ok(()));
+    let step =
+        |name: &str| good.plan.steps.iter().position(|s| s.name == name && s.problem.op().is_some()).unwrap();
+    let (pool, flat, head) = (step("pool"), step("flat"), step("head"));
+    let found = |what: &str, sentence: &str, fault: &dyn Fn(&mut Plan)| {
+        let mut e = good.clone();
+        fault(&mut e.plan);
+        let found = check(&e.plan, &g).expect_err(what);
+        assert!(found.iter().any(|f| f.contains(sentence)), "{what}: {found:?}");
+        file::read(e.to_bytes().unwrap().into()).err().map(|e| e.code.id)
+    };
+    let refused = Some("Q0501");
+    let fault = found("nobody computes the first", "in no memory", &|p| p.steps[flat].with = None);
+    assert_eq!(fault, refused);
+    let fault = found("the view is left out", "computes no step", &|p| p.steps[head].with = Some(pool));
+    assert_eq!(fault, refused);
+    let fault = found("the view is computed with itself", "computes no step", &|p| {
+        p.steps[flat].with = Some(flat);
+    });
+    assert_eq!(fault, refused);
+    // a file may say so: it is no harm to memory
+    found("the view lies elsewhere", "computes no step", &|p| {
+        let read = p.steps[head].inputs[0];
+        p.buffers[read.index()].offset = 1;
+    });
+    found("what lies between computes", "computes no step", &|p| {
+        p.steps[flat].numerics = Numerics::Table((0..=255).collect());
+    });
 }

@@ -154,9 +154,8 @@ fn work(plan: &Plan, s: &Step, batch: usize) -> (u64, usize) {
     if s.choice.tactic.is_idle() {
         return (0, 0);
     }
-    let with = s.with.and_then(|i| plan.steps.get(i)).map_or(0, |first| first.macs);
     let problem = plan.computed(s).0;
     let constants: usize = problem.inputs.iter().filter(|o| o.constant).map(Operand::bytes).sum();
     let images: usize = problem.activations().chain(&problem.outputs).map(Operand::bytes).sum();
-    (s.macs + with, constants + images * batch)
+    (problem.macs(), constants + images * batch)
 }

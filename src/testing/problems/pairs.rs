@@ -1,8 +1,8 @@
 //! Two operators in one step: a convolution with the maximum behind it, a depthwise convolution with the products of its
-//! channels. The tensor between them is in 8 bits.
+//! channels, the mean of an image with the products of its channels. The tensor between them is in 8 bits.
 
 use super::convolutions::{self, Spec, UNIT};
-use super::{Case, Rng, windows};
+use super::{Case, Rng, products, windows};
 use crate::base::DType;
 use crate::device::{Numerics, Problem};
 use crate::ir::ops::{Pads, Pool, PoolFn, Window};
@@ -27,6 +27,15 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
             let out = &between.problem.outputs[0];
             let point = Spec { channels: deep.maps, size: [out.shape[2], out.shape[3]], maps, ..UNIT };
             cases.extend(join(&between, &eight_bits(rng, &point, out.dtype)));
+        }
+        for (channels, size, maps) in heads() {
+            let mean = Pool { f: PoolFn::Average { include_pad: false }, window: None };
+            let mean = in_eight_bits(|| windows::case(rng, mean.clone(), channels, size, x));
+            let between = mean.problem.outputs[0].dtype;
+            // through a view, and as an image of one pixel
+            cases.extend(products::linear(rng, &[1], channels, maps, between).and_then(|p| join(&mean, &p)));
+            let point = Spec { channels, maps, ..UNIT };
+            cases.extend(convolutions::case(rng, &point, between).and_then(|p| join(&mean, &p)));
         }
     }
     cases
@@ -78,6 +87,22 @@ fn deep() -> Vec<(Spec, usize)> {
     ]
 }
 
+/// Channels and sizes of images of which the mean is taken, and how many numbers are made of it.
+fn heads() -> Vec<(usize, [usize; 2], usize)> {
+    vec![
+        (2048, [7, 7], 10),
+        (1280, [7, 7], 70),
+        (512, [4, 5], 300),
+        (960, [7, 7], 33),
+        (64, [9, 8], 8),
+        (16, [1, 1], 3),
+        (24, [30, 29], 5),
+        (40, [14, 14], 130),
+        (72, [2, 3], 1),
+        (3, [6, 6], 4),
+    ]
+}
+
 /// A case of a convolution that writes 8 bits, without a residual and most often without a function. Where it pads, kernels
 /// may want a zero point of 0.
 fn alone(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
@@ -96,9 +121,13 @@ fn alone(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
 
 /// A case of a convolution that writes 8 bits.
 fn eight_bits(rng: &mut Rng, spec: &Spec, x: DType) -> Case {
+    in_eight_bits(|| convolutions::case(rng, spec, x))
+}
+
+/// The first of these that writes 8 bits.
+fn in_eight_bits(mut draw: impl FnMut() -> Option<Case>) -> Case {
     loop {
-        let case = convolutions::case(rng, spec, x);
-        if let Some(case) = case.filter(|c| c.problem.outputs[0].dtype.is_int8()) {
+        if let Some(case) = draw().filter(|c| c.problem.outputs[0].dtype.is_int8()) {
             return case;
         }
     }

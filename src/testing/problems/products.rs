@@ -43,7 +43,7 @@ pub fn cases(rng: &mut Rng) -> Vec<Case> {
     cases
 }
 
-fn linear(rng: &mut Rng, rows: &[usize], k: usize, n: usize, x: DType) -> Option<Case> {
+pub(super) fn linear(rng: &mut Rng, rows: &[usize], k: usize, n: usize, x: DType) -> Option<Case> {
     let shape = |last: usize| Shape::from([rows, &[last]].concat());
     let activation = rng.pick(&[Activation::None, Activation::Relu, Activation::Clip { lo: -0.5, hi: 2.0 }]);
     let function = convolutions::function(rng);

@@ -77,6 +77,8 @@ pub struct Bands {
     pub band: usize,
     /// Panels of a task.
     span: usize,
+    /// Are there more bytes of weights than of an image?
+    pub heavy: bool,
     fill: Fill,
     /// The walk whose windows are copied, where they are.
     windows: Option<Walk>,
@@ -92,7 +94,8 @@ impl Bands {
         let pixel = walk.inputs * size;
         let line = pixel * if in_place { walk.g.input[1] } else { walk.columns() };
         let (band, span) = split(&walk, line, BAND * size, weights);
-        Bands { walk, pixel, line, in_place, band, span, fill, slack, windows: None }
+        let heavy = is_heavy(&walk, line, weights);
+        Bands { walk, pixel, line, in_place, band, span, heavy, fill, slack, windows: None }
     }
 
     /// Cuts a walk over bytes whose windows are copied side by side, each rounded up to whole steps: output pixels are
@@ -104,6 +107,7 @@ impl Bands {
         let pixels = Walk { g, inputs: line, outputs: walk.outputs, groups: 1 };
         let (band, span) = split(&pixels, line, BAND, weights);
         let slack = slack.max(CHUNK);
+        let heavy = is_heavy(&pixels, line, weights);
         Bands {
             walk: pixels,
             pixel: line,
@@ -111,6 +115,7 @@ impl Bands {
             in_place: false,
             band,
             span,
+            heavy,
             fill,
             windows: Some(walk),
             slack,
@@ -123,7 +128,8 @@ impl Bands {
         let line = pixel * walk.g.input[1];
         let (band, span) = split(&walk, line, BAND * size, weights);
         let fill = Fill { number: vec![0; size], flip: 0 };
-        Bands { walk, pixel, line, in_place: true, band, span, fill, slack: 0, windows: None }
+        let heavy = is_heavy(&walk, line, weights);
+        Bands { walk, pixel, line, in_place: true, band, span, heavy, fill, slack: 0, windows: None }
     }
 
     /// Cuts products of pixels that a task computes itself right before it multiplies them, `most` lines at once where whole
@@ -145,7 +151,8 @@ impl Bands {
         let all = Bands::panels_each(&walk);
         let span = if weights > band * line { at_once.panels.min(all) } else { all };
         let (fill, slack) = (Fill { number: vec![0], flip: 0 }, at_once.pixels * pixel);
-        Bands { walk, pixel, line, in_place: false, band, span, fill, slack, windows: None }
+        let heavy = is_heavy(&walk, line, weights);
+        Bands { walk, pixel, line, in_place: false, band, span, heavy, fill, slack, windows: None }
     }
 
     /// Where each tap starts, in bytes from its window.
@@ -227,6 +234,11 @@ fn least(width: usize) -> usize {
     (4 * MR).div_ceil(width.max(1))
 }
 
+/// Are there more bytes of weights than of an image?
+fn is_heavy(w: &Walk, line: usize, weights: usize) -> bool {
+    weights > line * w.lines(w.g.output[0].max(1))
+}
+
 /// Output lines and panels of a task: bands whose input stays in the cache; where an image has too few of them,
 /// fewer panels each, as long as reading the input more than once costs less than reading the weights more than once.
 fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
@@ -234,7 +246,7 @@ fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
     let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
     let panels = (w.groups * Bands::panels_each(w)).max(1);
     let fits = (near / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
-    let band = match weights > line * w.lines(lines) {
+    let band = match is_heavy(w, line, weights) {
         true => fits,
         false => fits.min(lines.div_ceil(TASKS).max(least(width))).min(lines),
     };

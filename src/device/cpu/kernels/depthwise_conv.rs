@@ -102,7 +102,12 @@ impl Family for DepthwiseConv {
 fn fits(first: &Problem, second: &Problem) -> bool {
     let (Some(Op::Conv(deep)), Some(Op::Conv(point))) = (first.op(), second.op()) else { return false };
     let whole = point.geometry(&second.inputs[0].shape, &second.inputs[1].shape).is_ok_and(|g| g.pointwise());
-    first.is_int8() && second.is_int8() && !deep.fused.residual && point.groups == 1 && whole
+    first.is_int8()
+        && second.is_int8()
+        && first.outputs.first() == second.inputs.first()
+        && !deep.fused.residual
+        && point.groups == 1
+        && whole
 }
 
 fn refused(p: &Problem) -> Box<Diagnostic> {
@@ -179,6 +184,10 @@ impl<D: Simd, P: Products8> Kernel for Both<D, P> {
 
     fn scratch(&self) -> usize {
         self.point.bands().scratch() + self.deep.copied(self.lines())
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.point.bands().heavy
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {

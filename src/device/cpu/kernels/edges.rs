@@ -151,6 +151,10 @@ impl<S: Simd> Kernel for Edged<S> {
         self.bands.tasks()
     }
 
+    fn is_heavy(&self) -> bool {
+        self.bands.heavy
+    }
+
     fn run(&self, io: &Io, image: usize, task: usize, _: &mut [u8]) {
         let (lines, panels) = self.bands.task(task);
         let (walk, x) = (&self.bands.walk, io.input::<u8>(0, image));

@@ -7,7 +7,7 @@ use super::tile::{self, F32, Int8, MR, NR, Product, Reach};
 use crate::base::codes::machine;
 use crate::base::quant::{Epilogue, QuantParams};
 use crate::base::{DType, Diagnostic, Result};
-use crate::device::cpu::simd::{MOST_LANES, Simd, fetch, fetch_to_write, pair};
+use crate::device::cpu::simd::{MOST_LANES, Simd, fetch, fetch_to_write, four, pair};
 use crate::device::cpu::{Block, Constant, Io, constant};
 use crate::device::numerics::Output;
 use crate::device::{Bound, Numerics};
@@ -251,6 +251,13 @@ pub struct IntFinish {
     start: Vec<i32>,
     residual: Option<DType>,
     function: Option<UnaryFn>,
+    /// The least byte that is stored, with [`flip`].
+    least: i32,
+}
+
+/// What is added to a number of this type so that its byte is one of u8: on their way, s8 have the sign bit flipped.
+fn flip(q: QuantParams) -> i32 {
+    if q.dtype == DType::I8 { 0x80 } else { 0 }
 }
 
 impl IntFinish {
@@ -268,7 +275,12 @@ impl IntFinish {
         // the bounds of the type and those of the activation in one
         (epilogue.lo, epilogue.hi) =
             Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
-        Ok(IntFinish { start: padded(&start, groups), epilogue, residual, function: fused.function })
+        let least = epilogue.out.map_or(0, |q| {
+            let (lo, hi) = q.limits();
+            let least = (epilogue.lo.round_ties_even() as i32).saturating_add(q.zero_point);
+            least.clamp(lo, hi) + flip(q)
+        });
+        Ok(IntFinish { start: padded(&start, groups), epilogue, residual, function: fused.function, least })
     }
 
     /// The input's zero point, which fills the padding.
@@ -306,7 +318,8 @@ impl Finish<Int8> for IntFinish {
                 Some(q) => {
                     let y = to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n);
                     if block.channels == V * S::LANES && function.is_none() {
-                        return self.packed::<S, V>(q, to.pitch, block.channel, rows, residual, y);
+                        let place = Packed { q, pitch: to.pitch, channel: block.channel, y };
+                        return self.packed::<S, V>(place, rows, residual);
                     }
                     let zp = S::splat(q.zero_point);
                     self.each::<S, V>(
@@ -338,6 +351,14 @@ impl Finish<Int8> for IntFinish {
             }
         }
     }
+}
+
+/// Where bytes go: whole registers of channels, from `channel` on, of rows `pitch` apart.
+struct Packed {
+    q: QuantParams,
+    pitch: usize,
+    channel: usize,
+    y: *mut u8,
 }
 
 /// The constants of a register of channels.
@@ -372,26 +393,22 @@ impl IntFinish {
         }
     }
 
-    /// A register before rounding; `residual` points at its `n` numbers. The upper bound is applied, the lower one is the
-    /// caller's.
+    /// A register before rounding. The upper bound is applied, the lower one is the caller's.
     ///
     /// # Safety
-    /// As for [`Simd`]; `residual` is good for `n` numbers.
+    /// As for [`Simd`].
     #[inline(always)]
     unsafe fn number<S: Simd>(
         &self,
         k: &Scales<S>,
         acc: S::I,
-        residual: Option<*const u8>,
+        residual: Option<S::I>,
         function: Option<UnaryFn>,
-        n: usize,
     ) -> S::F {
         // SAFETY: the caller's promise.
         unsafe {
             let mut t = S::fma(S::to_float(acc), k.m, k.b);
             if let Some(r) = residual {
-                let signed = self.residual == Some(DType::I8);
-                let r = if signed { S::widen_i8(r, n) } else { S::widen_u8(r, n) };
                 t = S::fma(S::to_float(S::add(r, k.shift)), k.scale, t);
             }
             if let Some(f) = &function {
@@ -401,36 +418,75 @@ impl IntFinish {
         }
     }
 
-    /// Stores whole registers as bytes, four at a time. What lies below the type becomes its least number there, so that
-    /// only a higher bound has to be applied before.
+    /// Stores whole registers as bytes.
     ///
     /// # Safety
     /// As for [`Finish::store`]; the pointers and the constants have all rows and channels.
     #[inline(always)]
     unsafe fn packed<S: Simd, const V: usize>(
         &self,
-        q: QuantParams,
-        pitch: usize,
-        channel: usize,
+        to: Packed,
         rows: &[[S::I; V]],
         residual: Option<*const u8>,
-        y: *mut u8,
     ) {
-        let least = (q.limits().0 - q.zero_point) as f32;
-        let (signed, bounded) = (q.dtype == DType::I8, self.epilogue.lo > least);
         // SAFETY: the caller's promise.
         unsafe {
-            let zero = S::splat(pair(q.zero_point));
+            // a loop for each kind: a question inside would cost as much as the numbers
+            match residual {
+                None => self.packed_by::<S, V>(
+                    to,
+                    rows,
+                    None,
+                    #[inline(always)]
+                    |x| S::widen_u8(x, S::LANES),
+                ),
+                Some(x) if self.residual == Some(DType::I8) => self.packed_by::<S, V>(
+                    to,
+                    rows,
+                    Some(x),
+                    #[inline(always)]
+                    |x| S::widen_i8(x, S::LANES),
+                ),
+                Some(x) => self.packed_by::<S, V>(
+                    to,
+                    rows,
+                    Some(x),
+                    #[inline(always)]
+                    |x| S::widen_u8(x, S::LANES),
+                ),
+            }
+        }
+    }
+
+    /// [`IntFinish::packed`], four registers at a time, with a residual that `widen` reads. Lower bounds are applied to
+    /// bytes, where they take one instruction for all four: rounding keeps the order of numbers.
+    ///
+    /// # Safety
+    /// As for [`IntFinish::packed`].
+    #[inline(always)]
+    unsafe fn packed_by<S: Simd, const V: usize>(
+        &self,
+        to: Packed,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        widen: impl Fn(*const u8) -> S::I,
+    ) {
+        let Packed { q, pitch, channel, y } = to;
+        let (flip, least) = (flip(q), self.least);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (zero, flip) = (S::splat(pair(q.zero_point + flip)), S::splat(four(flip)));
+            let least = S::splat(four(least));
             let mut k = [self.scales::<S>(channel); V];
             for (v, k) in k.iter_mut().enumerate().skip(1) {
                 *k = self.scales::<S>(channel + v * S::LANES);
             }
-            for (first, rows) in (0..).step_by(4 / V).zip(rows.chunks(4 / V)) {
+            for first in (0..rows.len()).step_by(4 / V) {
                 // too few rows for four registers: the last one once more
-                let row = |i: usize| (i / V).min(rows.len() - 1);
+                let row = |i: usize| (first + i).min(rows.len() - 1);
                 // rows lie far apart: no hardware guesses where the next ones are
-                for r in first..first + rows.len() {
-                    let next = (r + AHEAD) * pitch;
+                for r in 0..4 / V {
+                    let next = (first + r + AHEAD) * pitch;
                     fetch_to_write(y.wrapping_add(next));
                     if let Some(x) = residual {
                         fetch(x.wrapping_add(next));
@@ -438,13 +494,12 @@ impl IntFinish {
                 }
                 let mut t = [S::splat(0); 4];
                 for (i, t) in t.iter_mut().enumerate() {
-                    let (r, v) = (row(i), i % V);
-                    let residual = residual.map(|x| x.add((first + r) * pitch + v * S::LANES));
-                    let number = self.number::<S>(&k[v], rows[r][v], residual, None, S::LANES);
-                    *t = S::round(if bounded { S::max_f(k[v].lo, number) } else { number });
+                    let (r, v) = (row(i / V), i % V);
+                    let residual = residual.map(|x| widen(x.add(r * pitch + v * S::LANES)));
+                    *t = S::round(self.number::<S>(&k[v], rows[r][v], residual, None));
                 }
-                let bytes = S::pack(t, zero, signed);
-                let place = |r: usize| y.add((first + row(r * V)) * pitch);
+                let bytes = S::xor(S::max_u8(S::pack(t, zero), least), flip);
+                let place = |r: usize| y.add(row(r) * pitch);
                 match V {
                     1 => S::store_parts([place(0), place(1), place(2), place(3)], bytes),
                     2 => S::store_parts([place(0), place(1)], bytes),
@@ -468,6 +523,7 @@ impl IntFinish {
         function: Option<UnaryFn>,
         store: impl Fn(usize, S::F, usize),
     ) {
+        let signed = self.residual == Some(DType::I8);
         for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
             let first = v * S::LANES;
             let n = S::LANES.min(block.channels - first);
@@ -476,7 +532,10 @@ impl IntFinish {
                 let k = self.scales::<S>(block.channel + first);
                 for (r, row) in rows.iter().enumerate() {
                     let at = r * pitch + first;
-                    let t = self.number::<S>(&k, row[v], residual.map(|x| x.add(at)), function, n);
+                    let widen = |x: *const u8| {
+                        if signed { S::widen_i8(x.add(at), n) } else { S::widen_u8(x.add(at), n) }
+                    };
+                    let t = self.number::<S>(&k, row[v], residual.map(widen), function);
                     store(at, S::max_f(k.lo, t), n);
                 }
             }

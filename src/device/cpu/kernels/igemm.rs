@@ -19,6 +19,8 @@ use std::ops::Range;
 
 /// Bytes of a step of AMX along K.
 pub const AMX_STEP: usize = 64;
+/// Pixels that fill half a tile of AMX.
+const SHORT: usize = 8;
 /// The variant of AMX that reads copies of windows.
 pub const IM2COL: &str = "amx-im2col";
 
@@ -50,8 +52,10 @@ impl Family for Igemm {
             (_, true, Isa::Amx) => {
                 let walk = Walk::of(p);
                 let mut all = vec![Isa::Amx.name(), Isa::Avx512Vnni.name()];
-                // pixels that begin off the borders of cache lines are slow to load
-                if Taps::has_whole_lines(&walk) && !walk.inputs.is_multiple_of(AMX_STEP) {
+                // pixels that begin off the borders of cache lines are slow to load; tiles of strided windows end with
+                // their line, half empty where it is short
+                let short = walk.g.strides[1] > 1 && walk.g.output[1] <= SHORT;
+                if Taps::has_whole_lines(&walk) && (short || !walk.inputs.is_multiple_of(AMX_STEP)) {
                     all.insert(0, IM2COL);
                 }
                 all
@@ -181,6 +185,10 @@ impl<P: Products> Kernel for P {
 
     fn scratch(&self) -> usize {
         self.bands().scratch()
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.bands().heavy
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {

@@ -184,11 +184,11 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
         }
     }
     #[inline(always)]
-    unsafe fn pack(v: [__m256i; 4], zero: __m256i, signed: bool) -> __m256i {
+    unsafe fn pack(v: [__m256i; 4], zero: __m256i) -> __m256i {
         unsafe {
             let a = _mm256_adds_epi16(_mm256_packs_epi32(v[0], v[1]), zero);
             let b = _mm256_adds_epi16(_mm256_packs_epi32(v[2], v[3]), zero);
-            let bytes = if signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
+            let bytes = _mm256_packus_epi16(a, b);
             // each 16 bytes hold four bytes of each register
             _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
         }

@@ -152,11 +152,11 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    unsafe fn pack(v: [__m512i; 4], zero: __m512i, signed: bool) -> __m512i {
+    unsafe fn pack(v: [__m512i; 4], zero: __m512i) -> __m512i {
         unsafe {
             let a = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
             let b = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
-            let bytes = if signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };
+            let bytes = _mm512_packus_epi16(a, b);
             // each 16 bytes hold four bytes of each register
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             _mm512_permutexvar_epi32(order, bytes)

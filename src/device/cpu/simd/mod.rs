@@ -98,8 +98,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn widen_i8(p: *const u8, n: usize) -> Self::I;
     /// The low bytes of the first `n <= LANES` lanes.
     unsafe fn narrow(p: *mut u8, v: Self::I, n: usize);
-    /// The numbers of four registers as bytes, one after the other: `zero`, whose lanes are [`pair`]s, is added, and what is beyond i8 (`signed`) or u8 becomes its nearest.
-    unsafe fn pack(v: [Self::I; 4], zero: Self::I, signed: bool) -> Self::I;
+    /// The numbers of four registers as bytes, one after the other: `zero`, whose lanes are [`pair`]s, is added, and what
+    /// is beyond u8 becomes its nearest.
+    unsafe fn pack(v: [Self::I; 4], zero: Self::I) -> Self::I;
     /// The `N` equal parts of a register, each to a place of its own; `N` is 1, 2 or 4.
     unsafe fn store_parts<const N: usize>(to: [*mut u8; N], v: Self::I);
     /// The first `n <= LANES` lanes; the others hold anything.
@@ -142,6 +143,11 @@ pub const fn quad_byte(q: usize, lane: usize) -> usize {
 /// `x` as both 16-bit halves of a lane.
 pub const fn pair(x: i32) -> i32 {
     (x as u16 as u32 * 0x1_0001) as i32
+}
+
+/// Four bytes, each the low one of `x`.
+pub const fn four(x: i32) -> i32 {
+    i32::from_ne_bytes([x as u8; 4])
 }
 
 /// Asks for the line of the cache at `p`, to write it soon. Harmless wherever `p` points.

@@ -146,12 +146,9 @@ impl Simd for Scalar {
         }
     }
     #[inline(always)]
-    unsafe fn pack(v: [Self::I; 4], zero: Self::I, signed: bool) -> Self::I {
+    unsafe fn pack(v: [Self::I; 4], zero: Self::I) -> Self::I {
         let zero = i32::from(zero[0] as i16);
-        let bytes: [u8; 4 * N] = from_fn(|i| {
-            let x = v[i / N][i % N].saturating_add(zero);
-            if signed { x.clamp(-128, 127) as u8 } else { x.clamp(0, 255) as u8 }
-        });
+        let bytes: [u8; 4 * N] = from_fn(|i| v[i / N][i % N].saturating_add(zero).clamp(0, 255) as u8);
         bytemuck::cast(bytes)
     }
     #[inline(always)]

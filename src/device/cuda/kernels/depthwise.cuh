@@ -1,22 +1,25 @@
-// A tile of a depthwise convolution in INT8, 3x3 or 5x5, stride 1 or 2, from a box of the copy engine in shared memory: {BLOCK_C
-// channels, BOX_W columns, rows, IMAGES}. What is out of bounds is 0, so that the loop has no conditions.
+// A tile of a depthwise convolution, 3x3 or 5x5, stride 1 or 2, from a box of the copy engine in shared memory: {BLOCK_C bytes
+// of channels, BOX_W columns, rows, IMAGES}. What is out of bounds is 0, so that the loop has no conditions.
 //
-// A thread owns 4 channels by COLUMNS columns of the output and slides down ROWS rows of it: of each row of the input it reads the
-// words that it needs (4 channels of a pixel), transposes them, so that a word is 4 neighbouring pixels of one channel, and
-// adds the row to every row of the output that it belongs to, by dp4a. The channels of a pixel come out side by side.
+// A thread owns a word of channels (4 in 8 bits, 2 halves) by COLUMNS columns of the output and slides down ROWS rows of it: of
+// each row of the input it reads the words that it needs and adds the row to every row of the output that it belongs to.
+// 8-bit words it transposes first, so that one is 4 neighbouring pixels of one channel, for dp4a; halves become floats. The
+// channels of a pixel come out side by side.
 //
 // The host defines:
 //   KERNEL, STRIDE       3 or 5; 1 or 2
-//   BLOCK_C              channels of a block: whole sectors of 32 bytes, or all there are
+//   BLOCK_C              bytes of a block's channels: whole sectors of 32, or all there are
 //   TILE_W, GROUPS_H, IMAGES  columns, groups of ROWS rows, and images of a tile
 //   ROWS, COLUMNS        of the output, of a thread; COLUMNS is 4 where STRIDE is 1, 2 where it is 2
 //   BOX_W                columns that are loaded: what TILE_W needs, and what keeps threads off each other's banks
 //   CUT_ROWS, CUT_COLUMNS  1 where tiles reach beyond the output: the last ones are cut
-//   INPUT_SIGNED         s8 pixels, otherwise u8; and what epilogue.cuh asks for
-// Weights: an int4 for each 4 channels, row and word of the kernel, a channel's word having up to 4 columns.
+//   INPUT_SIGNED         s8 pixels, otherwise u8; and what epilogue.cuh asks for. dp4a.cuh stands before this file.
+// Weights: an int4 for each 4 channels, row and word of the kernel, a channel's word having up to 4 columns; of halves a word for
+// each 2 channels, row and column.
 
 static_assert(COLUMNS == (STRIDE == 1 ? 4 : 2), "the words of neighbouring pixels are cut for these");
 
+constexpr int WIDE = 4 / ELEMENT;                               // channels of a word
 constexpr int QUADS = BLOCK_C / 4, STRIPS = GROUPS_H * IMAGES, COLUMN_GROUPS = (TILE_W + COLUMNS - 1) / COLUMNS;
 constexpr int ACTIVE = QUADS * STRIPS * COLUMN_GROUPS, THREADS = (ACTIVE + 31) / 32 * 32;
 constexpr int ROWS_IN = (ROWS - 1) * STRIDE + KERNEL;           // of a thread
@@ -24,8 +27,17 @@ constexpr int COLUMNS_IN = (COLUMNS - 1) * STRIDE + KERNEL;
 constexpr int OPEN_ROWS = (KERNEL + STRIDE - 1) / STRIDE;       // rows of the output that a row of the input adds to
 constexpr int BOX_H = (GROUPS_H * ROWS - 1) * STRIDE + KERNEL;
 constexpr u32 TILE_BYTES = IMAGES * BOX_H * BOX_W * BLOCK_C, BUFFER = round_up(TILE_BYTES, 128);
-constexpr int WORDS = KERNEL == 3 ? 1 : 2;                      // of a row of the kernel
-constexpr int SHIFTS = KERNEL == 3 && STRIDE == 1 ? 2 : WORDS;  // forms of a row that are kept in registers
+
+// A tile of `tiles_h` by `tiles_w` for each set of images, as the kernel's problem says.
+struct Tile {
+  int n, row, column;                                           // the first of the output
+  template <class Problem> __device__ __forceinline__ Tile(int t, const Problem& p) {
+    const int strip = t / p.tiles_w;
+    column = t % p.tiles_w * TILE_W;
+    row = strip % p.tiles_h * (GROUPS_H * ROWS);
+    n = strip / p.tiles_h * IMAGES;
+  }
+};
 
 // A thread's part of a tile.
 struct Part {
@@ -43,26 +55,62 @@ struct Part {
   }
 };
 
-// The sum of 4 products of bytes, pixels and s8 weights.
-__device__ __forceinline__ int dot(u32 pixels, int weights, int sum) {
-  int r;
-#if INPUT_SIGNED
-  asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(r) : "r"(pixels), "r"(weights), "r"(sum));
-#else
-  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(r) : "r"(pixels), "r"(weights), "r"(sum));
-#endif
-  return r;
+#if HALVES
+typedef u32 PackedWeights;
+
+// The kernel of 2 channels.
+struct Weights {
+  float w[KERNEL][KERNEL][2];
+  __device__ __forceinline__ Weights(const u32* all, int word) {
+#pragma unroll
+    for (int r = 0; r < KERNEL; r++)
+#pragma unroll
+      for (int k = 0; k < KERNEL; k++) {
+        const u32 two = __ldg(all + (word * KERNEL + r) * KERNEL + k);
+        w[r][k][0] = low_half(two);
+        w[r][k][1] = high_half(two);
+      }
+  }
+  // Adds a row of the kernel to the sum of column J.
+  __device__ __forceinline__ float add(const float (&row)[COLUMNS_IN][2], int r, int j, int c, float sum) const {
+#pragma unroll
+    for (int k = 0; k < KERNEL; k++) sum = __fmaf_rn(row[j * STRIDE + k][c], w[r][k][c], sum);
+    return sum;
+  }
+};
+
+// A row as it is multiplied: 2 channels of each pixel.
+typedef float Row[COLUMNS_IN][2];
+__device__ __forceinline__ void read_row(Row& row, const u8* from) {
+#pragma unroll
+  for (int i = 0; i < COLUMNS_IN; i++) {
+    const u32 two = *(const u32*)(from + i * BLOCK_C);
+    row[i][0] = low_half(two);
+    row[i][1] = high_half(two);
+  }
 }
+
+// The channels of a pixel as they are stored.
+__device__ __forceinline__ u32 finished_word(const float (&acc)[2], const Pair (&pairs)[1], const Epilogue& e) {
+  return two_halves(activated(first_of(pairs[0], acc[0]), e), activated(second_of(pairs[0], acc[1]), e));
+}
+#else
+typedef int4 PackedWeights;
+constexpr int WORDS = KERNEL == 3 ? 1 : 2;                      // of a row of the kernel
+constexpr int SHIFTS = KERNEL == 3 && STRIDE == 1 ? 2 : WORDS;  // forms of a row that are kept in registers
+
+// The sum of 4 products of bytes, pixels and s8 weights.
+__device__ __forceinline__ int dot(u32 pixels, int weights, int sum) { return dp4a<INPUT_SIGNED>(pixels, weights, sum); }
 
 // The kernel of 4 channels, in the forms in which it meets words of 4 pixels.
 struct Weights {
   int w[KERNEL][SHIFTS][4];
-  __device__ __forceinline__ Weights(const int4* all, int quad) {
+  __device__ __forceinline__ Weights(const int4* all, int word) {
 #pragma unroll
     for (int r = 0; r < KERNEL; r++)
 #pragma unroll
       for (int k = 0; k < WORDS; k++) {
-        const int4 v = __ldg(all + (quad * KERNEL + r) * WORDS + k);
+        const int4 v = __ldg(all + (word * KERNEL + r) * WORDS + k);
         // the fifth column of a kernel of 5 is the last byte of the word that begins one pixel (stride 2: two) after the first
         const int shift = k == 0 ? 0 : STRIDE == 1 ? 24 : 16;
         w[r][k][0] = v.x << shift; w[r][k][1] = v.y << shift; w[r][k][2] = v.z << shift; w[r][k][3] = v.w << shift;
@@ -87,7 +135,8 @@ struct Weights {
 constexpr int EVEN_WORDS = (COLUMNS_IN + 1) / 2 - 1;
 constexpr bool EVERY_PIXEL = KERNEL == 5 && STRIDE == 1;
 constexpr int ROW_WORDS = EVERY_PIXEL ? 5 : EVEN_WORDS;
-__device__ __forceinline__ void row_words(u32 (&words)[ROW_WORDS][4], const u8* from) {
+typedef u32 Row[ROW_WORDS][4];
+__device__ __forceinline__ void read_row(Row& words, const u8* from) {
   u32 pixel[COLUMNS_IN + 1];
 #pragma unroll
   for (int i = 0; i < COLUMNS_IN; i++) pixel[i] = *(const u32*)(from + i * BLOCK_C);
@@ -115,20 +164,21 @@ __device__ __forceinline__ void row_words(u32 (&words)[ROW_WORDS][4], const u8* 
   }
 }
 
-// Four channels of a pixel as they are stored.
-__device__ __forceinline__ u32 four_bytes(const int (&acc)[4], const Pair (&pairs)[2], const Epilogue& e) {
+// The channels of a pixel as they are stored.
+__device__ __forceinline__ u32 finished_word(const int (&acc)[4], const Pair (&pairs)[2], const Epilogue& e) {
   return rounded(activated(first_of(pairs[0], acc[0]), e), activated(second_of(pairs[0], acc[1]), e),
                  activated(first_of(pairs[1], acc[2]), e), activated(second_of(pairs[1], acc[3]), e), e);
 }
+#endif
 
-// A thread's part of a tile, from its first word in shared memory: calls `done(row, column, sums of 4 channels)` for each pixel
+// A thread's part of a tile, from its first word in shared memory: calls `done(row, column, sums of its channels)` for each pixel
 // of the output.
 template <class Done> __device__ __forceinline__ void convolve(const u8* from, const Weights& weights, const Done& done) {
-  int acc[OPEN_ROWS][COLUMNS][4];
+  Sum acc[OPEN_ROWS][COLUMNS][WIDE];
 #pragma unroll
   for (int h = 0; h < ROWS_IN; h++) {
-    u32 words[ROW_WORDS][4];
-    row_words(words, from + h * (BOX_W * BLOCK_C));
+    Row words;
+    read_row(words, from + h * (BOX_W * BLOCK_C));
 #pragma unroll
     for (int r = 0; r < KERNEL; r++) {
       if (h < r || (h - r) % STRIDE != 0 || (h - r) / STRIDE >= ROWS) continue;
@@ -136,7 +186,7 @@ template <class Done> __device__ __forceinline__ void convolve(const u8* from, c
 #pragma unroll
       for (int j = 0; j < COLUMNS; j++)
 #pragma unroll
-        for (int c = 0; c < 4; c++) acc[open][j][c] = weights.add(words, r, j, c, r == 0 ? 0 : acc[open][j][c]);
+        for (int c = 0; c < WIDE; c++) acc[open][j][c] = weights.add(words, r, j, c, r == 0 ? 0 : acc[open][j][c]);
     }
     if (h < KERNEL - 1 || (h - (KERNEL - 1)) % STRIDE != 0) continue;
     const int row = (h - (KERNEL - 1)) / STRIDE;                // complete

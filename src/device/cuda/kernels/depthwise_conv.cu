@@ -15,6 +15,7 @@
 using deep::ACTIVE;
 using deep::BUFFER;
 using deep::TILE_BYTES;
+using deep::Tile;
 
 constexpr int THREADS = (ACTIVE + 127) / 128 * 128, WARPGROUPS = THREADS / 128;
 constexpr int PIXELS = IMAGES * GROUPS_H * ROWS * TILE_W;
@@ -32,16 +33,6 @@ struct Problem {
   int tiles_h, tiles_w, tiles;
   int pad_h, pad_w;
   int unused;
-};
-
-struct Tile {
-  int n, row, column;                                                // the first of the output
-  __device__ __forceinline__ Tile(int t, const Problem& p) {
-    const int strip = t / p.tiles_w;
-    column = t % p.tiles_w * TILE_W;
-    row = strip % p.tiles_h * (GROUPS_H * ROWS);
-    n = strip / p.tiles_h * IMAGES;
-  }
 };
 
 // Planes of 16 bytes of `rows` pixels or channels, eight of which are a core matrix.
@@ -133,7 +124,7 @@ depthwise_conv(const __grid_constant__ TensorMap x, const int4* __restrict__ dee
     barrier_wait(full, phase);
     if (threadIdx.x < ACTIVE)
       deep::convolve(shared + part.offset(), own, [&](int h, int j, const int (&acc)[4]) {
-        if (TILE_W % COLUMNS == 0 || part.column + j < TILE_W) *(u32*)(to + (h * TILE_W + j) * 16) = deep::four_bytes(acc, pairs, deep_e);
+        if (TILE_W % COLUMNS == 0 || part.column + j < TILE_W) *(u32*)(to + (h * TILE_W + j) * 16) = deep::finished_word(acc, pairs, deep_e);
       });
     fence_async();
     __syncthreads();                                                 // the middle is written, the box was read

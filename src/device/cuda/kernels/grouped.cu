@@ -72,12 +72,10 @@ template <bool ALIGNED> __device__ __forceinline__ void convolution(ALL_PARAMETE
 __device__ __forceinline__ SUM_T dot(Lanes<X_T, 4> x, Lanes<W_T, 4> w, SUM_T sum) {
 #ifdef INT8
   const u32 a = *(const u32*)&x, b = *(const u32*)&w;
-  asm(DP4A " %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+  sum = dp4a<X_SIGNED>(a, b, sum);
 #if ZERO_POINT != 0
   const u32 ones = 0x01010101;
-  int all = 0;
-  asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(all) : "r"(ones), "r"(b));
-  sum -= ZERO_POINT * all;
+  sum -= ZERO_POINT * dp4a<false>(ones, b, 0);
 #endif
 #else
 #pragma unroll

@@ -1,5 +1,5 @@
 // What Hopper (sm_90a) adds to the instruction set, one function an instruction: barriers that count bytes (mbarrier), the
-// bulk copy engine (TMA), products of warpgroups (wgmma), clusters, and grids that start before their predecessor ends.
+// bulk copy engine (TMA), products of warpgroups (wgmma).
 // Addresses in shared memory are 32-bit numbers throughout.
 
 // A CUtensorMap, passed by value as a __grid_constant__ parameter.
@@ -144,10 +144,7 @@ __device__ __forceinline__ void store_matrix(u32 address, u32 r) {
   asm volatile("stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%0], {%1};" :: "r"(address), "r"(r) : "memory");
 }
 
-// ---- Registers, clusters, grids
+// ---- Registers
 
 template <int COUNT> __device__ __forceinline__ void take_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(COUNT)); }
 template <int COUNT> __device__ __forceinline__ void give_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(COUNT)); }
-__device__ __forceinline__ void cluster_sync() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-}

@@ -8,10 +8,12 @@ use crate::device::cuda::maps::{Bytes, TensorMap};
 use std::fmt;
 use std::str::FromStr;
 
+/// Bytes of the channels that a thread has.
+const WORD: usize = 4;
 /// Columns of a box beyond those that are needed, at most: they keep threads off each other's banks.
 const SPARE_COLUMNS: usize = 4;
 
-/// `64x28-2x7-i1-box31-b2-m2`: blocks of 64 channels by 28 columns, two groups of seven rows of one image, boxes of 31 columns,
+/// `64x28-2x7-i1-box31-b2-m2`: blocks of 64 bytes of channels by 28 columns, two groups of seven rows of one image, boxes of 31 columns,
 /// two buffers, two blocks a multiprocessor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Variant {
@@ -50,22 +52,23 @@ pub struct Depthwise<'a> {
     pub job: Job<'a>,
     pub kernel: usize,
     pub stride: usize,
-    /// Channels, up to whole grains.
+    /// Bytes of the channels of a pixel, up to whole grains.
     pub channels: usize,
 }
 
 impl<'a> Depthwise<'a> {
     /// The job, if it is one.
     pub fn of(spec: &Spec<'a>) -> Option<Self> {
-        let job = Job::of(spec).filter(|job| !job.is_half())?;
+        let job = Job::of(spec)?;
         let (s, w) = (&job.sizes, &job.sizes.window);
         let [kernel, stride] = [w.kernel[0], w.strides[0]];
         let square = w.kernel == [kernel; 2] && w.strides == [stride; 2] && w.dilations == [1, 1];
         let known = matches!(kernel, 3 | 5) && matches!(stride, 1 | 2);
         let alone = s.groups > 1 && s.channels == 1 && s.outputs == s.groups;
-        let stored = !job.is_direct() && job.residual.is_none() && job.y.pitch.is_multiple_of(4);
-        let fits = job.is_loaded() && square && known && alone && stored && s.groups.is_multiple_of(4);
-        let channels = s.groups.next_multiple_of(GRAIN);
+        let bytes = s.groups * job.element();
+        let stored = !job.is_direct() && job.residual.is_none() && job.y.bytes().is_multiple_of(WORD);
+        let fits = job.is_loaded() && square && known && alone && stored && bytes.is_multiple_of(WORD);
+        let channels = bytes.next_multiple_of(GRAIN);
         fits.then_some(Depthwise { kernel, stride, channels, job })
     }
 
@@ -76,11 +79,15 @@ impl<'a> Depthwise<'a> {
 
     /// Registers of a thread, as measured.
     pub fn registers(&self) -> usize {
-        match (self.kernel, self.stride) {
-            (3, 1) => 90,
-            (3, _) => 64,
-            (_, 1) => 160,
-            _ => 112,
+        match (self.kernel, self.stride, self.job.is_half()) {
+            (3, 1, false) => 90,
+            (3, 1, true) => 80,
+            (3, _, false) => 64,
+            (3, _, true) => 72,
+            (_, 1, false) => 160,
+            (_, 1, true) => 128,
+            (_, _, false) => 112,
+            (_, _, true) => 80,
         }
     }
 
@@ -91,7 +98,7 @@ impl<'a> Depthwise<'a> {
 
     /// Threads that have something to do.
     pub fn active(&self, v: &Variant) -> usize {
-        v.channels / 4 * v.groups * v.images * v.width.div_ceil(self.columns())
+        v.channels / WORD * v.groups * v.images * v.width.div_ceil(self.columns())
     }
 
     /// Rows of a box.
@@ -111,7 +118,7 @@ impl<'a> Depthwise<'a> {
 
     /// How many threads of a warp meet in one bank, at worst, when they read their first word.
     pub fn conflict(&self, v: &Variant) -> usize {
-        let (quads, strips) = (v.channels / 4, v.groups * v.images);
+        let (quads, strips) = (v.channels / WORD, v.groups * v.images);
         let word = |thread: usize| {
             let (quad, strip, column) = (thread % quads, thread / quads % strips, thread / (quads * strips));
             let row = strip / v.groups * self.box_height(v) + strip % v.groups * v.rows * self.stride;
@@ -163,7 +170,7 @@ impl<'a> Depthwise<'a> {
     pub fn map(&self, v: &Variant, x: Place, images: usize) -> Result<TensorMap> {
         let job = &self.job;
         let (sizes, [pitch, row, _]) =
-            hopper::planes(job.sizes.window.input, job.sizes.groups, job.x.pitch, images);
+            hopper::planes(job.sizes.window.input, job.sizes.groups * job.element(), job.x.bytes(), images);
         let strides = [pitch, row, x.stride as usize];
         Bytes { address: x.address, sizes: &sizes, strides: &strides, swizzle: 0 }.boxes(&[
             v.channels,
@@ -173,9 +180,18 @@ impl<'a> Depthwise<'a> {
         ])
     }
 
-    /// The weights, an int4 for each 4 channels, row and word: up to 4 columns of one channel in each of its ints.
+    /// The weights, an int4 for each 4 channels, row and word: up to 4 columns of one channel in each of its ints. Of halves
+    /// a word for each 2 channels, row and column.
     pub fn weights(&self, w: &Tensor) -> Vec<u8> {
         let (k, words) = (self.kernel, self.kernel.div_ceil(4));
+        if self.job.is_half() {
+            let mut out = vec![0; self.channels * k * k];
+            for (i, v) in w.bytes().chunks_exact(2).enumerate() {
+                let (c, tap) = (i / (k * k), i % (k * k));
+                out[((c / 2 * k * k + tap) * 2 + c % 2) * 2..][..2].copy_from_slice(v);
+            }
+            return out;
+        }
         let mut out = vec![0; self.channels * k * words * 4];
         for (i, &v) in w.bytes().iter().enumerate() {
             let (c, row, column) = (i / (k * k), i / k % k, i % k);

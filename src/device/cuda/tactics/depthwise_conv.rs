@@ -34,7 +34,7 @@ struct Kernel {
 impl Kernel {
     /// The kernel of a pair's halves, if it can be.
     fn of(first: &Spec, second: &Spec) -> Option<Self> {
-        let deep = Depthwise::of(first)?;
+        let deep = Depthwise::of(first).filter(|d| !d.job.is_half())?;
         let point = Job::of(second)?.owned();
         let deep = Depthwise {
             job: deep.job.owned(),
@@ -242,7 +242,8 @@ impl Family for DepthwiseConv {
         let v = variant(spec)?;
         with(spec, |kernel, first, second| {
             let (deep, point) = (&kernel.deep, &kernel.point);
-            let text = deep.job.epilogue(first, hopper::begin().raw("namespace deep {"))?;
+            let begin = hopper::begin().raw(include_str!("../kernels/dp4a.cuh"));
+            let text = deep.job.epilogue(first, begin.raw("namespace deep {"))?;
             let text = text.defines(&deep.defines(&v)).raw(include_str!("../kernels/depthwise.cuh"));
             let text = point.epilogue(second, text.raw("}\nnamespace point {"))?.raw("}");
             let text = text.define("POINT_N", kernel.columns()).define("KEPT", u8::from(kernel.keeps(&v)));

@@ -1,5 +1,5 @@
-//! Depthwise convolutions in 8 bits on Hopper, 3x3 and 5x5: tiles by the copy engine, products by dp4a. See
-//! `kernels/depthwise_tma.cu` for how, and for the meaning of what a variant says.
+//! Depthwise convolutions in 8 bits and in halves on Hopper, 3x3 and 5x5: tiles by the copy engine, products by dp4a or one by
+//! one. See `kernels/depthwise_tma.cu` for how, and for the meaning of what a variant says.
 
 use super::depthwise::{Depthwise, Variant};
 use super::hopper::{self, GRAIN};
@@ -112,7 +112,7 @@ struct Problem {
     images: i32,
     out_h: i32,
     out_w: i32,
-    channels: i32,
+    bytes: i32,
     blocks_c: i32,
     tiles_h: i32,
     tiles_w: i32,
@@ -127,7 +127,7 @@ impl Family for DepthwiseTma {
     }
 
     fn doc(&self) -> &'static str {
-        "Conv with one channel a group in 8 bits, 3x3 and 5x5, Hopper: tiles by the copy engine"
+        "Conv with one channel a group, 8-bit and f16, 3x3 and 5x5, Hopper: tiles by the copy engine"
     }
 
     fn variants(&self, spec: &Spec) -> Vec<String> {
@@ -138,7 +138,8 @@ impl Family for DepthwiseTma {
     fn source(&self, spec: &Spec) -> Result<Source> {
         let (d, v) = chosen(spec)?;
         let text = d.job.text(spec)?.defines(&d.defines(&v)).define("BUFFERS", v.buffers);
-        let text = text.raw(include_str!("../kernels/depthwise.cuh"));
+        let text =
+            text.raw(include_str!("../kernels/dp4a.cuh")).raw(include_str!("../kernels/depthwise.cuh"));
         Ok(text.raw(include_str!("../kernels/depthwise_tma.cu")).source())
     }
 
@@ -163,12 +164,12 @@ impl Family for DepthwiseTma {
         let problem = Problem {
             y: y.address,
             image_pitch: y.stride,
-            pitch: job.y.pitch as i32,
-            row_pitch: (job.y.pitch * w.output[1]) as i32,
+            pitch: job.y.bytes() as i32,
+            row_pitch: (job.y.bytes() * w.output[1]) as i32,
             images: images as i32,
             out_h: w.output[0] as i32,
             out_w: w.output[1] as i32,
-            channels: job.sizes.groups as i32,
+            bytes: (job.sizes.groups * job.element()) as i32,
             blocks_c: blocks_c as i32,
             tiles_h: tiles_h as i32,
             tiles_w: tiles_w as i32,

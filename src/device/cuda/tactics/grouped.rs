@@ -52,11 +52,12 @@ impl Family for Grouped {
                 ("SPAN", d.span),
             ]),
             None => {
-                let first = if p.inputs[0].dtype == DType::U8 { "u32" } else { "s32" };
-                text.define("PIXELS_EACH", PIXELS).define("DP4A", format!("\"dp4a.{first}.s32\""))
+                let signed = u8::from(p.inputs[0].dtype == DType::I8);
+                text.define("PIXELS_EACH", PIXELS).define("X_SIGNED", signed)
             }
         };
         let text = text.raw(include_str!("../kernels/finish.cuh")).raw(include_str!("../kernels/lanes.cuh"));
+        let text = text.raw(include_str!("../kernels/dp4a.cuh"));
         Ok(text.raw(include_str!("../kernels/grouped.cu")).source())
     }
 

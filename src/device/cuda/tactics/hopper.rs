@@ -426,7 +426,6 @@ pub fn wgmma(columns: usize, x: DType, first: First) -> String {
     let pixels = if x == DType::I8 { "s8" } else { "u8" };
     let (types, more, register, sum) = match (x, first) {
         // signs, and which operands in shared memory are transposed
-        (DType::F16, First::Kept) => ("k16.f32.f16.f16".into(), ", 1, 1, 0", "f", "float"),
         (DType::F16, _) => ("k16.f32.f16.f16".into(), ", 1, 1, 0, 0", "f", "float"),
         (_, First::Pixels) => (format!("k32.s32.{pixels}.s8"), "", "r", "int"),
         _ => (format!("k32.s32.s8.{pixels}"), "", "r", "int"),
@@ -459,7 +458,7 @@ pub fn wgmma(columns: usize, x: DType, first: First) -> String {
 
 /// What texts begin with.
 pub fn begin() -> Text {
-    Text::default().raw(include_str!("../kernels/hopper.cuh"))
+    Text::default().raw(include_str!("../kernels/cluster.cuh")).raw(include_str!("../kernels/hopper.cuh"))
 }
 
 /// That a family was asked for what it does not compute.

@@ -33,6 +33,7 @@ mod multiply;
 mod patches;
 mod pixels;
 mod pool;
+mod pool_linear;
 mod product;
 mod reduce;
 mod reformat;
@@ -52,6 +53,7 @@ pub const FAMILIES: &[&dyn Family] = &[
     // two operators
     &conv_pool::ConvPool,
     &depthwise_conv::DepthwiseConv,
+    &pool_linear::PoolLinear,
     // everything else
     &computed::Computed,
     &pool::Pooling,
