@@ -234,7 +234,7 @@ mod tests {
             for residual in [true, false] {
                 let such = all
                     .iter()
-                    .filter(|c| between(c) == Some(dtype) && residual == !c.problem.meets().is_empty());
+                    .filter(|c| between(c) == Some(dtype) && residual != c.problem.meets().is_empty());
                 assert!(such.count() >= 3, "{dtype}, residual: {residual}");
             }
         }
