@@ -9,13 +9,12 @@ impl Problem {
     /// of the same place: a residual, the sides of a sum or a product.
     pub fn meets(&self) -> Vec<usize> {
         let n = self.activations().count();
-        let second = self.halves().map(|(_, second)| second);
-        match second.as_ref().unwrap_or(self).op() {
+        match self.last_op() {
             Some(op) if op.fused().residual => {
                 let last = self.inputs.last().filter(|o| !o.constant);
                 last.map(|_| n - 1).into_iter().collect()
             }
-            Some(Op::Binary(b)) if matches!(b.f, BinaryFn::Add | BinaryFn::Mul) && second.is_none() => {
+            Some(Op::Binary(b)) if matches!(b.f, BinaryFn::Add | BinaryFn::Mul) && self.op().is_some() => {
                 let whole =
                     |i: &usize| self.activations().nth(*i).map(|o| &o.shape) == Some(&self.outputs[0].shape);
                 (0..n).filter(whole).collect()

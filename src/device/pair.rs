@@ -47,6 +47,14 @@ impl Problem {
         Some(Problem { work: Work::Pair(Box::new(pair)), inputs, outputs: second.outputs.clone() })
     }
 
+    /// The operator that writes the outputs: the second of a pair.
+    pub fn last_op(&self) -> Option<&Op> {
+        match &self.work {
+            Work::Pair(pair) => Some(&pair.second),
+            _ => self.op(),
+        }
+    }
+
     /// The two problems of a pair.
     pub fn halves(&self) -> Option<(Problem, Problem)> {
         let Work::Pair(pair) = &self.work else { return None };

@@ -172,6 +172,11 @@ struct Place {
 }
 
 impl Place {
+    /// All of so many bytes, for one image.
+    fn whole(bytes: usize) -> Self {
+        Place { slot: Slot { offset: 0, stride: 0 }, bytes }
+    }
+
     /// The first byte of an image in an arena of `len` bytes.
     fn at(&self, image: usize, len: usize) -> usize {
         let at = self.slot.offset + self.slot.stride * image;
@@ -187,6 +192,13 @@ impl Place {
 // step's inputs and outputs apart, but for a residual that the output lies over exactly: of that, a task reads what it
 // writes later, and no reference to it is made.
 unsafe impl Sync for Io<'_> {}
+
+impl<'a> Io<'a> {
+    /// Memory of a task's own as the output of a kernel whose results the task reads itself.
+    fn of_scratch(memory: &'a mut [u8], outputs: &'a [Place; 1]) -> Self {
+        Io { arena: memory.as_mut_ptr(), len: memory.len(), inputs: &[], outputs, life: PhantomData }
+    }
+}
 
 impl Io<'_> {
     /// Input `i` of an image.
@@ -286,7 +298,7 @@ impl Device for Cpu {
 
     /// Over a residual, which kernels read through pointers alone ([`Io::rows`]).
     fn in_place(&self, problem: &Problem, tactic: &Tactic) -> bool {
-        let residual = problem.op().is_some_and(|op| op.fused().residual);
+        let residual = problem.last_op().is_some_and(|op| op.fused().residual);
         residual && family(tactic).is_ok_and(|f| !f.computes_twice(problem))
     }
 

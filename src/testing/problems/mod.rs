@@ -96,7 +96,7 @@ fn roomy(case: &Case) -> Option<Case> {
 /// The case with the rows of its output apart, as a part of a wider tensor, where that makes a difference and rows that
 /// are read stay together.
 fn spread(case: &Case) -> Option<Case> {
-    let op = case.problem.op()?;
+    let op = case.problem.last_op()?;
     let fits = matches!(op, Op::Conv(_)) || matches!(op, Op::Pool(p) if p.f == PoolFn::Max);
     let fits = fits && !op.fused().residual;
     let mut case = case.clone();

@@ -10,9 +10,9 @@
 mod runs;
 mod tiles;
 
-use super::bands::{Bands, Taps, in_order};
+use super::bands::{AtOnce, Bands, Taps, in_order};
 use super::epilogue::{Finish, IntFinish, Target};
-use super::igemm::{AMX_STEP as STEP, IM2COL};
+use super::igemm::{AMX_STEP as STEP, IM2COL, Products, Products8};
 use super::peak::{REPEATS, fastest};
 use super::tile::{GROUP, NR};
 use super::window::{Fill, Walk};
@@ -67,36 +67,16 @@ pub struct AmxGemm {
 impl AmxGemm {
     /// The kernel of this step, packed with steps of [`STEP`] bytes.
     pub fn load(step: &Bound) -> Result<Box<dyn Kernel>> {
-        let walk = Walk::of(&step.problem);
-        let finish = IntFinish::of(step, walk.groups, &constant::<i32>(&step.packed, 1)?, 0)?;
-        let panels: Constant<i8> = constant(&step.packed, 0)?;
-        let zero_point = IntFinish::zero_point(step);
-        let fill = Fill { number: vec![zero_point as u8], flip: 0 };
+        let (walk, weights) = (Walk::of(&step.problem), constant::<i8>(&step.packed, 0)?.len());
+        let fill = Fill { flip: 0, ..Fill::of(step) };
         let bands = match step.tactic.variant == IM2COL {
-            true => Bands::of_windows(walk, STEP, fill, ROWS * STEP, panels.len()),
+            true => Bands::of_windows(walk, STEP, fill, ROWS * STEP, weights),
             false => {
                 let slack = ROWS * walk.g.strides[1] * walk.inputs + STEP;
-                Bands::new(walk, 1, STEP, fill, slack, panels.len())
+                Bands::new(walk, 1, STEP, fill, slack, weights)
             }
         };
-        let walk = &bands.walk;
-        let last = (walk.g.output[0] - 1) % bands.band + 1;
-        let shape = Shape::best(walk, bands.band, bands.in_place);
-        let runs = |lines| (lines, shape.runs(walk, lines, bands.line, bands.in_place));
-        let len = Taps::of(walk).len;
-        let steps = |tap: usize| (0..len).step_by(STEP).map(move |k| tap + k);
-        Ok(Box::new(AmxGemm {
-            signed: step.problem.inputs[0].dtype == DType::I8,
-            from_zero: zero_point == 0,
-            steps: bands.taps().into_iter().flat_map(steps).collect(),
-            rows: shape.rows,
-            runs: [bands.band, last].map(runs),
-            pitch: step.problem.outputs[0].pitch.unwrap_or(bands.walk.outputs),
-            stride: walk.g.strides[1] * walk.inputs,
-            panels,
-            finish,
-            bands,
-        }))
+        Ok(Box::new(AmxGemm::of(step, bands)?))
     }
 
     /// Panels in pairs, as long as two are of one group: whole lines of the cache are then written at once.
@@ -108,11 +88,12 @@ impl AmxGemm {
         pairs.take_while(|pair| !pair.is_empty())
     }
 
+    /// [`Products::multiply`].
+    ///
     /// # Safety
-    /// As for [`Simd`], inside of [`Avx512::within`], on a CPU with AMX; the input of the band's lines is at `base`; no
-    /// other task has these lines and panels.
+    /// The same, inside of [`Avx512::within`].
     #[inline(always)]
-    unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
+    unsafe fn cells(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
         let runs = &self.runs[usize::from(lines.len() != self.runs[0].0)].1;
         let bytes = panels.len() * self.panel_len();
         // SAFETY: the caller's promise.
@@ -144,7 +125,7 @@ impl AmxGemm {
     /// The tiles of a cell.
     ///
     /// # Safety
-    /// As for [`AmxGemm::multiply`].
+    /// As for [`AmxGemm::cells`].
     #[inline(always)]
     unsafe fn sum(&self, tiles: &Tiles, base: *const u8, cell: &Cell, sums: &mut Sums) {
         let (group, _) = self.bands.channels(cell.panels.start);
@@ -177,7 +158,7 @@ impl AmxGemm {
     /// The epilogue of a cell of the band that begins with line `first`.
     ///
     /// # Safety
-    /// As for [`AmxGemm::multiply`].
+    /// As for [`AmxGemm::cells`].
     #[inline(always)]
     unsafe fn store(&self, to: Target, first: usize, cell: &Cell, sums: &Sums) {
         let walk = &self.bands.walk;
@@ -202,34 +183,55 @@ impl AmxGemm {
     }
 }
 
-impl Kernel for AmxGemm {
-    fn tasks(&self) -> usize {
-        self.bands.tasks()
+impl Products for AmxGemm {
+    type S = Avx512;
+
+    fn bands(&self) -> &Bands {
+        &self.bands
     }
 
-    fn scratch(&self) -> usize {
-        self.bands.scratch()
-    }
-
-    fn is_heavy(&self) -> bool {
-        self.bands.heavy
-    }
-
-    fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
-        let (lines, panels) = self.bands.task(task);
-        let x = io.input::<u8>(0, image);
+    unsafe fn multiply(
+        &self,
+        io: &Io,
+        image: usize,
+        lines: Range<usize>,
+        panels: Range<usize>,
+        base: *const u8,
+    ) {
         let to = Target { io, image, pitch: self.pitch };
-        // SAFETY: `variants` offers AMX where the CPU has it; runs stay within what the lines read (in place) or the
-        // copy and what follows it; tasks differ in lines or panels.
+        // SAFETY: the caller's promise; runs stay within what the lines read (in place) or the copy and what follows it.
         unsafe {
             Avx512::within(
                 #[inline(always)]
-                || {
-                    let base = self.bands.input(x, lines.clone(), scratch);
-                    self.multiply(to, lines.clone(), panels.clone(), base);
-                },
+                || self.cells(to, lines.clone(), panels.clone(), base),
             );
         }
+    }
+}
+
+impl Products8 for AmxGemm {
+    const AT_ONCE: AtOnce = AtOnce { step: STEP, pixels: ROWS, panels: 2 };
+
+    fn of(step: &Bound, bands: Bands) -> Result<Self> {
+        let walk = &bands.walk;
+        let finish = IntFinish::of(step, walk.groups, &constant::<i32>(&step.packed, 1)?, 0)?;
+        let last = (walk.g.output[0] - 1) % bands.band + 1;
+        let shape = Shape::best(walk, bands.band, bands.in_place);
+        let runs = |lines| (lines, shape.runs(walk, lines, bands.line, bands.in_place));
+        let len = Taps::of(walk).len;
+        let steps = |tap: usize| (0..len).step_by(STEP).map(move |k| tap + k);
+        Ok(AmxGemm {
+            signed: step.problem.inputs[0].dtype == DType::I8,
+            from_zero: IntFinish::zero_point(step) == 0,
+            steps: bands.taps().into_iter().flat_map(steps).collect(),
+            rows: shape.rows,
+            runs: [bands.band, last].map(runs),
+            pitch: step.problem.outputs[0].pitch.unwrap_or(bands.walk.outputs),
+            stride: walk.g.strides[1] * walk.inputs,
+            panels: constant(&step.packed, 0)?,
+            finish,
+            bands,
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::tile::{MR, NR};
 use super::window::{CHUNK, Fill, Walk};
+use crate::ir::ops::Geometry;
 use std::ops::Range;
 
 /// Numbers of input that a task reads: they stay in the L2 cache beside a panel.
@@ -12,6 +13,8 @@ const BAND_PIXELS: usize = 512;
 const TASKS: usize = 8;
 /// Bytes of a cache line, where copies begin.
 const LINE: usize = 64;
+/// Bytes of pixels that stay in the nearest cache until they are multiplied.
+const NEAREST_BYTES: usize = 16 << 10;
 /// Bytes of panels that stay in the L2 cache beside what else is there.
 const NEAR_BYTES: usize = 256 << 10;
 
@@ -47,6 +50,17 @@ impl Taps {
     pub fn count(&self) -> usize {
         self.shape[0] * self.shape[1]
     }
+}
+
+/// What a kernel reads at once.
+#[derive(Clone, Copy)]
+pub struct AtOnce {
+    /// Bytes of a pixel.
+    pub step: usize,
+    /// Pixels, where the last ones that are wanted may be followed by others.
+    pub pixels: usize,
+    /// Panels.
+    pub panels: usize,
 }
 
 /// The cut of one step.
@@ -118,6 +132,29 @@ impl Bands {
         Bands { walk, pixel, line, in_place: true, band, span, heavy, fill, slack: 0, windows: None }
     }
 
+    /// Cuts products of pixels that a task computes itself right before it multiplies them, `most` lines at once where whole
+    /// tiles need no more. Every pixel is rounded up to whole steps, as what lies behind its channels meets weights of zero.
+    /// All panels together have `weights` bytes; where these are more than the pixels, each panel is read once for a band.
+    pub fn of_computed(
+        walk: &Walk,
+        output: [usize; 2],
+        most: usize,
+        weights: usize,
+        at_once: AtOnce,
+    ) -> Bands {
+        let ([height, width], pixel) = (output, walk.inputs.next_multiple_of(at_once.step));
+        let line = width * pixel;
+        let lines = (NEAREST_BYTES / line.max(1)).min(most).max(least(width)).min(height).max(1);
+        let band = height.div_ceil(height.div_ceil(lines).max(1)).max(1);
+        let g = Geometry { input: output, output, ..Walk::lines_of(1) };
+        let walk = Walk { g, inputs: pixel, ..walk.clone() };
+        let all = Bands::panels_each(&walk);
+        let span = if weights > band * line { at_once.panels.min(all) } else { all };
+        let (fill, slack) = (Fill { number: vec![0], flip: 0 }, at_once.pixels * pixel);
+        let heavy = is_heavy(&walk, line, weights);
+        Bands { walk, pixel, line, in_place: false, band, span, heavy, fill, slack, windows: None }
+    }
+
     /// Where each tap starts, in bytes from its window.
     pub fn taps(&self) -> Vec<usize> {
         let (taps, dilations) = (Taps::of(&self.walk), self.walk.g.dilations);
@@ -141,13 +178,19 @@ impl Bands {
         self.walk.groups * Bands::panels_each(&self.walk)
     }
 
-    fn count(&self) -> usize {
+    /// Bands of an image.
+    pub fn count(&self) -> usize {
         self.walk.g.output[0].div_ceil(self.band)
     }
 
-    /// Tasks of an image.
+    /// Spans of panels.
+    pub fn spans(&self) -> usize {
+        self.panels().div_ceil(self.span)
+    }
+
+    /// Tasks of an image: its bands by the first span, by the second, ...
     pub fn tasks(&self) -> usize {
-        self.count() * self.panels().div_ceil(self.span)
+        self.count() * self.spans()
     }
 
     /// Output lines and panels of a task.
@@ -186,6 +229,11 @@ impl Bands {
     }
 }
 
+/// Lines of so many pixels that make whole tiles.
+fn least(width: usize) -> usize {
+    (4 * MR).div_ceil(width.max(1))
+}
+
 /// Are there more bytes of weights than of an image?
 fn is_heavy(w: &Walk, line: usize, weights: usize) -> bool {
     weights > line * w.lines(w.g.output[0].max(1))
@@ -198,10 +246,9 @@ fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
     let (width, lines) = (g.output[1].max(1), g.output[0].max(1));
     let panels = (w.groups * Bands::panels_each(w)).max(1);
     let fits = (near / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
-    let least = (4 * MR).div_ceil(width); // lines that still make whole tiles
     let band = match is_heavy(w, line, weights) {
         true => fits,
-        false => fits.min(lines.div_ceil(TASKS).max(least)).min(lines),
+        false => fits.min(lines.div_ceil(TASKS).max(least(width))).min(lines),
     };
     let bands = lines.div_ceil(band);
     (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))

@@ -4,9 +4,11 @@
 mod float;
 mod integer;
 
-use super::epilogue::{FloatFinish, IntFinish};
-use super::window::{Fill, Walk};
-use crate::base::{DType, Result, Tensor};
+pub use integer::Interleaved;
+
+use super::epilogue::FloatFinish;
+use super::window::Walk;
+use crate::base::{Result, Tensor};
 #[cfg(all(target_arch = "x86_64", feature = "simd"))]
 use crate::device::cpu::simd::{Avx2, Avx512, Vnni256};
 use crate::device::cpu::simd::{Scalar, Simd};
@@ -15,7 +17,7 @@ use crate::device::{Bound, Layout, Problem};
 use crate::ir::Op;
 
 /// AVX-512 VNNI with eight lanes: half as many channels a block.
-const HALF: &str = "avx512-vnni-256";
+pub const HALF: &str = "avx512-vnni-256";
 
 /// The vectors of a variant.
 macro_rules! with_variant {
@@ -95,25 +97,15 @@ impl Family for Depthwise {
 
     fn load(&self, step: &Bound, _: Isa) -> Result<Box<dyn Kernel>> {
         let p = &step.problem;
+        if p.is_int8() {
+            return Ok(with_variant!(&step.tactic.variant, S => Box::new(Interleaved::<S>::of(step)?)));
+        }
         let walk = Walk::of(p);
         let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
-        match p.inputs[0].dtype {
-            DType::F32 => {
-                let finish = FloatFinish::of(step, 1, walk.outputs)?;
-                let w = constant(&step.packed, 0)?;
-                Ok(
-                    with_variant!(&step.tactic.variant, S => Box::new(float::InPlace::<S>::new(walk, pitch, w, finish))),
-                )
-            }
-            dtype => {
-                let flip = if dtype == DType::I8 { 0x80 } else { 0 };
-                let finish = IntFinish::of(step, 1, &constant::<i32>(&step.packed, 1)?, i32::from(flip))?;
-                let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
-                let w = constant(&step.packed, 0)?;
-                Ok(with_variant!(&step.tactic.variant, S => {
-                    Box::new(integer::Interleaved::<S>::new(walk, pitch, w, finish, fill))
-                }))
-            }
-        }
+        let finish = FloatFinish::of(step, 1, walk.outputs)?;
+        let w = constant(&step.packed, 0)?;
+        Ok(
+            with_variant!(&step.tactic.variant, S => Box::new(float::InPlace::<S>::new(walk, pitch, w, finish))),
+        )
     }
 }

@@ -4,7 +4,7 @@
 
 #[cfg(all(target_arch = "x86_64", feature = "simd"))]
 use super::amx;
-use super::bands::{Bands, Taps, in_order};
+use super::bands::{AtOnce, Bands, Taps, in_order};
 use super::edges;
 use super::epilogue::{Finish, FloatFinish, IntFinish, Target};
 use super::tile::{F32, GROUP, Int8, MR, NR, Product, Reach};
@@ -90,32 +90,20 @@ impl Family for Igemm {
             return amx::AmxGemm::load(step);
         }
         let walk = Walk::of(p);
-        let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
-        match p.inputs[0].dtype {
-            DType::F32 if edges::fits(&walk) => {
-                let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
-                let panels = constant(&step.packed, 0)?;
-                Ok(with_simd!(isa, S => Box::new(edges::Edged::<S>::new(walk, pitch, panels, finish))))
-            }
-            DType::F32 => {
-                let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
-                let (panels, fill) = (constant(&step.packed, 0)?, Fill { number: vec![0; 4], flip: 0 });
-                Ok(
-                    with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(walk, pitch, panels, finish, fill))),
-                )
-            }
-            dtype => {
-                // s8 is read as u8 with the sign bit flipped: x + 128
-                let flip = if dtype == DType::I8 { 0x80 } else { 0 };
-                let sums = constant::<i32>(&step.packed, 1)?;
-                let finish = IntFinish::of(step, walk.groups, &sums, i32::from(flip))?;
-                let fill = Fill { number: vec![IntFinish::zero_point(step) as u8], flip };
-                let panels = constant(&step.packed, 0)?;
-                Ok(
-                    with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::new(walk, pitch, panels, finish, fill))),
-                )
-            }
+        if p.is_int8() {
+            let bands =
+                Bands::new(walk, 1, GROUP, Fill::of(step), GROUP, constant::<i8>(&step.packed, 0)?.len());
+            return Ok(with_simd!(isa, S => Box::new(Implicit::<S, Int8, _>::of(step, bands)?)));
         }
+        let pitch = p.outputs[0].pitch.unwrap_or(walk.outputs);
+        let finish = FloatFinish::of(step, walk.groups, walk.outputs)?;
+        let panels: Constant<f32> = constant(&step.packed, 0)?;
+        if edges::fits(&walk) {
+            return Ok(with_simd!(isa, S => Box::new(edges::Edged::<S>::new(walk, pitch, panels, finish))));
+        }
+        let fill = Fill { number: vec![0; 4], flip: 0 };
+        let bands = Bands::new(walk, GROUP, 1, fill, GROUP, panels.len() * GROUP);
+        Ok(with_simd!(isa, S => Box::new(Implicit::<S, F32, _>::new(bands, pitch, panels, finish))))
     }
 }
 
@@ -161,7 +149,65 @@ impl<S: Simd> Sums<S> {
     }
 }
 
-struct Implicit<S, P: Product, F> {
+/// A kernel that multiplies bands of pixels by panels.
+pub trait Products: Send + Sync {
+    /// The vectors that it is compiled for.
+    type S: Simd;
+    /// How its output is cut, and what it reads.
+    fn bands(&self) -> &Bands;
+    /// Tiles of the output lines `lines` by the panels `panels`; `base` is where the first line's input is.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; the input of the lines lies at `base`, with the slack of the bands where it is no
+    /// image; no other task has these lines and panels.
+    unsafe fn multiply(
+        &self,
+        io: &Io,
+        image: usize,
+        lines: Range<usize>,
+        panels: Range<usize>,
+        base: *const u8,
+    );
+}
+
+/// [`Products`] of 8 bits, made for a cut that somebody else decides.
+pub trait Products8: Products + Sized + 'static {
+    /// What it reads at once.
+    const AT_ONCE: AtOnce;
+    /// The kernel of this step.
+    fn of(step: &Bound, bands: Bands) -> Result<Self>;
+}
+
+impl<P: Products> Kernel for P {
+    fn tasks(&self) -> usize {
+        self.bands().tasks()
+    }
+
+    fn scratch(&self) -> usize {
+        self.bands().scratch()
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.bands().heavy
+    }
+
+    fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
+        let (lines, panels) = self.bands().task(task);
+        let x = io.input::<u8>(0, image);
+        // SAFETY: the family offers a variant where the CPU has it; the band's input holds what tiles read; tasks differ in
+        // lines or panels.
+        unsafe {
+            let base = P::S::within(
+                #[inline(always)]
+                || self.bands().input(x, lines.clone(), scratch),
+            );
+            self.multiply(io, image, lines, panels, base);
+        }
+    }
+}
+
+/// The kernel of all instruction sets but AMX.
+pub struct Implicit<S, P: Product, F> {
     bands: Bands,
     panels: Constant<P::Weight>,
     finish: F,
@@ -177,11 +223,9 @@ struct Implicit<S, P: Product, F> {
 }
 
 impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
-    fn new(walk: Walk, pitch: usize, panels: Constant<P::Weight>, finish: F, fill: Fill) -> Self {
-        let groups = Taps::of(&walk).len.div_ceil(P::PER_GROUP);
-        let weights = panels.len() * size_of::<P::Weight>();
-        // groups of four bytes may end past the last line
-        let bands = Bands::new(walk, size_of::<P::In>(), P::PER_GROUP, fill, GROUP, weights);
+    /// A kernel with panels as [`panels`] leaves them. Groups of four bytes may end past the last line.
+    fn new(bands: Bands, pitch: usize, panels: Constant<P::Weight>, finish: F) -> Self {
+        let groups = Taps::of(&bands.walk).len.div_ceil(P::PER_GROUP);
         let (g, line, pixel) = (bands.walk.g, bands.line, bands.pixel);
         let row = |i| i / g.output[1] * g.strides[0] * line + i % g.output[1] * g.strides[1] * pixel;
         Implicit {
@@ -196,13 +240,12 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
         }
     }
 
-    /// Tiles of the output lines `lines` by the panels `panels`; `base` is where the first line's input is.
+    /// [`Products::multiply`].
     ///
     /// # Safety
-    /// As for [`Simd`], inside of [`Simd::within`]; the input of the lines lies at `base`; no other task has these
-    /// lines and panels.
+    /// The same, inside of [`Simd::within`].
     #[inline(always)]
-    unsafe fn multiply(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
+    unsafe fn tiles(&self, to: Target, lines: Range<usize>, panels: Range<usize>, base: *const u8) {
         let pixels = lines.len() * self.bands.walk.g.output[1];
         let tile_rows = pixels.div_ceil(pixels.div_ceil(P::rows::<S>()).max(1)).max(1);
         // SAFETY: the caller's promise.
@@ -224,7 +267,7 @@ impl<S: Simd, P: Product, F: Finish<P>> Implicit<S, P, F> {
     /// The pixels `pixels` of the band that begins with line `first` by one panel.
     ///
     /// # Safety
-    /// As for [`Implicit::multiply`].
+    /// As for [`Implicit::tiles`].
     #[inline(always)]
     unsafe fn cell(
         &self,
@@ -282,32 +325,39 @@ pub unsafe fn product<S: Simd, P: Product, F: Finish<P>>(
     }
 }
 
-impl<S: Simd, P: Product, F: Finish<P>> Kernel for Implicit<S, P, F> {
-    fn tasks(&self) -> usize {
-        self.bands.tasks()
+impl<S: Simd, P: Product, F: Finish<P>> Products for Implicit<S, P, F> {
+    type S = S;
+
+    fn bands(&self) -> &Bands {
+        &self.bands
     }
 
-    fn scratch(&self) -> usize {
-        self.bands.scratch()
-    }
-
-    fn is_heavy(&self) -> bool {
-        self.bands.heavy
-    }
-
-    fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
-        let (lines, panels) = self.bands.task(task);
-        let x = io.input::<u8>(0, image);
+    unsafe fn multiply(
+        &self,
+        io: &Io,
+        image: usize,
+        lines: Range<usize>,
+        panels: Range<usize>,
+        base: *const u8,
+    ) {
         let to = Target { io, image, pitch: self.pitch };
-        // SAFETY: `load` chose `S` for a CPU that has it; tiles read what the band has; tasks differ in lines or panels.
+        // SAFETY: the caller's promise.
         unsafe {
             S::within(
                 #[inline(always)]
-                || {
-                    let base = self.bands.input(x, lines.clone(), scratch);
-                    self.multiply(to, lines.clone(), panels.clone(), base);
-                },
+                || self.tiles(to, lines.clone(), panels.clone(), base),
             );
         }
+    }
+}
+
+impl<S: Simd> Products8 for Implicit<S, Int8, IntFinish> {
+    const AT_ONCE: AtOnce = AtOnce { step: GROUP, pixels: 0, panels: 1 };
+
+    fn of(step: &Bound, bands: Bands) -> Result<Self> {
+        let sums = constant::<i32>(&step.packed, 1)?;
+        let finish = IntFinish::of(step, bands.walk.groups, &sums, Fill::of(step).flip.into())?;
+        let pitch = step.problem.outputs[0].pitch.unwrap_or(bands.walk.outputs);
+        Ok(Implicit::new(bands, pitch, constant(&step.packed, 0)?, finish))
     }
 }

@@ -1,7 +1,9 @@
 //! How a convolution walks over a channels-last image: lines of output pixels, taps, and the copy with padding that
 //! tasks read where the image itself will not do.
 
-use crate::device::Problem;
+use super::epilogue::IntFinish;
+use crate::base::DType;
+use crate::device::{Bound, Problem};
 use crate::ir::Op;
 use crate::ir::ops::Geometry;
 use std::ops::Range;
@@ -25,6 +27,14 @@ pub struct Fill {
     pub number: Vec<u8>,
     /// Flipped in every byte: 0x80 where s8 is read as u8.
     pub flip: u8,
+}
+
+impl Fill {
+    /// That of a step in 8 bits: its zero point. s8 is read as u8 with the sign bit flipped, x + 128.
+    pub fn of(step: &Bound) -> Fill {
+        let flip = if step.problem.inputs[0].dtype == DType::I8 { 0x80 } else { 0 };
+        Fill { number: vec![IntFinish::zero_point(step) as u8], flip }
+    }
 }
 
 impl Walk {

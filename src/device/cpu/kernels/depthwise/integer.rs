@@ -2,11 +2,14 @@
 //! instruction multiplies them by a kernel line of up to four taps. With stride 1 the same four pixels serve two
 //! neighbouring outputs, the second with its taps moved on by one.
 
+use crate::base::Result;
+use crate::device::Bound;
 use crate::device::cpu::kernels::epilogue::{Finish, IntFinish, Target};
 use crate::device::cpu::kernels::window::{Fill, Walk};
 use crate::device::cpu::simd::{Simd, quad_byte, quads};
-use crate::device::cpu::{Block, Constant, Io, Kernel};
+use crate::device::cpu::{Block, Constant, Io, Kernel, constant};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Bytes of padded lines that a task reads.
 const BAND_BYTES: usize = 128 << 10;
@@ -134,22 +137,74 @@ pub struct Interleaved<S> {
     /// Bytes of a padded input line.
     line: usize,
     /// Output lines of a task.
-    band: usize,
+    pub band: usize,
     /// Numbers between output pixels.
     pitch: usize,
     simd: PhantomData<S>,
 }
 
 impl<S: Simd> Interleaved<S> {
-    /// A kernel with weights as [`interleaved`] leaves them.
-    pub fn new(walk: Walk, pitch: usize, weights: Constant<i8>, finish: IntFinish, fill: Fill) -> Self {
+    /// The kernel of this step, with weights as [`interleaved`] leaves them.
+    pub fn of(step: &Bound) -> Result<Self> {
+        let (walk, fill) = (Walk::of(&step.problem), Fill::of(step));
+        let finish = IntFinish::of(step, 1, &constant::<i32>(&step.packed, 1)?, fill.flip.into())?;
         let line = walk.columns() * walk.inputs;
         let band = (BAND_BYTES / (line * walk.g.strides[0]).max(1)).clamp(1, walk.g.output[0].max(1));
-        Interleaved { walk, weights, finish, fill, line, band, pitch, simd: PhantomData }
+        let pitch = step.problem.outputs[0].pitch.unwrap_or(walk.outputs);
+        let weights = constant(&step.packed, 0)?;
+        Ok(Interleaved { walk, weights, finish, fill, line, band, pitch, simd: PhantomData })
     }
 
-    fn bytes(&self, lines: usize) -> usize {
+    /// Output lines and columns.
+    pub fn output(&self) -> [usize; 2] {
+        self.walk.g.output
+    }
+
+    /// Bytes of the copy of what so many lines read.
+    pub fn copied(&self, lines: usize) -> usize {
         self.walk.lines(lines) * self.line + slack::<S>(&self.walk, self.walk.inputs)
+    }
+
+    /// Copies what these output lines of an image read.
+    pub fn copy(&self, x: &[u8], lines: Range<usize>, copy: &mut [u8]) {
+        let copy = &mut copy[..self.copied(lines.len())];
+        // SAFETY: `variants` offers `S` where the CPU has it.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || self.walk.copy(x, lines.clone(), &self.fill, copy),
+            );
+        }
+    }
+
+    /// So many output lines, from a copy of what they and perhaps others read: the first is line `line` of those of the copy,
+    /// and goes to line `to_line` of where it is stored.
+    ///
+    /// # Safety
+    /// No other task writes these lines there.
+    pub unsafe fn lines(
+        &self,
+        io: &Io,
+        image: usize,
+        [line, to_line]: [usize; 2],
+        count: usize,
+        copy: &[u8],
+    ) {
+        let to = Target { io, image, pitch: self.pitch };
+        let copy = &copy[line * self.walk.g.strides[0] * self.line..];
+        assert!(self.copied(count) <= copy.len());
+        // SAFETY: `variants` offers `S` where the CPU has it; the copy holds what the lines read; the caller's promise.
+        unsafe {
+            S::within(
+                #[inline(always)]
+                || {
+                    for i in 0..count {
+                        let x = copy[i * self.walk.g.strides[0] * self.line..].as_ptr();
+                        self.line(to, to_line + i, x);
+                    }
+                },
+            );
+        }
     }
 
     /// One output line, whose input starts at `x`.
@@ -184,27 +239,13 @@ impl<S: Simd> Kernel for Interleaved<S> {
     }
 
     fn scratch(&self) -> usize {
-        self.bytes(self.band)
+        self.copied(self.band)
     }
 
     fn run(&self, io: &Io, image: usize, task: usize, scratch: &mut [u8]) {
         let lines = task * self.band..((task + 1) * self.band).min(self.walk.g.output[0]);
-        let x = io.input::<u8>(0, image);
-        let to = Target { io, image, pitch: self.pitch };
-        // SAFETY: `variants` offers `S` where the CPU has it; the copy holds what the lines read; tasks differ in
-        // lines.
-        unsafe {
-            S::within(
-                #[inline(always)]
-                || {
-                    let copy = &mut scratch[..self.bytes(lines.len())];
-                    self.walk.copy(x, lines.clone(), &self.fill, copy);
-                    for oh in lines.clone() {
-                        let first = (oh - lines.start) * self.walk.g.strides[0] * self.line;
-                        self.line(to, oh, copy[first..].as_ptr());
-                    }
-                },
-            );
-        }
+        self.copy(io.input(0, image), lines.clone(), scratch);
+        // SAFETY: tasks differ in lines.
+        unsafe { self.lines(io, image, [0, lines.start], lines.len(), scratch) }
     }
 }
