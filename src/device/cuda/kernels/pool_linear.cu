@@ -17,14 +17,10 @@
 constexpr u32 WARPS = 8, THREADS = WARPS * 32, DEPTH = CLUSTER * SHARE;
 constexpr u32 EACH = OUTPUTS_EACH / WARPS, STEPS = (DEPTH + 511) / 512;
 
-// Adds 8 neighbouring channels of a pixel to their sums.
-__device__ __forceinline__ void add(int (&sum)[8], const u8* pixel) {
-  const uint2 eight = *(const uint2*)pixel;
+// Adds 4 neighbouring channels of a pixel to their sums.
+__device__ __forceinline__ void add(int* sum, u32 four) {
 #pragma unroll
-  for (int j = 0; j < 4; j++) {
-    sum[j] = dp4a<IN_SIGNED>(eight.x, 1u << 8 * j, sum[j]);
-    sum[4 + j] = dp4a<IN_SIGNED>(eight.y, 1u << 8 * j, sum[4 + j]);
-  }
+  for (int j = 0; j < 4; j++) sum[j] = dp4a<IN_SIGNED>(four, 1u << 8 * j, sum[j]);
 }
 
 // The sums of the block's part of the means of each image, over every ROWS-th pixel.
@@ -32,14 +28,17 @@ __device__ __forceinline__ void add_up(int* parts, const u8* x, u64 x_stride, u3
   const u32 row = threadIdx.x / COLUMNS;
   if (row >= ROWS) return;
   for (u32 i = 0; i < IMAGES; i++) {
-    const u8* from = x + min(image + i, images - 1) * x_stride + row * IN_PITCH + part * SHARE;
+    const u8* from = x + min(image + i, images - 1) * x_stride + part * SHARE;
     for (u32 c = threadIdx.x % COLUMNS * 8; c < SHARE; c += COLUMNS * 8) {
+      const bool there = part * SHARE + c < IN_PITCH;
       int sum[8] = {};
-      if (part * SHARE + c < IN_PITCH) {
-        // no question between one load and the next, so that none waits for another
 #pragma unroll 8
-        for (u64 k = 0; k < MEMBERS / ROWS; k++) add(sum, from + k * (ROWS * IN_PITCH) + c);
-        if (row < MEMBERS % ROWS) add(sum, from + (u64)(MEMBERS / ROWS) * (ROWS * IN_PITCH) + c);
+      for (u32 k = 0; k < (MEMBERS + ROWS - 1) / ROWS; k++) {
+        const u32 pixel = k * ROWS + row;
+        uint2 eight = {0, 0};
+        if (there && pixel < MEMBERS) eight = *(const uint2*)(from + (u64)pixel * IN_PITCH + c);
+        add(sum, eight.x);
+        add(sum + 4, eight.y);
       }
       int4* to = (int4*)(parts + (i * ROWS + row) * SHARE + c);
       to[0] = {sum[0], sum[1], sum[2], sum[3]};
