@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// What engine files look like.
 pub const FORM: Form = Form {
     magic: b"QNTZENG\n",
-    version: 4,
+    version: 5,
     what: "engine file",
     writer: "quantize build",
     code: engine::DAMAGED,

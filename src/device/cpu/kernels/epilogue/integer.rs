@@ -1,0 +1,316 @@
+//! 8 bits: real numbers of sums, and bytes of those.
+
+use super::{Finish, Target, padded};
+use crate::base::codes::machine;
+use crate::base::quant::{Epilogue, QuantParams};
+use crate::base::{DType, Diagnostic, Result};
+use crate::device::cpu::Block;
+use crate::device::cpu::kernels::functions;
+use crate::device::cpu::kernels::tile::Int8;
+use crate::device::cpu::simd::{Simd, fetch, fetch_to_write, four, pair};
+use crate::device::numerics::Output;
+use crate::device::{Bound, Numerics};
+use crate::ir::Op;
+use crate::ir::ops::UnaryFn;
+
+/// Rows after which a block's successor is expected: those of two tiles of AMX, the largest there are.
+const AHEAD: usize = 32;
+
+/// 8-bit: [`Epilogue`], where the accumulator starts so that zero points cancel.
+pub struct IntFinish {
+    epilogue: Epilogue,
+    /// `-zero_point * sum(w)`, and `-128 * sum(w)` more for s8 inputs, per channel.
+    start: Vec<i32>,
+    residual: Option<DType>,
+    function: Option<UnaryFn>,
+    /// The least byte that is stored, with [`flip`].
+    least: i32,
+}
+
+/// What is added to a number of this type so that its byte is one of u8: on their way, s8 have the sign bit flipped.
+fn flip(q: QuantParams) -> i32 {
+    if q.dtype == DType::I8 { 0x80 } else { 0 }
+}
+
+impl IntFinish {
+    /// The epilogue of this step, of `groups` groups of channels. `sums` holds each channel's sum of weights;
+    /// `offset` is what rows have been shifted by (128 for s8 stored as u8).
+    pub fn of(step: &Bound, groups: usize, sums: &[i32], offset: i32) -> Result<Self> {
+        let Numerics::Multiply { zero_point, epilogue } = &step.numerics else {
+            return Err(Diagnostic::new(machine::INTERNAL, format!("{} has no scales", step.problem)));
+        };
+        let fused = step.problem.op().map(Op::fused).unwrap_or_default();
+        let start: Vec<i32> = sums.iter().map(|s| -(zero_point + offset) * s).collect();
+        let residual = fused.residual.then(|| step.problem.inputs[step.problem.inputs.len() - 1].dtype);
+        let mut epilogue = epilogue.clone();
+        (epilogue.m, epilogue.b) = (padded(&epilogue.m, groups), padded(&epilogue.b, groups));
+        // the bounds of the type and those of the activation in one
+        (epilogue.lo, epilogue.hi) =
+            Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
+        let least = epilogue.out.map_or(0, |q| {
+            let (lo, hi) = q.limits();
+            let least = (epilogue.lo.round_ties_even() as i32).saturating_add(q.zero_point);
+            least.clamp(lo, hi) + flip(q)
+        });
+        Ok(IntFinish { start: padded(&start, groups), epilogue, residual, function: fused.function, least })
+    }
+
+    /// The input's zero point, which fills the padding.
+    pub fn zero_point(step: &Bound) -> i32 {
+        match &step.numerics {
+            Numerics::Multiply { zero_point, .. } => *zero_point,
+            _ => 0,
+        }
+    }
+}
+
+impl Finish<Int8> for IntFinish {
+    fn start(&self, c: usize) -> *const u8 {
+        self.start[c..].as_ptr().cast()
+    }
+
+    fn function(&self) -> Option<UnaryFn> {
+        self.function
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const V: usize>(
+        &self,
+        to: Target,
+        block: Block,
+        rows: &[[S::I; V]],
+        function: Option<UnaryFn>,
+    ) {
+        let (e, n) = (&self.epilogue, rows.len());
+        assert!(block.channel + block.channels.next_multiple_of(S::LANES) <= e.m.len());
+        let residual = self.residual.map(|_| to.io.rows::<u8>(1, to.image, to.pitch, block, n));
+        // SAFETY: the caller's promise; `rows` and `rows_mut` checked the bounds.
+        unsafe {
+            match e.out {
+                Some(q) => {
+                    let y = to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n);
+                    if block.channels == V * S::LANES && function.is_none() {
+                        let place = Packed { q, pitch: to.pitch, channel: block.channel, y };
+                        return self.packed::<S, V>(place, rows, residual);
+                    }
+                    let zp = S::splat(q.zero_point);
+                    self.each::<S, V>(
+                        to.pitch,
+                        block,
+                        rows,
+                        residual,
+                        function,
+                        #[inline(always)]
+                        |at, t, n| {
+                            S::narrow(y.add(at), S::add(S::round(t), zp), n);
+                        },
+                    );
+                }
+                None => {
+                    let y = to.io.rows_mut::<f32>(0, to.image, to.pitch, block, n);
+                    self.each::<S, V>(
+                        to.pitch,
+                        block,
+                        rows,
+                        residual,
+                        function,
+                        #[inline(always)]
+                        |at, t, n| {
+                            S::store_n(y.add(at).cast(), S::bits(t), n);
+                        },
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Where bytes go: whole registers of channels, from `channel` on, of rows `pitch` apart.
+struct Packed {
+    q: QuantParams,
+    pitch: usize,
+    channel: usize,
+    y: *mut u8,
+}
+
+/// The constants of a register of channels.
+#[derive(Clone, Copy)]
+struct Scales<S: Simd> {
+    m: S::F,
+    b: S::F,
+    lo: S::F,
+    hi: S::F,
+    /// Of the residual: scale, and what takes its zero point away.
+    scale: S::F,
+    shift: S::I,
+}
+
+impl IntFinish {
+    /// # Safety
+    /// As for [`Simd`]; there are constants for a register of channels from `channel` on.
+    #[inline(always)]
+    unsafe fn scales<S: Simd>(&self, channel: usize) -> Scales<S> {
+        let e = &self.epilogue;
+        let (scale, shift) = e.residual.map_or((0.0, 0), |(scale, zp)| (scale, -zp));
+        // SAFETY: the caller's promise.
+        unsafe {
+            Scales {
+                m: S::float(S::load(e.m.as_ptr().add(channel).cast())),
+                b: S::float(S::load(e.b.as_ptr().add(channel).cast())),
+                lo: S::splat_f(e.lo),
+                hi: S::splat_f(e.hi),
+                scale: S::splat_f(scale),
+                shift: S::splat(shift),
+            }
+        }
+    }
+
+    /// A register before rounding. The upper bound is applied, the lower one is the caller's.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    #[inline(always)]
+    unsafe fn number<S: Simd>(
+        &self,
+        k: &Scales<S>,
+        acc: S::I,
+        residual: Option<S::I>,
+        function: Option<UnaryFn>,
+    ) -> S::F {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut t = S::fma(S::to_float(acc), k.m, k.b);
+            if let Some(r) = residual {
+                t = S::fma(S::to_float(S::add(r, k.shift)), k.scale, t);
+            }
+            if let Some(f) = &function {
+                t = S::mul_f(functions::apply::<S>(f, t), S::splat_f(self.epilogue.unit.unwrap_or(1.0)));
+            }
+            S::min_f(k.hi, t)
+        }
+    }
+
+    /// Stores whole registers as bytes.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; the pointers and the constants have all rows and channels.
+    #[inline(always)]
+    unsafe fn packed<S: Simd, const V: usize>(
+        &self,
+        to: Packed,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // a loop for each kind: a question inside would cost as much as the numbers
+            match residual {
+                None => self.packed_by::<S, V>(
+                    to,
+                    rows,
+                    None,
+                    #[inline(always)]
+                    |x| S::widen_u8(x, S::LANES),
+                ),
+                Some(x) if self.residual == Some(DType::I8) => self.packed_by::<S, V>(
+                    to,
+                    rows,
+                    Some(x),
+                    #[inline(always)]
+                    |x| S::widen_i8(x, S::LANES),
+                ),
+                Some(x) => self.packed_by::<S, V>(
+                    to,
+                    rows,
+                    Some(x),
+                    #[inline(always)]
+                    |x| S::widen_u8(x, S::LANES),
+                ),
+            }
+        }
+    }
+
+    /// [`IntFinish::packed`], four registers at a time, with a residual that `widen` reads. Lower bounds are applied to
+    /// bytes, where they take one instruction for all four: rounding keeps the order of numbers.
+    ///
+    /// # Safety
+    /// As for [`IntFinish::packed`].
+    #[inline(always)]
+    unsafe fn packed_by<S: Simd, const V: usize>(
+        &self,
+        to: Packed,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        widen: impl Fn(*const u8) -> S::I,
+    ) {
+        let Packed { q, pitch, channel, y } = to;
+        let (flip, least) = (flip(q), self.least);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (zero, flip) = (S::splat(pair(q.zero_point + flip)), S::splat(four(flip)));
+            let least = S::splat(four(least));
+            let mut k = [self.scales::<S>(channel); V];
+            for (v, k) in k.iter_mut().enumerate().skip(1) {
+                *k = self.scales::<S>(channel + v * S::LANES);
+            }
+            for first in (0..rows.len()).step_by(4 / V) {
+                // too few rows for four registers: the last one once more
+                let row = |i: usize| (first + i).min(rows.len() - 1);
+                // rows lie far apart: no hardware guesses where the next ones are
+                for r in 0..4 / V {
+                    let next = (first + r + AHEAD) * pitch;
+                    fetch_to_write(y.wrapping_add(next));
+                    if let Some(x) = residual {
+                        fetch(x.wrapping_add(next));
+                    }
+                }
+                let mut t = [S::splat(0); 4];
+                for (i, t) in t.iter_mut().enumerate() {
+                    let (r, v) = (row(i / V), i % V);
+                    let residual = residual.map(|x| widen(x.add(r * pitch + v * S::LANES)));
+                    *t = S::round(self.number::<S>(&k[v], rows[r][v], residual, None));
+                }
+                let bytes = S::xor(S::max_u8(S::pack(t, zero), least), flip);
+                let place = |r: usize| y.add(row(r) * pitch);
+                match V {
+                    1 => S::store_parts([place(0), place(1), place(2), place(3)], bytes),
+                    2 => S::store_parts([place(0), place(1)], bytes),
+                    _ => S::store_parts([place(0)], bytes),
+                }
+            }
+        }
+    }
+
+    /// Calls `store` with the numbers before rounding: where (elements from the block's first), what, how many.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; the constants have the block's channels.
+    #[inline(always)]
+    unsafe fn each<S: Simd, const V: usize>(
+        &self,
+        pitch: usize,
+        block: Block,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+        function: Option<UnaryFn>,
+        store: impl Fn(usize, S::F, usize),
+    ) {
+        let signed = self.residual == Some(DType::I8);
+        for v in 0..V.min(block.channels.div_ceil(S::LANES)) {
+            let first = v * S::LANES;
+            let n = S::LANES.min(block.channels - first);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let k = self.scales::<S>(block.channel + first);
+                for (r, row) in rows.iter().enumerate() {
+                    let at = r * pitch + first;
+                    let widen = |x: *const u8| {
+                        if signed { S::widen_i8(x.add(at), n) } else { S::widen_u8(x.add(at), n) }
+                    };
+                    let t = self.number::<S>(&k, row[v], residual.map(widen), function);
+                    store(at, S::max_f(k.lo, t), n);
+                }
+            }
+        }
+    }
+}
