@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
 const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
-/// What takes less time than this is not worth one: to run it again costs no more than to write it down.
-const WORTH_KEEPING: Duration = Duration::from_millis(500);
+/// There is none where the end is expected sooner than this: the whole is written then.
+const NEAR_THE_END: Duration = Duration::from_millis(500);
 
 /// What the samples are and how they come.
 pub struct Samples<'a> {
@@ -29,7 +29,7 @@ pub struct Samples<'a> {
 }
 
 /// Runs the samples through the float engine and adds them to `cache`, from `cache.done` on; a checkpoint is written
-/// to `path` every few seconds and when the user stops. Returns what could not be decoded.
+/// to `path` every few seconds, but near the end, and when the user stops. Returns what could not be decoded.
 pub fn observe(
     engine: &Engine,
     session: &mut Session,
@@ -68,7 +68,7 @@ pub fn observe(
         skipped.extend(batch.skipped);
         let (ran, rest) = (cache.done - before, (samples.dataset.len() as u64).saturating_sub(cache.done));
         let left = begun.elapsed().mul_f64(rest as f64 / ran.max(1) as f64);
-        if monitor.cancelled() || (saved.elapsed() > wait && left > WORTH_KEEPING) {
+        if monitor.cancelled() || (saved.elapsed() > wait && left > NEAR_THE_END) {
             watch.write_to(cache, session)?;
             cache.save(path)?;
             (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));

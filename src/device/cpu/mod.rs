@@ -119,8 +119,8 @@ pub trait Kernel: Send + Sync {
     fn scratch(&self) -> usize {
         0
     }
-    /// Does a task read more constants than numbers of an image? All images then pass by one task after the other, and its
-    /// constants stay near; else all tasks of an image run before those of the next.
+    /// Are there more constants than numbers of an image? All images then pass by one task after the other, and its constants
+    /// stay near; else all tasks of an image run before those of the next.
     fn is_heavy(&self) -> bool {
         false
     }

@@ -144,7 +144,7 @@ impl Bands {
     ) -> Bands {
         let ([height, width], pixel) = (output, walk.inputs.next_multiple_of(at_once.step));
         let line = width * pixel;
-        let lines = (NEAREST_BYTES / line.max(1)).min(most).max(least(width)).min(height).max(1);
+        let lines = (NEAREST_BYTES / line.max(1)).min(most).max(least_lines(width)).min(height).max(1);
         let band = height.div_ceil(height.div_ceil(lines).max(1)).max(1);
         let g = Geometry { input: output, output, ..Walk::lines_of(1) };
         let walk = Walk { g, inputs: pixel, ..walk.clone() };
@@ -230,7 +230,7 @@ impl Bands {
 }
 
 /// Lines of so many pixels that make whole tiles.
-fn least(width: usize) -> usize {
+fn least_lines(width: usize) -> usize {
     (4 * MR).div_ceil(width.max(1))
 }
 
@@ -248,7 +248,7 @@ fn split(w: &Walk, line: usize, near: usize, weights: usize) -> (usize, usize) {
     let fits = (near / (line * g.strides[0]).max(1)).min(BAND_PIXELS / width).clamp(1, lines);
     let band = match is_heavy(w, line, weights) {
         true => fits,
-        false => fits.min(lines.div_ceil(TASKS).max(least(width))).min(lines),
+        false => fits.min(lines.div_ceil(TASKS).max(least_lines(width))).min(lines),
     };
     let bands = lines.div_ceil(band);
     (lines.div_ceil(bands), panels.div_ceil(TASKS.div_ceil(bands)).max(1))

@@ -21,7 +21,7 @@ use crate::device::{Bound, Numerics, Problem};
 use crate::ir::Op;
 use bytes::Bytes;
 
-/// Tasks of an image, at least, where it has so many lines. More would copy more lines twice, which one thread pays for. All
+/// Tasks of an image, at least, unless whole tiles need more lines. More would copy more lines twice, which one thread pays for. All
 /// panels are one task's, so one image may have too few tasks for many threads: the tuner times a pair on all of them,
 /// and leaves the two steps apart where these are faster.
 const TASKS: usize = 2;

@@ -87,7 +87,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn min_f(bound: Self::F, x: Self::F) -> Self::F;
     /// The nearest f32.
     unsafe fn to_float(v: Self::I) -> Self::F;
-    /// The nearest integer, half to even. Numbers must lie within i32.
+    /// The nearest integer, half to even; below i32 the least of it. Numbers must not lie above i32.
     unsafe fn round(v: Self::F) -> Self::I;
     /// `x * 2^n`, for `n` where `2^n` is a normal number.
     unsafe fn scale_by_power(x: Self::F, n: Self::I) -> Self::F;

@@ -228,6 +228,10 @@ impl Family for PoolLinear {
 fn with<T>(spec: &Spec, make: impl Fn(&Kernel, &Variant, &Spec) -> Result<T>) -> Result<T> {
     let refused = || missing(spec.problem);
     let v = spec.variant.parse().map_err(|()| refused())?;
-    spec.halves(|first, second| make(&Kernel::of(first, second).ok_or_else(refused)?, &v, second))
-        .unwrap_or_else(|| Err(refused()))
+    spec.halves(|first, second| {
+        // a file may name what was never offered
+        let kernel = Kernel::of(first, second).filter(|k| k.candidates(spec).contains(&v));
+        make(&kernel.ok_or_else(refused)?, &v, second)
+    })
+    .unwrap_or_else(|| Err(refused()))
 }
