@@ -16,7 +16,7 @@ fn put(bytes: &mut [u8], at: usize, value: u64, n: usize) {
 }
 
 /// What engine files begin with: magic and version.
-pub const ENGINE: &[u8; 12] = b"QNTZENG\n\x04\0\0\0";
+pub const ENGINE: &[u8; 12] = b"QNTZENG\n\x05\0\0\0";
 /// What files of answers begin with.
 pub const ANSWERS: &[u8; 12] = b"QNTZANS\n\x01\0\0\0";
 
