@@ -49,7 +49,7 @@ pub fn observe(
         .starting_at(cache.done as usize)
         .threads(samples.threads)
         .expect_shape(feed::input_shape(session));
-    let (mut waiting, mut running) = (Duration::ZERO, Duration::ZERO);
+    let (mut waiting, mut running, mut writing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let mut waits = Instant::now();
     for batch in loader {
         let batch = batch?;
@@ -68,20 +68,22 @@ pub fn observe(
         skipped.extend(batch.skipped);
         let (ran, rest) = (cache.done - before, (samples.dataset.len() as u64).saturating_sub(cache.done));
         let left = begun.elapsed().mul_f64(rest as f64 / ran.max(1) as f64);
+        running += runs.elapsed();
         if monitor.cancelled() || (saved.elapsed() > wait && left > NEAR_THE_END) {
+            let writes = Instant::now();
             watch.write_to(cache, session)?;
             cache.save(path)?;
+            writing += writes.elapsed();
             (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
             monitor.check()?;
         }
-        running += runs.elapsed();
         waits = Instant::now();
     }
     let lands = Instant::now();
     watch.write_to(cache, session)?;
     running += lands.elapsed();
     let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
-    let (waiting, counting) = (seconds(waiting), watch.counting());
+    let (waiting, writing, counting) = (seconds(waiting), seconds(writing), watch.counting());
     let passes = match counting {
         Some(counting) => {
             let forward = running.saturating_sub(counting);
@@ -89,6 +91,6 @@ pub fn observe(
         }
         None => format!("forward pass with statistics on the device {}", seconds(running)),
     };
-    tracing::info!("{passes}, waiting for images {waiting}");
+    tracing::info!("{passes}, waiting for images {waiting}, checkpoints {writing}");
     Ok(skipped)
 }

@@ -6,7 +6,7 @@
 The images are those of the calibration list, repeated, decoded beforehand: an array in memory. *Forward* is the median
 time of a batch by `quantize bench` of the FP32 engine, from f32 images on the host to scores on the host, times the number
 of batches: no image is read, resized or normalized in it. *Calibration* is what `quantize -v calibrate` says of itself, by
-the wall: the pass over the images, waiting for them, and thresholds; the whole process, which also imports the model and
+the wall: the pass over the images, waiting for them, checkpoints, and thresholds; the whole process, which also imports the model and
 builds the FP32 engine, is beside it. Kernels are compiled and kept by a first run. Needs a GPU, its driver, NVRTC, numpy
 and pillow.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 MODEL, INPUT = "resnet50_eurosat", "image"
-SPENT = re.compile(r"statistics on the device ([\d.]+) s, waiting for images ([\d.]+) s")
+SPENT = re.compile(r"statistics on the device ([\d.]+) s, waiting for images ([\d.]+) s, checkpoints ([\d.]+) s")
 THRESHOLDS = re.compile(r"thresholds ([\d.]+) s")
 
 
@@ -60,11 +60,13 @@ def measure(args, batch, images):
     for _ in range(args.rounds):
         (out / "calibration.cache").unlink(missing_ok=True)
         _, said, wall = run(args.quantize, "-v", "calibrate", *config)
-        passes, waiting = map(float, SPENT.search(said).groups())
-        rows.append({"pass_s": passes, "waiting_s": waiting, "thresholds_s": float(THRESHOLDS.search(said).group(1)),
+        passes, waiting, writing = map(float, SPENT.search(said).groups())
+        rows.append({"pass_s": passes, "waiting_s": waiting, "checkpoints_s": writing, "thresholds_s": float(THRESHOLDS.search(said).group(1)),
                      "process_s": wall})
-    best = min(rows, key=lambda r: r["pass_s"] + r["waiting_s"] + r["thresholds_s"])
-    calibration = best["pass_s"] + best["waiting_s"] + best["thresholds_s"]
+    parts = ("pass_s", "waiting_s", "checkpoints_s", "thresholds_s")
+    spent = lambda row: sum(row[part] for part in parts)
+    best = min(rows, key=spent)
+    calibration = spent(best)
     return {"batch": batch, "forward_s": forward, **best, "ratio": calibration / forward, "rounds": rows}
 
 
