@@ -94,8 +94,11 @@ impl Loader {
         self
     }
 
-    /// Sends as many samples to be decoded as may be in memory.
-    fn fill(&mut self) -> Result<()> {
+    /// Sends as many samples to be decoded as may be in memory, as the first batch also does when it is asked for.
+    ///
+    /// # Errors
+    /// `IO` where no thread can be started.
+    pub fn begin(&mut self) -> Result<()> {
         let pool = match &mut self.pool {
             Some(pool) => pool,
             // a pool of its own: waiting for a sample can then never block the thread that would decode it
@@ -121,7 +124,7 @@ impl Loader {
         let (first_index, end) = (self.next, (self.next + self.batch).min(self.dataset.len()));
         let mut batch = Batch { first_index, samples: Vec::new(), skipped: Vec::new() };
         for index in first_index..end {
-            self.fill()?;
+            self.begin()?;
             let received = self.waiting.pop_front().and_then(|r| r.recv().ok());
             self.next += 1;
             match received.unwrap_or_else(|| Err(broken_decoder(self.dataset.name(index)))) {

@@ -10,16 +10,20 @@ pub const GROUPS: usize = 4;
 /// Bins of each sign.
 pub const BINS: usize = 4096;
 
+/// So many batches may be begun and not ended: while one is counted, the next is on its way.
+pub const BEGUN: usize = 2;
+
 /// An executor that counts.
 pub trait Counter {
-    /// What is counted from now on; nothing is counted yet.
-    fn watch(&mut self, what: &[Watched]) -> Result<()>;
+    /// What is counted from now on; nothing is counted yet. Runs of so many images are made ready, by one that counts for
+    /// nothing.
+    fn watch(&mut self, what: &[Watched], images: usize) -> Result<()>;
     /// Begins to run and count as many images as there are groups in the list: image `i` in group `groups[i]`, below
-    /// [`GROUPS`]. The inputs may be written again when it returns.
+    /// [`GROUPS`]. At most [`BEGUN`] batches are begun and not ended. The inputs may be written again when it returns.
     fn begin(&mut self, groups: &[usize]) -> Result<()>;
-    /// Waits for the end of what was begun. For each thing watched, what was seen of each image.
+    /// Waits for the end of the batch that was begun first. For each thing watched, what was seen of each image.
     fn end(&mut self) -> Result<Vec<Seen>>;
-    /// For each thing watched, what was counted in each group since it was last asked.
+    /// For each thing watched, what was counted in each group since it was last asked. All that was begun has ended.
     fn take(&mut self) -> Result<Vec<[Counts; GROUPS]>>;
 }
 

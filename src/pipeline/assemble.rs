@@ -205,6 +205,7 @@ fn consumers(p: &Parts) -> BTreeMap<String, Vec<String>> {
 fn tensors(p: &Parts) -> Vec<TensorReport> {
     let options = methods::Options { percentile: p.job.calibration.percentile };
     let mut flags = ranges::flags(&p.calibrated.cache, &options);
+    let mut thresholds = ranges::thresholds(&p.calibrated.cache, &options);
     let consumers = consumers(p);
     let mut sharing = ranges::sharing(&p.net.graph, &p.calibrated.cache);
     // in the order of the graph, which is that of execution
@@ -228,7 +229,7 @@ fn tensors(p: &Parts) -> Vec<TensorReport> {
             amax: all.amax(),
             amax_sample: all.amax_sample.as_deref().map(String::from),
             flags: found.iter().map(|f| f.to_string()).collect(),
-            thresholds: e.candidates.iter().map(|(m, c)| (m.clone(), c.range.amax())).collect(),
+            thresholds: thresholds.remove(name).unwrap_or_default(),
             method: chosen.map(|c| c.method.clone()).unwrap_or_default(),
             threshold: chosen.map(|c| c.range.amax()),
             dtype: chosen.map(|c| c.params.dtype.to_string()).unwrap_or_else(|| "f32".into()),

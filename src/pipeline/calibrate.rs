@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::quant::{QuantParams, Range};
 use crate::base::{Diagnostic, Monitor, Place, Result, files, machine};
 use crate::calib::cache::{self, Activations, Cache, Chosen, Entry, Provenance, Setting, differences};
-use crate::calib::methods::{self, MethodName};
+use crate::calib::methods::{self, METHODS, MethodName};
 use crate::calib::shards::TensorStats;
 use crate::calib::trt::TrtCache;
 use crate::config::Job;
@@ -98,7 +98,7 @@ pub fn calibrate(
         // an equal setting over equal statistics, read by equal nodes: the contest would end the same way
         (MethodName::Auto, _) if decided => recorded(&cache),
         (MethodName::Auto, Some((data, dataset))) => {
-            ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
+            ranges::candidates(&net.graph, &codings, &mut cache, &method_options, METHODS);
             let data = (dataset, &data.preprocess);
             let fp32 = reference.of(&net.graph)?;
             select::select(
@@ -116,7 +116,11 @@ pub fn calibrate(
         (MethodName::One(_), _) => Winners::new(),
     };
     let start = Instant::now();
-    ranges::candidates(&net.graph, &codings, &mut cache, &method_options);
+    let by = match &method {
+        MethodName::One(m) => std::slice::from_ref(m),
+        MethodName::Auto => METHODS,
+    };
+    ranges::candidates(&net.graph, &codings, &mut cache, &method_options, by);
     tracing::info!("thresholds {:.2} s", start.elapsed().as_secs_f64());
     ranges::choose(&net.graph, codings, &mut cache, method, &winners);
     cache.setting = Some(setting);

@@ -10,9 +10,11 @@ use crate::engine::{Engine, Session};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last.
+/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last, and a
+/// hundred times what writing took.
 const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
+const WRITINGS: u32 = 100;
 /// There is none where the end is expected sooner than this: the whole is written then.
 const NEAR_THE_END: Duration = Duration::from_millis(500);
 
@@ -39,16 +41,20 @@ pub fn observe(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Skipped>> {
     let mut watch = Watch::new(engine, cache);
-    watch.on_device(session)?;
+    let mut loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
+        .starting_at(cache.done as usize)
+        .threads(samples.threads)
+        .expect_shape(feed::input_shape(session));
+    // the first images are decoded while the device makes itself ready
+    loader.begin()?;
+    let readies = Instant::now();
+    watch.on_device(session, samples.batch.min(samples.dataset.len()))?;
+    let ready = readies.elapsed();
     let mut skipped = Vec::new();
     let (begun, before) = (Instant::now(), cache.done);
     let (mut saved, mut wait) = (begun, FIRST_CHECKPOINT);
     monitor.stage("calibrate", "images", samples.dataset.len());
     monitor.advance(cache.done as usize);
-    let loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
-        .starting_at(cache.done as usize)
-        .threads(samples.threads)
-        .expect_shape(feed::input_shape(session));
     let (mut waiting, mut running, mut writing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let mut waits = Instant::now();
     for batch in loader {
@@ -74,7 +80,8 @@ pub fn observe(
             watch.write_to(cache, session)?;
             cache.save(path)?;
             writing += writes.elapsed();
-            (saved, wait) = (Instant::now(), CHECKPOINT.min(2 * wait));
+            wait = (2 * wait).max(WRITINGS * writes.elapsed()).min(CHECKPOINT);
+            saved = Instant::now();
             monitor.check()?;
         }
         waits = Instant::now();
@@ -89,7 +96,11 @@ pub fn observe(
             let forward = running.saturating_sub(counting);
             format!("forward pass {}, statistics {}", seconds(forward), seconds(counting))
         }
-        None => format!("forward pass with statistics on the device {}", seconds(running)),
+        None => format!(
+            "made ready in {}, forward pass with statistics on the device {}",
+            seconds(ready),
+            seconds(running)
+        ),
     };
     tracing::info!("{passes}, waiting for images {waiting}, checkpoints {writing}");
     Ok(skipped)

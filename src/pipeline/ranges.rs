@@ -28,8 +28,14 @@ pub fn range_of(stats: &Stats, method: &dyn Method, coding: Coding, options: &Op
     methods::range(stats, method, levels, asymmetric, options)
 }
 
-/// For each tensor, each method's range over all samples. Tensors without a coding are left out.
-pub fn candidates(g: &Graph, codings: &[Option<Coding>], cache: &mut Cache, options: &Options) {
+/// For each tensor, the ranges by these methods over all samples. Tensors without a coding are left out.
+pub fn candidates(
+    g: &Graph,
+    codings: &[Option<Coding>],
+    cache: &mut Cache,
+    options: &Options,
+    by: &[&dyn Method],
+) {
     let coding: BTreeMap<&str, Coding> = g
         .live_values()
         .into_iter()
@@ -39,12 +45,47 @@ pub fn candidates(g: &Graph, codings: &[Option<Coding>], cache: &mut Cache, opti
     entries.into_par_iter().for_each(|(name, entry)| {
         let Some(&coding) = coding.get(name.as_str()) else { return };
         let all = entry.stats.all();
-        let each = METHODS.iter().map(|m| {
+        let each = by.iter().map(|m| {
             let error = entry.candidates.get(m.name()).and_then(|c| c.error);
             (m.name().to_string(), Candidate { range: range_of(&all, *m, coding, options), error })
         });
         entry.candidates = each.collect();
     });
+}
+
+/// For each tensor, the methods' thresholds by their names: those of the candidates, and of the other methods too where
+/// there are any and a choice shows how the tensor is coded.
+pub fn thresholds(cache: &Cache, options: &Options) -> BTreeMap<String, BTreeMap<String, f32>> {
+    let of = |(name, entry): (&String, &Entry)| {
+        let judge = entry.chosen.as_ref().filter(|_| !entry.candidates.is_empty()).map(Judge::of);
+        let all = entry.stats.all();
+        let each = METHODS.iter().filter_map(|m| {
+            let known = entry.candidates.get(m.name()).map(|c| c.range);
+            let range = known.or_else(|| Some(judge?.range(&all, *m, options)))?;
+            Some((m.name().to_string(), range.amax()))
+        });
+        (name.clone(), each.collect())
+    };
+    cache.tensors.par_iter().map(of).collect()
+}
+
+/// How the range of a tensor is coded, as far as its choice shows it.
+#[derive(Clone, Copy)]
+struct Judge {
+    levels: Levels,
+    shifted: bool,
+}
+
+impl Judge {
+    fn of(chosen: &Chosen) -> Self {
+        let signed = chosen.params.dtype == DType::I8;
+        let levels = if signed { Levels::S8 } else { Levels::U8 };
+        Judge { levels, shifted: !signed && chosen.range.lo < 0.0 }
+    }
+
+    fn range(self, stats: &Stats, method: &dyn Method, options: &Options) -> Range {
+        methods::range(stats, method, self.levels, self.shifted, options)
+    }
 }
 
 /// The method of each tensor: the one asked for, or the winner of `auto` (its name by tensor; minmax where nobody
@@ -161,10 +202,8 @@ pub fn flags(cache: &Cache, options: &Options) -> BTreeMap<String, (Vec<Flag>, O
     let examine = |(name, entry): (&String, &Entry)| {
         let chosen = entry.chosen.as_ref()?;
         let method = methods::find(&chosen.method)?;
-        let signed = chosen.params.dtype == DType::I8;
-        let levels = if signed { Levels::S8 } else { Levels::U8 };
-        let shifted = !signed && chosen.range.lo < 0.0;
-        let of = |s: &Stats| methods::range(s, method, levels, shifted, options);
+        let judge = Judge::of(chosen);
+        let of = |s: &Stats| judge.range(s, method, options);
         let halves = flags::halves(&entry.stats, of);
         let stats = entry.stats.all();
         let found = flags::examine(&Subject { stats: &stats, range: chosen.range, halves });

@@ -11,8 +11,10 @@ use crate::calib::shards::{PARTS, TensorStats, part_of};
 use crate::calib::stats::name_largest;
 use crate::data::dataset::Sample;
 use crate::device::Tap;
-use crate::device::counter::{Counts, Port, Seen, Watched};
+use crate::device::counter::{BEGUN, Counts, Port, Seen, Watched};
 use crate::engine::{Engine, Session};
+use rayon::prelude::*;
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,15 +27,31 @@ pub struct Watch {
     of_buffer: Vec<Option<usize>>,
     /// Does the device count?
     remote: bool,
-    /// Is it at it?
-    begun: bool,
-    /// List positions and names of the images in the batch.
-    indices: Vec<usize>,
-    names: Vec<Arc<str>>,
+    /// The batches that it is at, the first first.
+    begun: VecDeque<Images>,
+    /// The batch that the host counts.
+    images: Images,
     /// How long statistics took on the host.
     counting: Duration,
     /// The first value that was not finite.
     fault: Option<Box<Diagnostic>>,
+}
+
+/// List positions and names of the images in a batch.
+#[derive(Default)]
+struct Images {
+    indices: Vec<usize>,
+    names: Vec<Arc<str>>,
+}
+
+impl Images {
+    fn of(samples: &[Sample]) -> Self {
+        let name = |s: &Sample| s.name.as_str().into();
+        Images {
+            indices: samples.iter().map(|s| s.index).collect(),
+            names: samples.iter().map(name).collect(),
+        }
+    }
 }
 
 /// A watched value.
@@ -80,34 +98,33 @@ impl Watch {
             writers,
             of_buffer,
             remote: false,
-            begun: false,
-            indices: Vec::new(),
-            names: Vec::new(),
+            begun: VecDeque::new(),
+            images: Images::default(),
             counting: Duration::ZERO,
             fault: None,
         }
     }
 
-    /// Has the session's device count from now on, where it can.
-    pub fn on_device(&mut self, session: &mut Session) -> Result<()> {
+    /// Has the session's device count from now on, where it can, so many images at once.
+    pub fn on_device(&mut self, session: &mut Session, images: usize) -> Result<()> {
         let what: Vec<Watched> = self.tensors.iter().map(|t| t.watched.clone()).collect();
-        self.remote = session.counter().map(|counter| counter.watch(&what)).transpose()?.is_some();
+        self.remote = session.counter().map(|counter| counter.watch(&what, images)).transpose()?.is_some();
         Ok(())
     }
 
     /// Runs these samples, with which the session's input is filled, and takes in what is computed. Where the device counts,
-    /// it may still do so afterwards; what is wrong with a sample then comes to light at the next call.
+    /// it may still do so afterwards; what is wrong with a sample then comes to light at a later call.
     pub fn run(&mut self, session: &mut Session, samples: &[Sample]) -> Result<()> {
-        self.land(session)?;
-        self.indices = samples.iter().map(|s| s.index).collect();
-        self.names = samples.iter().map(|s| s.name.as_str().into()).collect();
+        self.land(session, BEGUN - 1)?;
+        let images = Images::of(samples);
         match session.counter().filter(|_| self.remote) {
             Some(counter) => {
-                let groups: Vec<usize> = self.indices.iter().map(|&i| part_of(i)).collect();
+                let groups: Vec<usize> = images.indices.iter().map(|&i| part_of(i)).collect();
                 counter.begin(&groups)?;
-                self.begun = true;
+                self.begun.push_back(images);
             }
             None => {
+                self.images = images;
                 self.inputs(session);
                 self.check()?;
                 session.step(samples.len(), Some(self))?;
@@ -116,11 +133,13 @@ impl Watch {
         self.check()
     }
 
-    /// Waits for the samples that the device still counts.
-    fn land(&mut self, session: &mut Session) -> Result<()> {
-        if let Some(counter) = session.counter().filter(|_| std::mem::take(&mut self.begun)) {
-            let seen = counter.end()?;
-            self.note(&seen);
+    /// Waits until the device has so many batches at most to count.
+    fn land(&mut self, session: &mut Session, left: usize) -> Result<()> {
+        while self.begun.len() > left {
+            let seen = session.counter().map(|counter| counter.end()).transpose()?.unwrap_or_default();
+            if let Some(images) = self.begun.pop_front() {
+                self.note(&seen, &images);
+            }
         }
         self.check()
     }
@@ -132,11 +151,10 @@ impl Watch {
 
     /// Writes the statistics into the cache.
     pub fn write_to(&mut self, cache: &mut Cache, session: &mut Session) -> Result<()> {
-        self.land(session)?;
+        self.land(session, 0)?;
         if let Some(counter) = session.counter().filter(|_| self.remote) {
-            for (t, counts) in self.tensors.iter_mut().zip(counter.take()?) {
-                t.merge(counts);
-            }
+            let counts = counter.take()?;
+            self.tensors.par_iter_mut().zip(counts).for_each(|(t, counts)| t.merge(counts));
         }
         for t in &self.tensors {
             cache.tensors.insert(t.name.clone(), Entry::new(t.stats.clone()));
@@ -145,9 +163,9 @@ impl Watch {
     }
 
     /// Takes in what the device has seen of each image of each tensor.
-    fn note(&mut self, seen: &[Seen]) {
-        for (t, seen) in self.tensors.iter_mut().zip(seen.chunks(self.names.len().max(1))) {
-            for ((seen, name), &index) in seen.iter().zip(&self.names).zip(&self.indices) {
+    fn note(&mut self, seen: &[Seen], images: &Images) {
+        for (t, seen) in self.tensors.iter_mut().zip(seen.chunks(images.names.len().max(1))) {
+            for ((seen, name), &index) in seen.iter().zip(&images.names).zip(&images.indices) {
                 let (before, largest) = &mut t.largest[part_of(index)];
                 name_largest(largest, *before, seen.amax, Some(name));
                 *before = before.max(seen.amax);
@@ -161,7 +179,7 @@ impl Watch {
     fn inputs(&mut self, session: &mut Session) {
         for t in 0..self.tensors.len() {
             if let Port::Input(i) = self.tensors[t].watched.port {
-                let values: &[f32] = session.input_mut(i, self.names.len());
+                let values: &[f32] = session.input_mut(i, self.images.names.len());
                 self.update(t, bytemuck::cast_slice(values));
             }
         }
@@ -170,7 +188,8 @@ impl Watch {
     fn update(&mut self, tensor: usize, bytes: &[u8]) {
         let t = &mut self.tensors[tensor];
         let start = Instant::now();
-        let images = bytes.chunks_exact(t.watched.operand.bytes()).zip(self.indices.iter().zip(&self.names));
+        let Images { indices, names } = &self.images;
+        let images = bytes.chunks_exact(t.watched.operand.bytes()).zip(indices.iter().zip(names));
         let samples: Vec<(usize, &Arc<str>, &[f32])> =
             images.map(|(bytes, (&index, name))| (index, name, bytemuck::cast_slice(bytes))).collect();
         t.stats.update_all(&samples, t.watched.inner);

@@ -3,7 +3,7 @@
 
     pip install -r tests/peers/requirements.txt -r tests/peers/requirements-openvino.txt
     cargo build --release
-    QUANTIZE_DATA=folder python tests/peers/accuracy.py [--samples N] [--models a,b] [--peers none|ort|nncf|all]
+    QUANTIZE_DATA=folder python tests/peers/accuracy.py [--samples N] [--models a,b] [--peers none|ort|nncf|all] [--join]
 
 All are calibrated on the same images, the first 100 of each calibration list, and judged on the first N (or all) of the
 evaluation list, each against FP32 under its own decoder of JPEG: ours, or Pillow for the peers. Finished rows stay in the
@@ -121,11 +121,12 @@ def measure(row, folder, ours):
 
 def plan(arguments):
     """All rows wanted, model by model."""
-    variants = [("quantize", m) for m in arguments.methods]
+    variants = [("quantize", m) for m in arguments.methods if m]
     if arguments.peers in ("ort", "all"):
         variants += [("onnxruntime", v) for v in ORT_VARIANTS]
     if arguments.peers in ("nncf", "all"):
         variants += [("nncf", p) for p in NNCF_PRESETS]
+    variants = [(e, v) for e, v in variants if arguments.variants is None or v in arguments.variants or e == "quantize"]
     return [Row(m, e, v, arguments.samples) for m in models(arguments.models) for e, v in variants]
 
 
@@ -166,6 +167,15 @@ def run(rows, arguments, ours):
     return [results[r] for r in rows]
 
 
+def joined(kept, rows):
+    """Rows of an earlier run, those that were measured again or for the first time in their places."""
+    order = [("quantize", m) for m in METHODS] + [("onnxruntime", v) for v in ORT_VARIANTS] + [("nncf", p) for p in NNCF_PRESETS]
+    place = lambda r: (r["model"], r["engine"], r["variant"])
+    every = {place(r): r for r in kept} | {place(r): r for r in rows}
+    models = list(dict.fromkeys(r["model"] for r in [*kept, *rows]))
+    return sorted(every.values(), key=lambda r: (models.index(r["model"]), order.index((r["engine"], r["variant"]))))
+
+
 def names(text):
     return text.split(",")
 
@@ -176,16 +186,23 @@ def main():
     parser.add_argument("--samples", type=int, default=0, help="evaluation images a model (default: all)")
     parser.add_argument("--models", type=names, help="names of models.json, with commas (default: all)")
     parser.add_argument("--peers", choices=["none", "ort", "nncf", "all"], default="all")
-    parser.add_argument("--methods", type=names, default=METHODS, help=f"of ours (default: {','.join(METHODS)})")
+    parser.add_argument("--methods", type=names, default=METHODS, help=f"of ours (default: {','.join(METHODS)}; '' for none)")
+    parser.add_argument("--variants", type=names, help="of the peers (default: all)")
+    parser.add_argument("--join", action="store_true", help="keep the rows of an earlier run that this one does not measure")
     parser.add_argument("--work", type=Path, default=ROOT / "target/accuracy", help="folder of what is finished")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/cpu/accuracy.md", help="the page; .json beside it")
     arguments = parser.parse_args()
-    if unknown := set(arguments.methods) - set(METHODS):
+    if unknown := set(arguments.methods) - {*METHODS, ""}:
         sys.exit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
     arguments.work = arguments.work.resolve()
     ours = Ours(arguments.quantize)
     about = {**pages.facts(ours), "calibration_images": CALIBRATION, "evaluation_images": arguments.samples or "all"}
     rows = run(plan(arguments), arguments, ours)
+    known = arguments.out.with_suffix(".json")
+    if arguments.join and known.is_file():
+        kept = json.loads(known.read_text())
+        about = {k: v for k, v in kept.items() if k != "rows"}
+        rows = joined(kept["rows"], rows)
     pages.write(arguments.out, {**about, "rows": rows}, accuracy_page.page(about, rows))
 
 

@@ -6,8 +6,7 @@
 Every engine is built for its batch (tactics are tuned at it). Ours is measured with f32 images and with pixels (u8) on the
 GPU, outputs left there (`bench --no-transfers`), and from pixels in pageable memory of the host to scores on the host
 (`--in-flight 3`), beside what the slower of copying and computing allows. PyTorch runs the
-network of the same name with random weights, channels last, in a CUDA graph, inputs on the GPU; it has no
-EfficientNet-Lite. Needs a GPU, its driver, NVRTC, and torch and torchvision for the peer.
+network of the same name with random weights, channels last, in a CUDA graph, inputs on the GPU. Needs a GPU, its driver, NVRTC, and torch and torchvision for the peer.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from pathlib import Path
 MODELS = {
     "resnet50_eurosat": "resnet50",
     "mobilenet_v2_eurosat": "mobilenet_v2",
-    "efficientnet_lite0": None,
+    "efficientnet_lite0": "efficientnet_lite0",
 }
 
 
@@ -97,6 +96,39 @@ class Memory:
         self.megabytes = self.most - self.before
 
 
+def efficientnet_lite0():
+    """EfficientNet-Lite0, which torchvision does not have: EfficientNet-B0 without squeeze-and-excitation, by ReLU6.
+
+    Source: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+    """
+    from torch import nn
+    from torchvision.ops import Conv2dNormActivation
+
+    def conv(inputs, outputs, kernel, stride=1, groups=1, act=nn.ReLU6):
+        return Conv2dNormActivation(inputs, outputs, kernel, stride, groups=groups, activation_layer=act)
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, expansion, kernel, stride):
+            super().__init__()
+            inner = inputs * expansion
+            widen = [conv(inputs, inner, 1)] if expansion > 1 else []
+            self.layers = nn.Sequential(*widen, conv(inner, inner, kernel, stride, inner), conv(inner, outputs, 1, act=None))
+            self.adds = stride == 1 and inputs == outputs
+
+        def forward(self, x):
+            return x + self.layers(x) if self.adds else self.layers(x)
+
+    # expansion, kernel, stride, channels, blocks
+    stages = [(1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4),
+              (6, 3, 1, 320, 1)]
+    layers, channels = [conv(3, 32, 3, 2)], 32
+    for expansion, kernel, stride, outputs, blocks in stages:
+        for i in range(blocks):
+            layers.append(Block(channels, outputs, expansion, kernel, stride if i == 0 else 1))
+            channels = outputs
+    return nn.Sequential(*layers, conv(320, 1280, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
+
+
 def torch_peer(name, batch, seconds):
     """Images a second and milliseconds of a batch in a CUDA graph, FP16, channels last."""
     import torch
@@ -104,7 +136,8 @@ def torch_peer(name, batch, seconds):
 
     torch.backends.cudnn.benchmark = True
     torch.cuda.reset_peak_memory_stats()
-    net = getattr(torchvision.models, name)().eval().cuda().half().to(memory_format=torch.channels_last)
+    made = efficientnet_lite0 if name == "efficientnet_lite0" else getattr(torchvision.models, name)
+    net = made().eval().cuda().half().to(memory_format=torch.channels_last)
     x = torch.randn(batch, 3, 224, 224, device="cuda").half().to(memory_format=torch.channels_last)
     with torch.no_grad():
         side = torch.cuda.Stream()
@@ -188,7 +221,7 @@ def main():
     for model in args.models.split(","):
         for batch in map(int, args.batches.split(",")):
             peer = None
-            if MODELS[model] and not args.no_torch:
+            if not args.no_torch:
                 peer = torch_peer(MODELS[model], batch, args.duration)
             for precision in args.precisions.split(","):
                 row = ours(args, model, batch, precision, Path(args.work)) | ({"torch": peer} if peer else {})

@@ -92,7 +92,7 @@ pub struct Entry {
     pub aliases: Vec<String>,
     /// What was seen.
     pub stats: TensorStats,
-    /// What each method gives, by the method's name.
+    /// What the methods give that were asked for (`auto` asks for all), by the method's name.
     pub candidates: BTreeMap<String, Candidate>,
     /// What was decided; a checkpoint has none.
     pub chosen: Option<Chosen>,

@@ -96,6 +96,10 @@ impl<const VNNI: bool> Simd for Eight<VNNI> {
         unsafe { _mm256_max_epu8(a, b) }
     }
     #[inline(always)]
+    unsafe fn min_u8(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_min_epu8(a, b) }
+    }
+    #[inline(always)]
     unsafe fn xor(a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_xor_si256(a, b) }
     }

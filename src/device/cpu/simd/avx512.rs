@@ -73,6 +73,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_max_epu8(a, b) }
     }
     #[inline(always)]
+    unsafe fn min_u8(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_min_epu8(a, b) }
+    }
+    #[inline(always)]
     unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_xor_si512(a, b) }
     }

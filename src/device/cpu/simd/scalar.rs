@@ -84,6 +84,11 @@ impl Simd for Scalar {
         bytemuck::cast::<[u8; 4 * N], _>(from_fn(|i| a[i].max(b[i])))
     }
     #[inline(always)]
+    unsafe fn min_u8(a: Self::I, b: Self::I) -> Self::I {
+        let (a, b) = (bytes(a), bytes(b));
+        bytemuck::cast::<[u8; 4 * N], _>(from_fn(|i| a[i].min(b[i])))
+    }
+    #[inline(always)]
     unsafe fn xor(a: Self::I, b: Self::I) -> Self::I {
         from_fn(|l| a[l] ^ b[l])
     }

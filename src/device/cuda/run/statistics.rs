@@ -1,15 +1,19 @@
 //! Counting on the GPU: a kernel behind each step that writes something watched, in the graph of a run. What it counts stays
 //! on the GPU until somebody asks.
 
-use super::{Args, Graph, Memory, Pinned, Place, Run, Slot};
+mod form;
+
+use super::{Args, Event, Graph, Memory, Pinned, Place, Run, Slot};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
-use crate::device::counter::{BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
+use crate::device::counter::{BEGUN, BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
 use crate::device::cuda::compiler::{self, Source};
 use crate::device::cuda::driver::{Context, Function, Module, Shape, Stream};
 use crate::device::cuda::probe::Arch;
 use crate::device::cuda::step::place;
 use crate::device::cuda::text::Text;
+use form::Form;
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -53,17 +57,50 @@ pub struct Statistics {
     groups: Memory,
     /// Where each group's images begin in the list of images, the list, and for everything watched what was seen of each.
     lists: Memory,
-    /// The same for the next run: nothing was seen yet.
-    next: Pinned,
-    seen: Pinned,
+    inputs: Staging,
+    /// Batches in turns: the first of those that were begun, and how many there are.
+    turns: [Turn; BEGUN],
+    first: usize,
+    begun: usize,
     /// Of each block the ranges of its bins; its bins.
     ranges: Memory,
     slots: Memory,
     /// Images counted in each group.
     images: [u64; GROUPS],
-    /// Images of the run that was begun.
-    begun: usize,
     max_batch: usize,
+}
+
+/// A batch on its way.
+struct Turn {
+    /// The lists before the run: nothing was seen yet. And what was seen.
+    lists: Pinned,
+    seen: Pinned,
+    images: usize,
+    done: Event,
+}
+
+/// Where inputs wait on the GPU while the batch before theirs is still computed.
+struct Staging {
+    up: Stream,
+    places: Vec<Memory>,
+    arrived: Event,
+    /// They were copied into the arena.
+    free: Event,
+}
+
+impl Staging {
+    fn new(context: &Arc<Context>, bytes: impl Iterator<Item = usize>) -> Result<Self> {
+        let places = bytes.map(|bytes| Memory::zeroed(context, bytes)).collect::<Result<_>>()?;
+        let (arrived, free) = (Event::new(context)?, Event::new(context)?);
+        Ok(Staging { up: Stream::new(context)?, places, arrived, free })
+    }
+}
+
+impl Drop for Staging {
+    /// Nothing is given back that is still copied.
+    fn drop(&mut self) {
+        let _ = self.up.wait();
+    }
 }
 
 /// Something watched: how it lies, and where its groups are.
@@ -73,64 +110,38 @@ struct Kept {
     at: usize,
 }
 
-/// An image as the kernel sees it: rows that lie apart.
-#[derive(Clone, Copy, PartialEq, Debug)]
-struct Form {
-    rows: usize,
-    cols: usize,
-    pitch: usize,
-    /// 0 where channels are not told apart.
-    channels: usize,
-    /// Are the columns the channels? Else so many rows are of one.
-    columns: bool,
-    rows_a_channel: usize,
-}
-
-impl Form {
-    fn of(w: &Watched) -> Self {
-        let (o, n) = (&w.operand, w.operand.shape.numel());
-        let channels = if w.channels > 1 { w.channels } else { 0 };
-        let columns = channels > 0 && w.inner == 1 && (o.pitch.is_none() || o.row() == channels);
-        let cols = match (columns, o.pitch, channels) {
-            (true, ..) => channels,
-            (_, Some(_), _) => o.row(),
-            (_, None, 0) => n,
-            _ => w.inner,
+impl Kept {
+    /// What was counted in a group of so many images.
+    fn counts(&self, words: &[u64], group: usize, images: u64) -> Counts {
+        let (form, n) = (self.form, self.watched.operand.shape.numel() as u64);
+        let words = &words[self.at + group * form.words()..][..form.words()];
+        let half = |i: usize| (words[i] as u32, (words[i] >> 32) as u32);
+        let ((most, least), ranges) = (half(1), half(2));
+        let (max, min) = (number(most, f32::NEG_INFINITY), number_below(least, f32::INFINITY));
+        let side = |range: u32, first: usize| {
+            let mut bins = Box::new([0; BINS]);
+            bins.copy_from_slice(&words[first..first + BINS]);
+            (range as i32 + LEAST_EXPONENT, bins)
+        };
+        let (high, rest) = words[CHANNELS..].split_at(form.channels);
+        let (low, amax) = rest.split_at(form.channels);
+        let sum = |(&high, &low): (&u64, &u64)| (i128::from(high as i64) << 32) + i128::from(low);
+        let amax: &[u32] = bytemuck::cast_slice(amax);
+        let count = images * n - words[0];
+        Counts {
+            count,
+            zeros: count - words[HEAD..CHANNELS].iter().sum::<u64>(), // all others are in bins
+            non_finite: words[0],
+            min,
+            max,
+            sides: [
+                (max > 0.0).then(|| side(ranges.0, HEAD)),
+                (min < 0.0).then(|| side(ranges.1, HEAD + BINS)),
+            ],
+            amax: amax[..form.channels].iter().map(|&bits| f32::from_bits(bits)).collect(),
+            sums: high.iter().zip(low).map(sum).collect(),
         }
-        .max(1);
-        let pitch = o.pitch.unwrap_or(cols);
-        Form { rows: n / cols, cols, pitch, channels, columns, rows_a_channel: (w.inner / cols).max(1) }
     }
-
-    /// Words of a group.
-    fn words(&self) -> usize {
-        CHANNELS + 2 * self.channels + self.channels.div_ceil(2)
-    }
-
-    /// How the kernel divides images that begin at multiples of so many bytes.
-    fn split(&self, aligned: bool) -> Split {
-        let vector =
-            if aligned && self.cols.is_multiple_of(4) && self.pitch.is_multiple_of(4) { 4 } else { 1 };
-        let (vectors, unroll) = (self.cols / vector, if vector == 1 { 8 } else { 4 });
-        let (strips, lanes) = match self.columns {
-            true => (vectors.div_ceil(MOST_LANES), vectors.div_ceil(vectors.div_ceil(MOST_LANES))),
-            false => (1, 1),
-        };
-        let items = match self.columns {
-            true => strips * self.rows.div_ceil(THREADS / lanes * unroll * STEPS),
-            false => self.rows * self.cols.div_ceil(THREADS * vector * unroll * STEPS),
-        };
-        Split { vector, lanes, strips, items }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-struct Split {
-    vector: usize,
-    lanes: usize,
-    strips: usize,
-    /// Pieces of an image that blocks take one after the other.
-    items: usize,
 }
 
 /// The kernel's parameter.
@@ -161,7 +172,13 @@ struct View {
 type Mark = [u32; 2];
 
 impl Statistics {
-    fn new(context: &Arc<Context>, what: &[Watched], max_batch: usize) -> Result<Self> {
+    /// Counts of `what`, in batches of at most `max_batch` images, whose inputs have so many bytes.
+    fn new(
+        context: &Arc<Context>,
+        what: &[Watched],
+        max_batch: usize,
+        inputs: impl Iterator<Item = usize>,
+    ) -> Result<Self> {
         let module = Module::load(context, &code(context.gpu.arch)?)?;
         let kernels = KERNELS.iter().map(|k| module.function(k, 0)).collect::<Result<_>>()?;
         let mut words = 0;
@@ -174,26 +191,32 @@ impl Statistics {
         let marks = size_of::<Mark>() * watched.len() * max_batch;
         let lists = size_of::<u32>() * (GROUPS + 1 + max_batch) + marks;
         let blocks = most_blocks(context).max(max_batch);
+        let turn = || -> Result<Turn> {
+            let (lists, seen) = (Pinned::zeroed(context, lists)?, Pinned::zeroed(context, marks)?);
+            Ok(Turn { lists, seen, images: 0, done: Event::new(context)? })
+        };
         Ok(Statistics {
             graphs: HashMap::new(),
             kernels,
             _module: module,
             groups: Memory::zeroed(context, size_of::<u64>() * words)?,
             lists: Memory::zeroed(context, lists)?,
-            next: Pinned::zeroed(context, lists)?,
-            seen: Pinned::zeroed(context, marks)?,
+            inputs: Staging::new(context, inputs)?,
+            turns: [turn()?, turn()?],
+            first: 0,
+            begun: 0,
             ranges: Memory::zeroed(context, 2 * size_of::<u32>() * blocks)?,
             slots: Memory::zeroed(context, 2 * size_of::<u32>() * BINS * blocks)?,
             images: [0; GROUPS],
-            begun: 0,
             watched,
             max_batch,
         })
     }
 
-    /// Lists the images of a run by their groups.
-    fn list(&mut self, groups: &[usize]) {
-        let list: &mut [u32] = bytemuck::cast_slice_mut(&mut self.next);
+    /// The turn of the next batch, in which its images are listed by their groups.
+    fn list(&mut self, groups: &[usize]) -> usize {
+        let turn = (self.first + self.begun) % BEGUN;
+        let list: &mut [u32] = bytemuck::cast_slice_mut(&mut self.turns[turn].lists);
         let mut at = 0;
         for group in 0..GROUPS {
             list[group] = at as u32;
@@ -203,6 +226,7 @@ impl Statistics {
             }
         }
         list[GROUPS] = at as u32;
+        turn
     }
 
     /// The bytes of the lists before what was seen.
@@ -262,43 +286,17 @@ impl Statistics {
         (kernel, view)
     }
 
-    /// What the last run has seen.
-    fn seen(&self, images: usize) -> Vec<Seen> {
-        let all: &[Mark] = bytemuck::cast_slice(&self.seen);
+    /// What a batch that is done has seen.
+    fn seen(&self, turn: &Turn) -> Vec<Seen> {
+        let all: &[Mark] = bytemuck::cast_slice(&turn.seen);
         let of = |&[amax, odd]: &Mark| Seen { amax: f32::from_bits(amax), finite: odd == 0 };
-        all.chunks_exact(self.max_batch).flat_map(|each| each[..images].iter().map(of)).collect()
+        all.chunks_exact(self.max_batch).flat_map(|each| each[..turn.images].iter().map(of)).collect()
     }
 
-    /// What was counted of something, in a group.
-    fn counts(&self, kept: &Kept, words: &[u64], group: usize) -> Counts {
-        let (form, n) = (kept.form, kept.watched.operand.shape.numel() as u64);
-        let words = &words[kept.at + group * form.words()..][..form.words()];
-        let half = |i: usize| (words[i] as u32, (words[i] >> 32) as u32);
-        let ((most, least), ranges) = (half(1), half(2));
-        let (max, min) = (number(most, f32::NEG_INFINITY), number_below(least, f32::INFINITY));
-        let side = |range: u32, first: usize| {
-            let mut bins = Box::new([0; BINS]);
-            bins.copy_from_slice(&words[first..first + BINS]);
-            (range as i32 + LEAST_EXPONENT, bins)
-        };
-        let (high, rest) = words[CHANNELS..].split_at(form.channels);
-        let (low, amax) = rest.split_at(form.channels);
-        let sum = |(&high, &low): (&u64, &u64)| (i128::from(high as i64) << 32) + i128::from(low);
-        let amax: &[u32] = bytemuck::cast_slice(amax);
-        let count = self.images[group] * n - words[0];
-        Counts {
-            count,
-            zeros: count - words[HEAD..CHANNELS].iter().sum::<u64>(), // all others are in bins
-            non_finite: words[0],
-            min,
-            max,
-            sides: [
-                (max > 0.0).then(|| side(ranges.0, HEAD)),
-                (min < 0.0).then(|| side(ranges.1, HEAD + BINS)),
-            ],
-            amax: amax[..form.channels].iter().map(|&bits| f32::from_bits(bits)).collect(),
-            sums: high.iter().zip(low).map(sum).collect(),
-        }
+    /// Nothing was counted.
+    fn clear(&mut self) -> Result<()> {
+        self.images = [0; GROUPS];
+        self.groups.clear()
     }
 }
 
@@ -322,15 +320,17 @@ fn number_below(key: u32, nothing: f32) -> f32 {
 }
 
 impl Run {
-    /// Queues a run that counts; waits until its inputs are on the GPU.
+    /// Queues a run that counts, behind the one before it; waits until its inputs are on the GPU.
     fn counted(&mut self, s: &mut Statistics, groups: &[usize]) -> Result<()> {
+        if s.begun == BEGUN {
+            return Err(Diagnostic::new(machine::INTERNAL, "there is no room for another batch to count"));
+        }
         let images = groups.len();
         (self.by_pixels, self.landed) = (false, None);
-        s.list(groups);
-        self.upload(images)?;
-        // SAFETY: both live as long as the stream, and what follows waits until the copy is done.
-        unsafe { self.stream.upload(&s.next, &s.lists, 0) }?;
-        self.stream.mark(&self.clock[0])?;
+        let turn = s.list(groups);
+        self.stage(&s.inputs, images)?;
+        // SAFETY: both live as long as the stream, and nobody writes the turn's lists before it is done.
+        unsafe { self.stream.upload(&s.turns[turn].lists, &s.lists, 0) }?;
         if !s.graphs.contains_key(&images) {
             self.load_functions(0..self.ours, images)?;
             let graph = self.stream.capture(|| self.queue_counted(s, images))?;
@@ -339,12 +339,32 @@ impl Run {
         if let Some(graph) = s.graphs.get(&images) {
             self.stream.run(graph)?;
         }
-        let (listed, seen) = (s.listed(), s.seen.len());
+        let listed = s.listed();
+        let t = &mut s.turns[turn];
+        let seen = t.seen.len();
         // SAFETY: both live as long as the stream, and whoever reads what was seen waits first.
-        unsafe { self.stream.download(&s.lists, listed, &mut s.seen, seen) }?;
+        unsafe { self.stream.download(&s.lists, listed, &mut t.seen, seen) }?;
+        self.stream.mark(&t.done)?;
+        t.images = images;
         groups.iter().for_each(|&g| s.images[g] += 1);
-        s.begun = images;
-        self.clock[0].wait()
+        s.begun += 1;
+        s.inputs.arrived.wait()
+    }
+
+    /// Queues the way of the inputs into the arena, beside what is computed until they are there.
+    fn stage(&self, to: &Staging, images: usize) -> Result<()> {
+        to.up.wait_for(&to.free)?;
+        for (port, place) in self.inputs.iter().zip(&to.places) {
+            // SAFETY: all live as long as the streams; the host's side is written after `arrived` alone.
+            unsafe { to.up.upload(&port.host[..port.bytes(images)], place, 0) }?;
+        }
+        to.up.mark(&to.arrived)?;
+        self.stream.wait_for(&to.arrived)?;
+        for (port, place) in self.inputs.iter().zip(&to.places) {
+            // SAFETY: as above; what reads the arena is queued behind.
+            unsafe { self.stream.copy(place, 0, &self.arena, port.slot.offset, port.bytes(images)) }?;
+        }
+        self.stream.mark(&to.free)
     }
 
     /// Queues all steps, and behind each what counts its outputs.
@@ -369,10 +389,13 @@ fn nothing_watched() -> Box<Diagnostic> {
 }
 
 impl Counter for Run {
-    fn watch(&mut self, what: &[Watched]) -> Result<()> {
+    fn watch(&mut self, what: &[Watched], images: usize) -> Result<()> {
         self.context.bind()?;
-        self.statistics = Some(Statistics::new(&self.context, what, self.max_batch)?);
-        Ok(())
+        let inputs = self.inputs.iter().map(|p| p.host.len());
+        self.statistics = Some(Statistics::new(&self.context, what, self.max_batch, inputs)?);
+        self.begin(&vec![0; images.clamp(1, self.max_batch)])?;
+        self.end()?;
+        self.statistics.as_mut().map_or(Ok(()), Statistics::clear)
     }
 
     fn begin(&mut self, groups: &[usize]) -> Result<()> {
@@ -384,10 +407,12 @@ impl Counter for Run {
     }
 
     fn end(&mut self) -> Result<Vec<Seen>> {
-        let statistics = self.statistics.as_mut().ok_or_else(nothing_watched)?;
-        let images = std::mem::take(&mut statistics.begun);
-        self.stream.wait().map_err(|e| self.suspected(e, images))?;
-        Ok(self.statistics.as_ref().map(|s| s.seen(images)).unwrap_or_default())
+        let s = self.statistics.as_mut().filter(|s| s.begun > 0).ok_or_else(nothing_watched)?;
+        let turn = s.first;
+        (s.first, s.begun) = ((turn + 1) % BEGUN, s.begun - 1);
+        let (done, images) = (s.turns[turn].done.wait(), s.turns[turn].images);
+        done.map_err(|e| self.suspected(e, images))?;
+        Ok(self.statistics.as_ref().map(|s| s.seen(&s.turns[turn])).unwrap_or_default())
     }
 
     fn take(&mut self) -> Result<Vec<[Counts; GROUPS]>> {
@@ -395,10 +420,10 @@ impl Counter for Run {
         self.stream.wait()?;
         let mut words = vec![0u64; s.groups.len() / size_of::<u64>()];
         s.groups.read(0, bytemuck::cast_slice_mut(&mut words))?;
-        s.groups.clear()?;
-        let of = |kept| std::array::from_fn(|group| s.counts(kept, &words, group));
-        let counts = s.watched.iter().map(of).collect();
-        s.images = [0; GROUPS];
+        let images = s.images;
+        let of = |kept: &Kept| std::array::from_fn(|group| kept.counts(&words, group, images[group]));
+        let counts = s.watched.par_iter().map(of).collect();
+        s.clear()?;
         Ok(counts)
     }
 }
@@ -406,39 +431,6 @@ impl Counter for Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{DType, Shape};
-    use crate::device::{Layout, Operand};
-
-    fn form(shape: &[usize], layout: Layout, pitch: Option<usize>, channels: usize, inner: usize) -> Form {
-        let operand = Operand { pitch, ..Operand::new(DType::F32, Shape::new(shape), layout) };
-        Form::of(&Watched { port: Port::Input(0), operand, channels, inner })
-    }
-
-    /// Rows, columns, from row to row, rows of a channel; whether columns are the channels.
-    fn parts(f: Form) -> ([usize; 4], bool) {
-        ([f.rows, f.cols, f.pitch, f.rows_a_channel], f.columns)
-    }
-
-    #[test]
-    fn images_are_rows_that_lie_apart() {
-        let last = |pitch| parts(form(&[1, 96, 7, 5], Layout::ChannelsLast, pitch, 96, 1));
-        assert_eq!(last(None), ([35, 96, 96, 1], true));
-        assert_eq!(last(Some(128)), ([35, 96, 128, 1], true));
-        let first = |pitch| parts(form(&[1, 3, 8, 9], Layout::Plain, pitch, 3, 72));
-        assert_eq!(first(None), ([3, 72, 72, 1], false));
-        assert_eq!(first(Some(12)), ([24, 9, 12, 8], false));
-        assert_eq!(parts(form(&[1, 40, 1, 1], Layout::Plain, Some(3), 40, 1)), ([40, 1, 3, 1], false));
-        assert_eq!(parts(form(&[77], Layout::Plain, None, 1, 1)), ([1, 77, 77, 1], false));
-    }
-
-    #[test]
-    fn threads_share_columns_in_strips() {
-        let f = form(&[1, 2048, 7, 7], Layout::ChannelsLast, None, 2048, 1);
-        assert_eq!(f.split(true), Split { vector: 4, lanes: 32, strips: 16, items: 16 });
-        assert_eq!(f.split(false), Split { vector: 1, lanes: 32, strips: 64, items: 64 });
-        let f = form(&[1, 96, 28, 28], Layout::ChannelsLast, None, 96, 1);
-        assert_eq!(f.split(true), Split { vector: 4, lanes: 24, strips: 1, items: 5 });
-    }
 
     #[test]
     fn keys_have_the_order_of_numbers() {

@@ -23,13 +23,35 @@ pub struct IntFinish {
     start: Vec<i32>,
     residual: Option<DType>,
     function: Option<UnaryFn>,
-    /// The least byte that is stored, with [`flip`].
-    least: i32,
+    /// The least and the greatest byte that are stored, with [`flip`].
+    bounds: [i32; 2],
+    /// Is every number before rounding within the integers, so that bounds may be applied to bytes?
+    within: bool,
+    /// Do bytes need no more than to be packed: no zero point, no bounds but those of u8, no zero point of the residual?
+    plain: bool,
 }
 
 /// What is added to a number of this type so that its byte is one of u8: on their way, s8 have the sign bit flipped.
 fn flip(q: QuantParams) -> i32 {
     if q.dtype == DType::I8 { 0x80 } else { 0 }
+}
+
+/// The bytes that an epilogue's bounds become, with [`flip`].
+fn bytes(e: &Epilogue) -> [i32; 2] {
+    let Some(q) = e.out else { return [0, 255] };
+    let (lo, hi) = q.limits();
+    [e.lo, e.hi].map(|bound| {
+        let byte = (bound.round_ties_even() as i32).saturating_add(q.zero_point);
+        byte.clamp(lo, hi) + flip(q)
+    })
+}
+
+/// The largest magnitude that a number may have before rounding, whatever the sums are.
+fn reach(e: &Epilogue) -> f64 {
+    let most = |v: &[f32]| v.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max);
+    let residual = e.residual.map_or(0.0, |(scale, _)| 256.0 * f64::from(scale.abs()));
+    // each of the operations rounds
+    (most(&e.m) * f64::from(i32::MIN).abs() + most(&e.b) + residual) * (1.0 + 1e-6)
 }
 
 impl IntFinish {
@@ -47,12 +69,17 @@ impl IntFinish {
         // the bounds of the type and those of the activation in one
         (epilogue.lo, epilogue.hi) =
             Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
-        let least = epilogue.out.map_or(0, |q| {
-            let (lo, hi) = q.limits();
-            let least = (epilogue.lo.round_ties_even() as i32).saturating_add(q.zero_point);
-            least.clamp(lo, hi) + flip(q)
-        });
-        Ok(IntFinish { start: padded(&start, groups), epilogue, residual, function: fused.function, least })
+        let (bounds, shift) = (bytes(&epilogue), epilogue.residual.map_or(0, |(_, zp)| zp));
+        let zero = epilogue.out.map_or(0, |q| q.zero_point + flip(q));
+        Ok(IntFinish {
+            start: padded(&start, groups),
+            residual,
+            function: fused.function,
+            bounds,
+            within: reach(&epilogue) < f64::from(i32::MAX),
+            plain: bounds == [0, 255] && shift == 0 && zero == 0,
+            epilogue,
+        })
     }
 
     /// The input's zero point, which fills the padding.
@@ -89,7 +116,7 @@ impl Finish<Int8> for IntFinish {
             match e.out {
                 Some(q) => {
                     let y = to.io.rows_mut::<u8>(0, to.image, to.pitch, block, n);
-                    if block.channels == V * S::LANES && function.is_none() {
+                    if block.channels == V * S::LANES && function.is_none() && self.within {
                         let place = Packed { q, pitch: to.pitch, channel: block.channel, y };
                         return self.packed::<S, V>(place, rows, residual);
                     }
@@ -165,7 +192,7 @@ impl IntFinish {
         }
     }
 
-    /// A register before rounding. The upper bound is applied, the lower one is the caller's.
+    /// A register before bounds and rounding. `shifted` says whether the residual has a zero point.
     ///
     /// # Safety
     /// As for [`Simd`].
@@ -175,18 +202,20 @@ impl IntFinish {
         k: &Scales<S>,
         acc: S::I,
         residual: Option<S::I>,
+        shifted: bool,
         function: Option<UnaryFn>,
     ) -> S::F {
         // SAFETY: the caller's promise.
         unsafe {
             let mut t = S::fma(S::to_float(acc), k.m, k.b);
             if let Some(r) = residual {
-                t = S::fma(S::to_float(S::add(r, k.shift)), k.scale, t);
+                let r = if shifted { S::add(r, k.shift) } else { r };
+                t = S::fma(S::to_float(r), k.scale, t);
             }
             if let Some(f) = &function {
                 t = S::mul_f(functions::apply::<S>(f, t), S::splat_f(self.epilogue.unit.unwrap_or(1.0)));
             }
-            S::min_f(k.hi, t)
+            t
         }
     }
 
@@ -203,23 +232,42 @@ impl IntFinish {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            // a loop for each kind: a question inside would cost as much as the numbers
+            match self.plain {
+                true => self.packed_as::<S, V, true>(to, rows, residual),
+                false => self.packed_as::<S, V, false>(to, rows, residual),
+            }
+        }
+    }
+
+    /// A loop for each kind of residual: a question inside would cost as much as the numbers.
+    ///
+    /// # Safety
+    /// As for [`IntFinish::packed`].
+    #[inline(always)]
+    unsafe fn packed_as<S: Simd, const V: usize, const PLAIN: bool>(
+        &self,
+        to: Packed,
+        rows: &[[S::I; V]],
+        residual: Option<*const u8>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
             match residual {
-                None => self.packed_by::<S, V>(
+                None => self.packed_by::<S, V, PLAIN>(
                     to,
                     rows,
                     None,
                     #[inline(always)]
                     |x| S::widen_u8(x, S::LANES),
                 ),
-                Some(x) if self.residual == Some(DType::I8) => self.packed_by::<S, V>(
+                Some(x) if self.residual == Some(DType::I8) => self.packed_by::<S, V, PLAIN>(
                     to,
                     rows,
                     Some(x),
                     #[inline(always)]
                     |x| S::widen_i8(x, S::LANES),
                 ),
-                Some(x) => self.packed_by::<S, V>(
+                Some(x) => self.packed_by::<S, V, PLAIN>(
                     to,
                     rows,
                     Some(x),
@@ -230,13 +278,13 @@ impl IntFinish {
         }
     }
 
-    /// [`IntFinish::packed`], four registers at a time, with a residual that `widen` reads. Lower bounds are applied to
-    /// bytes, where they take one instruction for all four: rounding keeps the order of numbers.
+    /// [`IntFinish::packed`], four registers at a time, with a residual that `widen` reads. Bounds are applied to bytes,
+    /// where they take one instruction for all four: rounding keeps the order of numbers, and packing saturates.
     ///
     /// # Safety
     /// As for [`IntFinish::packed`].
     #[inline(always)]
-    unsafe fn packed_by<S: Simd, const V: usize>(
+    unsafe fn packed_by<S: Simd, const V: usize, const PLAIN: bool>(
         &self,
         to: Packed,
         rows: &[[S::I; V]],
@@ -244,11 +292,15 @@ impl IntFinish {
         widen: impl Fn(*const u8) -> S::I,
     ) {
         let Packed { q, pitch, channel, y } = to;
-        let (flip, least) = (flip(q), self.least);
+        // known when this is compiled where bytes are plain: what they do to numbers then takes no instruction
+        let (zero, flip, [least, most]) = match PLAIN {
+            true => (0, 0, [0, 255]),
+            false => (q.zero_point + flip(q), flip(q), self.bounds),
+        };
         // SAFETY: the caller's promise.
         unsafe {
-            let (zero, flip) = (S::splat(pair(q.zero_point + flip)), S::splat(four(flip)));
-            let least = S::splat(four(least));
+            let (zero, flip) = (S::splat(pair(zero)), S::splat(four(flip)));
+            let (least, most) = (S::splat(four(least)), S::splat(four(most)));
             let mut k = [self.scales::<S>(channel); V];
             for (v, k) in k.iter_mut().enumerate().skip(1) {
                 *k = self.scales::<S>(channel + v * S::LANES);
@@ -268,9 +320,9 @@ impl IntFinish {
                 for (i, t) in t.iter_mut().enumerate() {
                     let (r, v) = (row(i / V), i % V);
                     let residual = residual.map(|x| widen(x.add(r * pitch + v * S::LANES)));
-                    *t = S::round(self.number::<S>(&k[v], rows[r][v], residual, None));
+                    *t = S::round(self.number::<S>(&k[v], rows[r][v], residual, !PLAIN, None));
                 }
-                let bytes = S::xor(S::max_u8(S::pack(t, zero), least), flip);
+                let bytes = S::xor(S::min_u8(S::max_u8(S::pack(t, zero), least), most), flip);
                 let place = |r: usize| y.add(row(r) * pitch);
                 match V {
                     1 => S::store_parts([place(0), place(1), place(2), place(3)], bytes),
@@ -307,8 +359,8 @@ impl IntFinish {
                     let widen = |x: *const u8| {
                         if signed { S::widen_i8(x.add(at), n) } else { S::widen_u8(x.add(at), n) }
                     };
-                    let t = self.number::<S>(&k, row[v], residual.map(widen), function);
-                    store(at, S::max_f(k.lo, t), n);
+                    let t = self.number::<S>(&k, row[v], residual.map(widen), true, function);
+                    store(at, S::max_f(k.lo, S::min_f(k.hi, t)), n);
                 }
             }
         }
