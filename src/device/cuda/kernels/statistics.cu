@@ -2,14 +2,13 @@
 //
 // A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
 // memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. It leaves
-// its bins in a slot, and a second kernel adds slots up. All sums are of integers, and a bin of a narrower range is part of
+// its bins in a slot; a second kernel widens the group's range to that of the widest slot, a third adds slots up. All sums are of integers, and a bin of a narrower range is part of
 // one of a wider: order leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS
 // of an item; GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
 
 #define NOTHING ~0u
 #define INFINITE 0x7f800000u
 #define NEGATIVE 0x80000000u
-#define GROWN 0x80000000u // the block's range is no more its group's
 
 typedef long long i64;
 
@@ -19,7 +18,7 @@ struct View {
   u64 groups, group;   // the first group, bytes to the next
   u64 table;           // where each group's images begin in the list of images behind it
   u64 seen;            // for each image the bits of its largest magnitude, and whether something is not finite
-  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 for none, and GROWN; the bins
+  u64 ranges, slots;   // of blocks: for each sign one more than the range of its bins, 0 for none; the bins
   u32 images, blocks;
   u32 rows, cols, pitch;
   u32 channels;        // that are told apart; 0 for none
@@ -144,11 +143,11 @@ struct Bins {
   }
 
   // Writes the bins of the signs that this or another thread has counted.
-  __device__ __forceinline__ void leave(const Group* g, u32* ranges, u32* slot, bool positive, bool negative) {
+  __device__ __forceinline__ void leave(u32* ranges, u32* slot, bool positive, bool negative) {
 #pragma unroll
     for (int s = 0; s < 2; s++) {
       const bool any = __syncthreads_or(s ? negative : positive);
-      if (threadIdx.x == 0) ranges[s] = any ? (range[s] + 1) | (range[s] > g->range[s] ? GROWN : 0) : 0;
+      if (threadIdx.x == 0) ranges[s] = any ? range[s] + 1 : 0;
       if (!any) continue;
       for (u32 i = 4 * threadIdx.x; i < BINS; i += 4 * THREADS) put(slot + s * BINS + i, load<4>(at[s] + i));
     }
@@ -349,7 +348,7 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
   }
   if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
   if (from < to) all.add_to(g);
-  bins.leave(g, (u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
+  bins.leave((u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
 }
 
 #define KERNEL(NAME, VEC, COLUMNS) \
@@ -359,33 +358,43 @@ KERNEL(columns_1, 1, true)
 KERNEL(rows_4, 4, false)
 KERNEL(rows_1, 1, false)
 
-// Adds the slots of a group's blocks, some of which have grown, to its bins of a sign, over the widest range of all.
-__device__ void gather_grown(const View& w, Group* g, const Blocks& blocks, u32 side) {
-  const u32* ranges = (const u32*)w.ranges + side;
+// Widens a group's range of a sign to the widest of its blocks'.
+extern "C" __global__ void __launch_bounds__(GATHERERS) settle(const View w) {
+  begin();
+  const u32 side = blockIdx.y, *ranges = (const u32*)w.ranges + side;
+  const Blocks blocks(w, blockIdx.x);
+  Group* g = (Group*)(w.groups + blockIdx.x * w.group);
   __shared__ u32 range;
-  u64* sums = (u64*)bins.at;
-  if (threadIdx.x == 0) range = g->range[side];
-  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) sums[i] = 0;
+  const u32 before = g->range[side];
+  if (threadIdx.x == 0) range = before;
   __syncthreads();
   for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
-    if (ranges[2 * b]) atomicMax(&range, (ranges[2 * b] & ~GROWN) - 1);
+    if (ranges[2 * b]) atomicMax(&range, ranges[2 * b] - 1);
   }
   __syncthreads();
-  const u32 fold = min(range - g->range[side], 12);
+  if (range == before) return;
+  const u32 fold = min(range - before, 12);
+  u64* sums = (u64*)bins.at;
+  for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) sums[i] = 0;
+  __syncthreads();
   for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
     if (g->bins[side][i]) atomicAdd(&sums[i >> fold], g->bins[side][i]);
-  }
-  for (u32 b = blocks.first; b < blocks.end; b++) {
-    if (!ranges[2 * b]) continue;
-    const u32 shift = min(range + 1 - (ranges[2 * b] & ~GROWN), 12), *slot = (const u32*)w.slots + (2 * (u64)b + side) * BINS;
-#pragma unroll
-    for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
-      if (slot[i]) atomicAdd(&sums[i >> shift], (u64)slot[i]);
-    }
   }
   __syncthreads();
   for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) g->bins[side][i] = sums[i];
   if (threadIdx.x == 0) g->range[side] = range;
+}
+
+// What a slot has for four bins from `at` on, each of which is 2^`shift` of its own.
+__device__ __forceinline__ Lanes<u32, 4> folded(const u32* slot, u32 at, u32 shift) {
+  Lanes<u32, 4> sums = {};
+  if (at << shift >= BINS) return sums;
+#pragma unroll
+  for (u32 j = 0; j < 4; j++) {
+#pragma unroll 4
+    for (u32 i = at + j << shift; i < min(at + j + 1 << shift, BINS); i++) sums.v[j] += slot[i];
+  }
+  return sums;
 }
 
 // Adds the slots of a group's blocks to its bins of a sign, of which each block has a part.
@@ -395,25 +404,32 @@ extern "C" __global__ void __launch_bounds__(GATHERERS) gather(const View w) {
   const u32 side = blockIdx.y, lane = threadIdx.x % LANES, team = threadIdx.x / LANES, *ranges = (const u32*)w.ranges + side;
   const Blocks blocks(w, blockIdx.x);
   Group* g = (Group*)(w.groups + blockIdx.x * w.group);
-  bool grown = false, any = false;
+  const u32 range = g->range[side] + 1;
+  bool narrow = false, any = false;
   for (u32 b = blocks.first + threadIdx.x; b < blocks.end; b += GATHERERS) {
-    grown |= ranges[2 * b] & GROWN;
     any |= ranges[2 * b] != 0;
+    narrow |= ranges[2 * b] && ranges[2 * b] != range;
   }
-  if (__syncthreads_or(grown)) {
-    if (blockIdx.z == 0) gather_grown(w, g, blocks, side);
-    return;
-  }
+  narrow = __syncthreads_or(narrow);
   if (!__syncthreads_or(any)) return;
   const u32 mine = blockIdx.z * PART + 4 * lane;
-  const u32* slots = (const u32*)w.slots + side * BINS + mine;
+  const u32* slots = (const u32*)w.slots + side * BINS;
   Lanes<u32, 4> own = {}; // 32 bits are enough for one launch
-#pragma unroll 8
-  for (u32 b = blocks.first + team; b < blocks.end; b += TEAMS) {
-    Lanes<u32, 4> more = {};
-    if (ranges[2 * b]) more = load<4>(slots + 2 * (u64)b * BINS);
+  if (narrow) {
+    for (u32 b = blocks.first + team; b < blocks.end; b += TEAMS) {
+      if (!ranges[2 * b]) continue;
+      const Lanes<u32, 4> more = folded(slots + 2 * (u64)b * BINS, mine, min(range - ranges[2 * b], 12));
 #pragma unroll
-    for (int j = 0; j < 4; j++) own.v[j] += more.v[j];
+      for (int j = 0; j < 4; j++) own.v[j] += more.v[j];
+    }
+  } else {
+#pragma unroll 8
+    for (u32 b = blocks.first + team; b < blocks.end; b += TEAMS) {
+      Lanes<u32, 4> more = {};
+      if (ranges[2 * b]) more = load<4>(slots + 2 * (u64)b * BINS + mine);
+#pragma unroll
+      for (int j = 0; j < 4; j++) own.v[j] += more.v[j];
+    }
   }
   __shared__ Lanes<u32, 4> teams[TEAMS][LANES];
   teams[team][lane] = own;

@@ -33,7 +33,7 @@ const CHANNELS: usize = HEAD + 2 * BINS;
 /// What the kernel adds to the exponent of a range.
 const LEAST_EXPONENT: i32 = -148;
 
-const KERNELS: [&str; 5] = ["columns_4", "columns_1", "rows_4", "rows_1", "gather"];
+const KERNELS: [&str; 6] = ["columns_4", "columns_1", "rows_4", "rows_1", "settle", "gather"];
 
 /// The machine code for an architecture.
 pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
@@ -239,8 +239,12 @@ impl Statistics {
         let of_port = |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
         for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
             let (kernel, view) = self.view(context, i, kept, at, images);
-            let parts = [GROUPS, 2, BINS / PART].map(|n| n as u32);
-            let launches = [(kernel, [view.blocks, 1, 1], THREADS), (4, parts, GATHERERS)];
+            let [groups, signs, parts] = [GROUPS, 2, BINS / PART].map(|n| n as u32);
+            let launches = [
+                (kernel, [view.blocks, 1, 1], THREADS),
+                (4, [groups, signs, 1], GATHERERS),
+                (5, [groups, signs, parts], GATHERERS),
+            ];
             for (kernel, grid, block) in launches {
                 let shape = Shape { grid, block: block as u32, shared: 0, cluster: 1, chained: true };
                 let mut args = Args::default().with(view);
