@@ -4,8 +4,8 @@
     QUANTIZE_DATA=folder python3 tests/peers/devices_equal.py --out reports/gpu/equal
 
 The cache is made on the GPU and used by both builds. Classifiers that compute in 8 bits from the first node to the last must
-give equal outputs; those with float islands (ViT) the same class for 99.9 % of the images. Needs a GPU, its driver, NVRTC and
-numpy. The exit code is 1 where that does not hold.
+give equal outputs; those with float islands (ViT; MobileNetV1, which ends with a softmax) the same class for 99.9 % of the
+images. Needs a GPU, its driver, NVRTC and numpy. The exit code is 1 where that does not hold.
 """
 import argparse
 import datetime
@@ -23,7 +23,7 @@ from ours import PROGRAM, ROOT, Ours
 
 # What must agree where floats lie between 8-bit nodes, in %.
 SAME_CLASS = 99.9
-FLOAT_ISLANDS = {"vit_tiny_eurosat"}
+FLOAT_ISLANDS = {"vit_tiny_eurosat", "mobilenet_v1_075"}
 
 
 def build(ours, name, target, folder, args):

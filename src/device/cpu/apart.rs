@@ -1,5 +1,6 @@
 //! Throughput mode: each image of a batch goes through all steps on one thread, in an arena of that thread. No thread
-//! waits for another between steps; what a thread writes is still in its own caches when it reads it.
+//! waits for another between steps; what a thread writes is still in its own caches when it reads it, which may be faster
+//! with one thread too.
 
 use super::pool::Pool;
 use super::run::{Step, memory};
@@ -87,7 +88,7 @@ impl Trial {
 impl Apart {
     /// Memory for a program in this mode; `None` where images never run apart.
     pub fn new(mode: Mode, workers: usize, program: &Program) -> Result<Option<Self>> {
-        if mode == Mode::Latency || (mode == Mode::Auto && (workers < 2 || program.max_batch < 2)) {
+        if mode == Mode::Latency || (mode == Mode::Auto && program.max_batch < 2) {
             return Ok(None);
         }
         let mut end = 0usize;
@@ -110,12 +111,12 @@ impl Apart {
 
     /// Shall so many images run apart now?
     pub fn wanted(&self, images: usize, workers: usize) -> bool {
-        self.trial.as_ref().is_none_or(|trial| images >= workers && trial.next())
+        self.trial.as_ref().is_none_or(|trial| images >= workers.max(2) && trial.next())
     }
 
     /// A run of so many images took so long, this way.
     pub fn ran(&mut self, apart: bool, images: usize, workers: usize, time: Duration) {
-        if let Some(trial) = self.trial.as_mut().filter(|_| images >= workers) {
+        if let Some(trial) = self.trial.as_mut().filter(|_| images >= workers.max(2)) {
             trial.ran(apart, time / images.max(1) as u32);
         }
     }

@@ -35,7 +35,8 @@ pub enum Mode {
     Latency,
     /// An image a thread: no thread waits for another until the batch is done.
     Throughput,
-    /// Of batches with an image for each thread, the faster of both, as the first runs measure it; else latency.
+    /// Of batches of several images, with one for each thread, the faster of both, as the first runs measure it; else
+    /// latency.
     #[default]
     Auto,
 }
