@@ -14,7 +14,7 @@ use crate::base::digest::Digest;
 use crate::base::{Result, machine};
 use crate::calib::flags::clipped_share;
 use crate::calib::histogram::BINS;
-use crate::calib::methods;
+use crate::calib::methods::{self, METHODS};
 use crate::calib::noise::Noise;
 use crate::config::Job;
 use crate::device::Device;
@@ -205,7 +205,9 @@ fn consumers(p: &Parts) -> BTreeMap<String, Vec<String>> {
 fn tensors(p: &Parts) -> Vec<TensorReport> {
     let options = methods::Options { percentile: p.job.calibration.percentile };
     let mut flags = ranges::flags(&p.calibrated.cache, &options);
-    let mut thresholds = ranges::thresholds(&p.calibrated.cache, &options);
+    // the table of all methods takes a while: it is for who judges them
+    let others = if p.evaluated.is_some() { METHODS } else { &[] };
+    let mut thresholds = ranges::thresholds(&p.calibrated.cache, &options, others);
     let consumers = consumers(p);
     let mut sharing = ranges::sharing(&p.net.graph, &p.calibrated.cache);
     // in the order of the graph, which is that of execution

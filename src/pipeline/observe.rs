@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last, and a
-/// hundred times what writing took.
+/// hundred times what writing took at least.
 const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
 const WRITINGS: u32 = 100;
@@ -48,7 +48,7 @@ pub fn observe(
     // the first images are decoded while the device makes itself ready
     loader.begin()?;
     let readies = Instant::now();
-    watch.on_device(session, samples.batch.min(samples.dataset.len()))?;
+    watch.on_device(session, samples.batch.min(samples.dataset.len().saturating_sub(cache.done as usize)))?;
     let ready = readies.elapsed();
     let mut skipped = Vec::new();
     let (begun, before) = (Instant::now(), cache.done);
@@ -76,6 +76,9 @@ pub fn observe(
         let left = begun.elapsed().mul_f64(rest as f64 / ran.max(1) as f64);
         running += runs.elapsed();
         if monitor.cancelled() || (saved.elapsed() > wait && left > NEAR_THE_END) {
+            let lands = Instant::now();
+            watch.land(session, 0)?;
+            running += lands.elapsed();
             let writes = Instant::now();
             watch.write_to(cache, session)?;
             cache.save(path)?;

@@ -4,7 +4,7 @@ use crate::base::DType;
 use crate::base::quant::{QuantParams, Range};
 use crate::calib::cache::{Cache, Candidate, Chosen, Entry};
 use crate::calib::flags::{self, Flag, Subject};
-use crate::calib::methods::{self, Levels, METHODS, Method, MethodName, Options};
+use crate::calib::methods::{self, Levels, Method, MethodName, Options};
 use crate::calib::stats::Stats;
 use crate::config::job::{Activations, Arithmetic, Precision};
 use crate::ir::{Graph, ValueId};
@@ -53,18 +53,23 @@ pub fn candidates(
     });
 }
 
-/// For each tensor, the methods' thresholds by their names: those of the candidates, and of the other methods too where
-/// there are any and a choice shows how the tensor is coded.
-pub fn thresholds(cache: &Cache, options: &Options) -> BTreeMap<String, BTreeMap<String, f32>> {
+/// For each tensor, the methods' thresholds by their names: those of the candidates, and of `others` too where there are
+/// any and a choice shows how the tensor is coded.
+pub fn thresholds(
+    cache: &Cache,
+    options: &Options,
+    others: &[&dyn Method],
+) -> BTreeMap<String, BTreeMap<String, f32>> {
     let of = |(name, entry): (&String, &Entry)| {
-        let judge = entry.chosen.as_ref().filter(|_| !entry.candidates.is_empty()).map(Judge::of);
-        let all = entry.stats.all();
-        let each = METHODS.iter().filter_map(|m| {
-            let known = entry.candidates.get(m.name()).map(|c| c.range);
-            let range = known.or_else(|| Some(judge?.range(&all, *m, options)))?;
-            Some((m.name().to_string(), range.amax()))
-        });
-        (name.clone(), each.collect())
+        let known = entry.candidates.iter().map(|(m, c)| (m.clone(), c.range.amax()));
+        let mut all: BTreeMap<String, f32> = known.collect();
+        let more: Vec<_> = others.iter().filter(|m| !all.contains_key(m.name())).collect();
+        if let Some(chosen) = entry.chosen.as_ref().filter(|_| !all.is_empty() && !more.is_empty()) {
+            let (judge, stats) = (Judge::of(chosen), entry.stats.all());
+            let of = |m: &&&dyn Method| (m.name().to_string(), judge.range(&stats, **m, options).amax());
+            all.extend(more.iter().map(of));
+        }
+        (name.clone(), all)
     };
     cache.tensors.par_iter().map(of).collect()
 }
@@ -218,5 +223,41 @@ pub fn settings(p: &Precision) -> Settings {
         unsigned: p.activations == Activations::U8,
         int8: p.default == Arithmetic::Int8,
         rules: p.rules.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calib::methods::METHODS;
+    use crate::calib::shards::TensorStats;
+
+    /// A report shows what every method says, whichever were asked for: the same as if all had been.
+    #[test]
+    fn thresholds_of_all_methods_follow_from_one() {
+        let mut stats = TensorStats::new(1);
+        (0..10).for_each(|i| stats.update(i, &[0.5, 1.0 + i as f32, 3.0, 0.0], 1));
+        let options = Options { percentile: 90.0 };
+        let coding = Coding::Unsigned;
+        let of = |m: &dyn Method| range_of(&stats.all(), m, coding, &options);
+        let mut entry = Entry::new(stats.clone());
+        let range = of(METHODS[1]);
+        entry.candidates.insert(METHODS[1].name().into(), Candidate { range, error: None });
+        let method = METHODS[1].name().to_string();
+        entry.chosen = Some(Chosen { method, range, params: params(coding, range), imported: None });
+        let d = crate::base::digest::Digest::of(b"");
+        let mut cache = Cache::new(crate::calib::cache::Provenance {
+            model: d,
+            data_list: d,
+            data_content: d,
+            preprocessing: d,
+            activations: crate::calib::cache::Activations::U8,
+            samples: 10,
+        });
+        cache.tensors.insert("x".into(), entry);
+        let all = thresholds(&cache, &options, METHODS);
+        let want: Vec<(String, f32)> = METHODS.iter().map(|m| (m.name().into(), of(*m).amax())).collect();
+        assert_eq!(all["x"], want.into_iter().collect());
+        assert_eq!(thresholds(&cache, &options, &[])["x"].len(), 1);
     }
 }

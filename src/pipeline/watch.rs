@@ -134,7 +134,7 @@ impl Watch {
     }
 
     /// Waits until the device has so many batches at most to count.
-    fn land(&mut self, session: &mut Session, left: usize) -> Result<()> {
+    pub fn land(&mut self, session: &mut Session, left: usize) -> Result<()> {
         while self.begun.len() > left {
             let seen = session.counter().map(|counter| counter.end()).transpose()?.unwrap_or_default();
             if let Some(images) = self.begun.pop_front() {

@@ -75,7 +75,7 @@ fn inputs_in_output(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<P
         let rows = Operand { pitch: whole.pitch.or(Some(whole.row())), ..run.clone() };
         let part = [run, rows].into_iter().find(lies)?;
         let within = Within { buffer: out, at: first * whole.dtype.size() };
-        let reachable = device.reaches(&part, within.at) && writable(l, d, buffer, &part, device);
+        let reachable = reaches(device, &part, within.at, whole) && writable(l, d, buffer, &part, device);
         reachable.then_some(Part { buffer, within, pitch: part.pitch })
     };
     places.iter().zip(&d.inputs).map(part).collect()
@@ -92,8 +92,13 @@ fn writable(l: &Lowered, reader: &Draft, b: BufferId, form: &Operand, device: &d
     form.pitch.is_none() || !device.tactics(&writer.problem, &writer.numerics).is_empty()
 }
 
-/// The outputs of what only moves as parts of its input, if all of them are runs of its bytes; 8-bit ones and halves
-/// begin where the device can read them.
+/// Can the device reach a part in every image? Those of the whole follow one another.
+fn reaches(device: &dyn Device, part: &Operand, at: usize, whole: &Operand) -> bool {
+    [at, at + whole.extent()].iter().all(|&at| device.reaches(part, at))
+}
+
+/// The outputs of what only moves as parts of its input, if all of them are runs of its bytes that begin where the device
+/// can read them.
 fn outputs_in_input(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<Part>> {
     let &[whole] = &d.inputs[..] else { return None };
     let port = |b: &BufferId| l.outputs.iter().any(|p| p.buffer == *b);
@@ -106,7 +111,8 @@ fn outputs_in_input(l: &Lowered, d: &Draft, device: &dyn Device) -> Option<Vec<P
         let part = &l.buffers[buffer.index()].operand;
         let at = first * part.dtype.size();
         let small = part.dtype.is_int8() || part.dtype == DType::F16;
-        let reachable = at == 0 || !small || device.reaches(part, at);
+        let stored = &l.buffers[whole.index()].operand;
+        let reachable = (at == 0 && small) || reaches(device, part, at, stored);
         (run && reachable).then_some(Part { buffer, within: Within { buffer: whole, at }, pitch: None })
     };
     origins(&d.problem, &[])?.into_iter().zip(&d.outputs).map(part).collect()

@@ -167,13 +167,17 @@ def run(rows, arguments, ours):
     return [results[r] for r in rows]
 
 
-def joined(kept, rows):
-    """Rows of an earlier run, those that were measured again or for the first time in their places."""
+def joined(earlier, about, rows):
+    """The rows of an earlier run of as many images, with those of this one in their places."""
+    if earlier["evaluation_images"] != about["evaluation_images"]:
+        sys.exit(f"the rows to join are of {earlier['evaluation_images']} images, not of {about['evaluation_images']}")
+    kept, rows = earlier["rows"], [r for r in rows if "failed" not in r]
     order = [("quantize", m) for m in METHODS] + [("onnxruntime", v) for v in ORT_VARIANTS] + [("nncf", p) for p in NNCF_PRESETS]
     place = lambda r: (r["model"], r["engine"], r["variant"])
     every = {place(r): r for r in kept} | {place(r): r for r in rows}
     models = list(dict.fromkeys(r["model"] for r in [*kept, *rows]))
-    return sorted(every.values(), key=lambda r: (models.index(r["model"]), order.index((r["engine"], r["variant"]))))
+    rank = {row: i for i, row in enumerate(order)}
+    return sorted(every.values(), key=lambda r: (models.index(r["model"]), rank.get((r["engine"], r["variant"]), len(rank))))
 
 
 def names(text):
@@ -194,15 +198,15 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.methods) - {*METHODS, ""}:
         sys.exit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
+    if unknown := set(arguments.variants or []) - {*ORT_VARIANTS, *NNCF_PRESETS}:
+        sys.exit(f"no such variant: {', '.join(sorted(unknown))}; there are {', '.join(ORT_VARIANTS + NNCF_PRESETS)}")
     arguments.work = arguments.work.resolve()
     ours = Ours(arguments.quantize)
     about = {**pages.facts(ours), "calibration_images": CALIBRATION, "evaluation_images": arguments.samples or "all"}
     rows = run(plan(arguments), arguments, ours)
     known = arguments.out.with_suffix(".json")
     if arguments.join and known.is_file():
-        kept = json.loads(known.read_text())
-        about = {k: v for k, v in kept.items() if k != "rows"}
-        rows = joined(kept["rows"], rows)
+        rows = joined(json.loads(known.read_text()), about, rows)
     pages.write(arguments.out, {**about, "rows": rows}, accuracy_page.page(about, rows))
 
 

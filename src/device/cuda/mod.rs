@@ -102,7 +102,7 @@ impl Device for Cuda {
     fn stored(&self, operand: Operand) -> Operand {
         let row = operand.row();
         let grain = if row <= SMALL_ROW { SMALL_ROW } else { ROW / operand.dtype.size() };
-        let small = operand.dtype.is_int8() || operand.dtype == DType::F16;
+        let small = is_small(operand.dtype);
         let apart = operand.layout == Layout::ChannelsLast && small && !row.is_multiple_of(grain);
         Operand { pitch: apart.then(|| row.next_multiple_of(grain)).or(operand.pitch), ..operand }
     }
@@ -112,8 +112,7 @@ impl Device for Cuda {
     }
 
     fn reaches(&self, part: &Operand, at: usize) -> bool {
-        let pitch = part.pitch.unwrap_or(part.row()) * part.dtype.size();
-        at.is_multiple_of(ROW) && pitch.is_multiple_of(ROW)
+        reachable(part, at)
     }
 
     /// At the engine's batch, over places that together are larger than the second-level cache.
@@ -168,9 +167,43 @@ impl Device for Cuda {
     }
 }
 
+/// Types whose rows are stored at multiples of [`ROW`] bytes.
+fn is_small(dtype: DType) -> bool {
+    dtype.is_int8() || dtype == DType::F16
+}
+
+/// Can kernels read and write a part that begins so many bytes into a tensor? They take 16 bytes at once where rows are made
+/// of such pieces.
+fn reachable(part: &Operand, at: usize) -> bool {
+    let pitch = part.pitch.unwrap_or(part.row()) * part.dtype.size();
+    let apart = part.pitch.is_some() || is_small(part.dtype);
+    at.is_multiple_of(ROW) && (!apart || pitch.is_multiple_of(ROW))
+}
+
 fn family(t: &Tactic) -> Result<&'static dyn Family> {
     FAMILIES.iter().copied().find(|f| f.name() == t.family).ok_or_else(|| {
         Diagnostic::new(machine::NO_DEVICE, format!("this build of quantize has no GPU kernels called `{t}`"))
             .help("the engine was built by another version: build it again")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Shape;
+
+    /// A run of f32 must begin well, of small types rows too; rows that lie apart always.
+    #[test]
+    fn parts_begin_where_kernels_read_them() {
+        let part = |dtype, dims: &[usize], pitch| {
+            let operand = Operand::new(dtype, Shape::new(dims), Layout::ChannelsLast);
+            Operand { pitch, ..operand }
+        };
+        let f32s = part(DType::F32, &[1, 5, 7, 7], None);
+        assert_eq!([0, 16, 20, 32].map(|at| reachable(&f32s, at)), [true, true, false, true]);
+        let rows = |pitch| part(DType::F32, &[1, 5, 7, 7], Some(pitch));
+        assert_eq!([8, 10].map(|pitch| reachable(&rows(pitch), 16)), [true, false]);
+        let bytes = |channels| part(DType::U8, &[1, channels, 7, 7], None);
+        assert_eq!([16, 20].map(|channels| reachable(&bytes(channels), 16)), [true, false]);
+    }
 }

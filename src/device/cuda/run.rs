@@ -319,6 +319,13 @@ impl Run {
     }
 }
 
+impl Drop for Run {
+    /// Nothing is given back that is still computed with: a batch may be on its way when an error ends the use.
+    fn drop(&mut self) {
+        let _ = self.stream.wait();
+    }
+}
+
 impl Executor for Run {
     fn input(&mut self, i: usize, images: usize) -> &mut [u8] {
         self.by_pixels = false;

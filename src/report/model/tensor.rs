@@ -24,7 +24,7 @@ pub struct TensorReport {
     /// What is odd about it, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
-    /// The threshold (amax) that each method gives.
+    /// The threshold (amax) that each method gives; without an evaluation of the method that was asked for alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thresholds: BTreeMap<String, f32>,
     /// The method whose threshold was taken.

@@ -66,7 +66,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn add(a: Self::I, b: Self::I) -> Self::I;
     /// The larger of each pair of u8.
     unsafe fn max_u8(a: Self::I, b: Self::I) -> Self::I;
-    /// The lesser of bytes without a sign.
+    /// The smaller of each pair of u8.
     unsafe fn min_u8(a: Self::I, b: Self::I) -> Self::I;
     /// Bit by bit.
     unsafe fn xor(a: Self::I, b: Self::I) -> Self::I;

@@ -34,6 +34,9 @@ const CHANNELS: usize = HEAD + 2 * BINS;
 const LEAST_EXPONENT: i32 = -148;
 
 const KERNELS: [&str; 6] = ["columns_4", "columns_1", "rows_4", "rows_1", "settle", "gather"];
+/// Places of those behind the ones that count.
+const SETTLE: usize = 4;
+const GATHER: usize = 5;
 
 /// The machine code for an architecture.
 pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
@@ -242,8 +245,8 @@ impl Statistics {
             let [groups, signs, parts] = [GROUPS, 2, BINS / PART].map(|n| n as u32);
             let launches = [
                 (kernel, [view.blocks, 1, 1], THREADS),
-                (4, [groups, signs, 1], GATHERERS),
-                (5, [groups, signs, parts], GATHERERS),
+                (SETTLE, [groups, signs, 1], GATHERERS),
+                (GATHER, [groups, signs, parts], GATHERERS),
             ];
             for (kernel, grid, block) in launches {
                 let shape = Shape { grid, block: block as u32, shared: 0, cluster: 1, chained: true };
@@ -388,6 +391,10 @@ impl Run {
     }
 }
 
+fn nothing_begun() -> Box<Diagnostic> {
+    Diagnostic::new(machine::INTERNAL, "a batch was to be counted, and none was begun")
+}
+
 fn nothing_watched() -> Box<Diagnostic> {
     Diagnostic::new(machine::INTERNAL, "a run was to count, and nothing is watched")
 }
@@ -395,6 +402,7 @@ fn nothing_watched() -> Box<Diagnostic> {
 impl Counter for Run {
     fn watch(&mut self, what: &[Watched], images: usize) -> Result<()> {
         self.context.bind()?;
+        self.stream.wait()?; // what was watched before may still be counted
         let inputs = self.inputs.iter().map(|p| p.host.len());
         self.statistics = Some(Statistics::new(&self.context, what, self.max_batch, inputs)?);
         self.begin(&vec![0; images.clamp(1, self.max_batch)])?;
@@ -411,7 +419,7 @@ impl Counter for Run {
     }
 
     fn end(&mut self) -> Result<Vec<Seen>> {
-        let s = self.statistics.as_mut().filter(|s| s.begun > 0).ok_or_else(nothing_watched)?;
+        let s = self.statistics.as_mut().filter(|s| s.begun > 0).ok_or_else(nothing_begun)?;
         let turn = s.first;
         (s.first, s.begun) = ((turn + 1) % BEGUN, s.begun - 1);
         let (done, images) = (s.turns[turn].done.wait(), s.turns[turn].images);

@@ -46,12 +46,12 @@ fn bytes(e: &Epilogue) -> [i32; 2] {
     })
 }
 
-/// The largest magnitude that a number may have before rounding, whatever the sums are.
-fn reach(e: &Epilogue) -> f64 {
+/// The largest magnitude that a number may have before rounding, where sums have at most `sums`.
+fn reach(e: &Epilogue, sums: f64) -> f64 {
     let most = |v: &[f32]| v.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max);
     let residual = e.residual.map_or(0.0, |(scale, _)| 256.0 * f64::from(scale.abs()));
     // each of the operations rounds
-    (most(&e.m) * f64::from(i32::MIN).abs() + most(&e.b) + residual) * (1.0 + 1e-6)
+    (most(&e.m) * sums + most(&e.b) + residual) * (1.0 + 1e-6)
 }
 
 impl IntFinish {
@@ -69,6 +69,9 @@ impl IntFinish {
         // the bounds of the type and those of the activation in one
         (epilogue.lo, epilogue.hi) =
             Output { lo: epilogue.lo, hi: epilogue.hi, quant: epilogue.out }.bounds();
+        // so much may a sum be off zero: what is multiplied, and where it starts
+        let depth: usize = step.problem.inputs[1].shape[1..].iter().product();
+        let most = (depth as f64 * 128.0 * (255.0 + 384.0)).min(f64::from(i32::MIN).abs());
         let (bounds, shift) = (bytes(&epilogue), epilogue.residual.map_or(0, |(_, zp)| zp));
         let zero = epilogue.out.map_or(0, |q| q.zero_point + flip(q));
         Ok(IntFinish {
@@ -76,7 +79,7 @@ impl IntFinish {
             residual,
             function: fused.function,
             bounds,
-            within: reach(&epilogue) < f64::from(i32::MAX),
+            within: reach(&epilogue, most) < f64::from(i32::MAX),
             plain: bounds == [0, 255] && shift == 0 && zero == 0,
             epilogue,
         })
@@ -364,5 +367,27 @@ impl IntFinish {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::quant::Scale;
+
+    #[test]
+    fn bounds_become_bytes_and_reach_is_that_of_the_largest_sum() {
+        let of = |dtype, zero_point, lo, hi| {
+            let scale = Scale::new(0.5).unwrap();
+            let out = Some(QuantParams { dtype, scale, zero_point });
+            let (m, b) = (vec![0.5, -2.0], vec![3.0, -7.0]);
+            Epilogue { m, b, residual: Some((0.25, 3)), unit: None, lo, hi, out }
+        };
+        assert_eq!(bytes(&of(DType::U8, 0, f32::NEG_INFINITY, f32::INFINITY)), [0, 255]);
+        assert_eq!(bytes(&of(DType::U8, 10, 0.0, 12.5)), [10, 22]); // half to even
+        assert_eq!(bytes(&of(DType::I8, 0, 0.0, f32::INFINITY)), [128, 255]);
+        assert_eq!(bytes(&of(DType::I8, 0, f32::NEG_INFINITY, 1.0)), [0, 129]);
+        let reached = reach(&of(DType::U8, 0, 0.0, 1.0), 1000.0);
+        assert!((2071.0..2071.1).contains(&reached), "{reached}"); // 2 * 1000 + 7 + 256 * 0.25
     }
 }

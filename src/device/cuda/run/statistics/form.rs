@@ -16,7 +16,7 @@ pub struct Form {
     pub channels: usize,
     /// Are the columns the channels?
     pub columns: bool,
-    /// Else so many rows are of one.
+    /// Where columns are not the channels: rows that are of the same one.
     pub rows_a_channel: usize,
 }
 
@@ -66,7 +66,7 @@ pub struct Split {
     pub vector: usize,
     /// Vectors of columns that the threads of a block share.
     pub lanes: usize,
-    /// Strips of so many columns.
+    /// Strips of vectors, side by side.
     pub strips: usize,
     /// Pieces of an image that blocks take one after the other.
     pub items: usize,
