@@ -5,8 +5,9 @@
 
 Every engine is built for its batch (tactics are tuned at it). Ours is measured with f32 images and with pixels (u8) on the
 GPU, outputs left there (`bench --no-transfers`), and from pixels in pageable memory of the host to scores on the host
-(`--in-flight 3`), beside what the slower of copying and computing allows. PyTorch runs the
-network of the same name with random weights, channels last, in a CUDA graph, inputs on the GPU. Needs a GPU, its driver, NVRTC, and torch and torchvision for the peer.
+(`--in-flight 3`), beside what the slower of copying and computing allows. PyTorch runs the network of the same name with
+random weights, channels last, in a CUDA graph, inputs on the GPU. Needs a GPU, its driver, NVRTC, and torch and torchvision
+for the peer.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 //
 // A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
 // memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. It leaves
-// its bins in a slot; a second kernel widens the group's range to that of the widest slot, a third adds slots up. All sums are of integers, and a bin of a narrower range is part of
-// one of a wider: order leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS
-// of an item; GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
+// its bins in a slot; a second kernel widens the group's range to that of the widest slot, a third adds slots up. All sums
+// are of integers, and a bin of a narrower range is part of one of a wider: order leaves no trace. The host defines BINS,
+// GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS of an item; GATHERERS, the threads that add up slots, and the
+// PART of the bins that is theirs, 4 each.
 
 #define NOTHING ~0u
 #define INFINITE 0x7f800000u
