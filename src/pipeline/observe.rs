@@ -10,11 +10,11 @@ use crate::engine::{Engine, Session};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last, and a
-/// hundred times what writing took at least.
+/// When the first checkpoint is written, and how long it is at most until the next: each wait is twice the last, and two
+/// hundred times what writing took, at least.
 const FIRST_CHECKPOINT: Duration = Duration::from_millis(250);
 const CHECKPOINT: Duration = Duration::from_secs(10);
-const WRITINGS: u32 = 100;
+const WRITINGS: u32 = 200;
 /// There is none where the end is expected sooner than this: the whole is written then.
 const NEAR_THE_END: Duration = Duration::from_millis(500);
 
