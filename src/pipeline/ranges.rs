@@ -65,31 +65,20 @@ pub fn thresholds(
         let mut all: BTreeMap<String, f32> = known.collect();
         let more: Vec<_> = others.iter().filter(|m| !all.contains_key(m.name())).collect();
         if let Some(chosen) = entry.chosen.as_ref().filter(|_| !all.is_empty() && !more.is_empty()) {
-            let (judge, stats) = (Judge::of(chosen), entry.stats.all());
-            let of = |m: &&&dyn Method| (m.name().to_string(), judge.range(&stats, **m, options).amax());
-            all.extend(more.iter().map(of));
+            let (coding, stats) = (coding_of(chosen), entry.stats.all());
+            all.extend(more.iter().map(|m| (m.name().into(), range_of(&stats, **m, coding, options).amax())));
         }
         (name.clone(), all)
     };
     cache.tensors.par_iter().map(of).collect()
 }
 
-/// How the range of a tensor is coded, as far as its choice shows it.
-#[derive(Clone, Copy)]
-struct Judge {
-    levels: Levels,
-    shifted: bool,
-}
-
-impl Judge {
-    fn of(chosen: &Chosen) -> Self {
-        let signed = chosen.params.dtype == DType::I8;
-        let levels = if signed { Levels::S8 } else { Levels::U8 };
-        Judge { levels, shifted: !signed && chosen.range.lo < 0.0 }
-    }
-
-    fn range(self, stats: &Stats, method: &dyn Method, options: &Options) -> Range {
-        methods::range(stats, method, self.levels, self.shifted, options)
+/// How a tensor is coded, as its choice shows it.
+fn coding_of(chosen: &Chosen) -> Coding {
+    match chosen.params.dtype {
+        DType::I8 => Coding::Signed,
+        _ if chosen.range.lo < 0.0 => Coding::Shifted,
+        _ => Coding::Unsigned,
     }
 }
 
@@ -207,8 +196,8 @@ pub fn flags(cache: &Cache, options: &Options) -> BTreeMap<String, (Vec<Flag>, O
     let examine = |(name, entry): (&String, &Entry)| {
         let chosen = entry.chosen.as_ref()?;
         let method = methods::find(&chosen.method)?;
-        let judge = Judge::of(chosen);
-        let of = |s: &Stats| judge.range(s, method, options);
+        let coding = coding_of(chosen);
+        let of = |s: &Stats| range_of(s, method, coding, options);
         let halves = flags::halves(&entry.stats, of);
         let stats = entry.stats.all();
         let found = flags::examine(&Subject { stats: &stats, range: chosen.range, halves });
@@ -229,35 +218,35 @@ pub fn settings(p: &Precision) -> Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::digest::Digest;
+    use crate::calib::cache::{self, Provenance};
     use crate::calib::methods::METHODS;
     use crate::calib::shards::TensorStats;
 
-    /// A report shows what every method says, whichever were asked for: the same as if all had been.
+    /// A report shows what every method says, whichever was asked for: the same as if all had been, however the tensor is
+    /// coded.
     #[test]
     fn thresholds_of_all_methods_follow_from_one() {
-        let mut stats = TensorStats::new(1);
-        (0..10).for_each(|i| stats.update(i, &[0.5, 1.0 + i as f32, 3.0, 0.0], 1));
         let options = Options { percentile: 90.0 };
-        let coding = Coding::Unsigned;
-        let of = |m: &dyn Method| range_of(&stats.all(), m, coding, &options);
-        let mut entry = Entry::new(stats.clone());
-        let range = of(METHODS[1]);
-        entry.candidates.insert(METHODS[1].name().into(), Candidate { range, error: None });
-        let method = METHODS[1].name().to_string();
-        entry.chosen = Some(Chosen { method, range, params: params(coding, range), imported: None });
-        let d = crate::base::digest::Digest::of(b"");
-        let mut cache = Cache::new(crate::calib::cache::Provenance {
-            model: d,
-            data_list: d,
-            data_content: d,
-            preprocessing: d,
-            activations: crate::calib::cache::Activations::U8,
-            samples: 10,
-        });
-        cache.tensors.insert("x".into(), entry);
-        let all = thresholds(&cache, &options, METHODS);
-        let want: Vec<(String, f32)> = METHODS.iter().map(|m| (m.name().into(), of(*m).amax())).collect();
-        assert_eq!(all["x"], want.into_iter().collect());
-        assert_eq!(thresholds(&cache, &options, &[])["x"].len(), 1);
+        let d = Digest::of(b"");
+        let (model, data_list, data_content, preprocessing) = (d, d, d, d);
+        let activations = cache::Activations::U8;
+        let provenance =
+            Provenance { model, data_list, data_content, preprocessing, activations, samples: 10 };
+        for coding in [Coding::Signed, Coding::Unsigned, Coding::Shifted] {
+            let mut stats = TensorStats::new(1);
+            let least = if coding == Coding::Unsigned { 0.0 } else { -0.75 };
+            (0..10).for_each(|i| stats.update(i, &[0.5, 1.0 + i as f32, 3.0, least], 1));
+            let of = |m: &dyn Method| range_of(&stats.all(), m, coding, &options);
+            let (asked, mut entry) = (METHODS[1], Entry::new(stats.clone()));
+            let (method, range) = (asked.name().to_string(), of(asked));
+            entry.candidates.insert(method.clone(), Candidate { range, error: None });
+            entry.chosen = Some(Chosen { method, range, params: params(coding, range), imported: None });
+            let mut cache = Cache::new(provenance);
+            cache.tensors.insert("x".into(), entry);
+            let want = METHODS.iter().map(|m| (m.name().to_string(), of(*m).amax()));
+            assert_eq!(thresholds(&cache, &options, METHODS)["x"], want.collect(), "{coding:?}");
+            assert_eq!(thresholds(&cache, &options, &[])["x"].len(), 1);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Operators that need not be computed: a Concat whose inputs are written where they stand in its output, and a Split,
 //! Slice, Reshape or the like whose outputs are read where they stand in its input.
 //!
-//! A part that is a run of bytes can be read and written by any kernel. Of a part whose rows lie apart (channels of a
-//! channels-last image) the device is asked whether it has a tactic that writes it so. None reads such rows: a Concat
+//! A part that is a run of bytes can be read and written by any kernel, where it begins as the device wants it
+//! ([`Device::reaches`]). Of a part whose rows lie apart (channels of a channels-last image) the device is asked too whether
+//! it has a tactic that writes it so. None reads such rows: a Concat
 //! must be the only reader of its parts, and a Split of channels stays a copy.
 
 use super::lower::{Draft, Lowered};

@@ -111,12 +111,12 @@ impl Apart {
 
     /// Shall so many images run apart now?
     pub fn wanted(&self, images: usize, workers: usize) -> bool {
-        self.trial.as_ref().is_none_or(|trial| images >= workers.max(2) && trial.next())
+        self.trial.as_ref().is_none_or(|trial| has_choice(images, workers) && trial.next())
     }
 
     /// A run of so many images took so long, this way.
     pub fn ran(&mut self, apart: bool, images: usize, workers: usize, time: Duration) {
-        if let Some(trial) = self.trial.as_mut().filter(|_| images >= workers.max(2)) {
+        if let Some(trial) = self.trial.as_mut().filter(|_| has_choice(images, workers)) {
             trial.ran(apart, time / images.max(1) as u32);
         }
     }
@@ -152,6 +152,11 @@ impl Apart {
             arena[to.range(images)].copy_from_slice(&self.results.bytes()[from.range(images)]);
         }
     }
+}
+
+/// Do both ways differ, and has every worker an image?
+fn has_choice(images: usize, workers: usize) -> bool {
+    images >= workers.max(2)
 }
 
 /// The bytes of an image.
