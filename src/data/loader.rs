@@ -94,7 +94,8 @@ impl Loader {
         self
     }
 
-    /// Sends as many samples to be decoded as may be in memory, as the first batch also does when it is asked for.
+    /// Sends as many samples to be decoded as may be in memory. The iterator does so before it hands out a batch; whoever
+    /// takes one by [`Loader::batch`] does it when the time is right.
     ///
     /// # Errors
     /// `IO` where no thread can be started.
@@ -120,11 +121,23 @@ impl Loader {
         Ok(())
     }
 
+    /// The next batch, and nothing is decoded beyond what was sent. None at the end, and after an error.
+    pub fn batch(&mut self) -> Option<Result<Batch>> {
+        if self.next >= self.dataset.len() {
+            return None;
+        }
+        let batch = self.next_batch();
+        if batch.is_err() {
+            self.next = self.dataset.len();
+        }
+        Some(batch)
+    }
+
     fn next_batch(&mut self) -> Result<Batch> {
+        self.begin()?;
         let (first_index, end) = (self.next, (self.next + self.batch).min(self.dataset.len()));
         let mut batch = Batch { first_index, samples: Vec::new(), skipped: Vec::new() };
         for index in first_index..end {
-            self.begin()?;
             let received = self.waiting.pop_front().and_then(|r| r.recv().ok());
             self.next += 1;
             match received.unwrap_or_else(|| Err(broken_decoder(self.dataset.name(index)))) {
@@ -177,14 +190,8 @@ impl Iterator for Loader {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.dataset.len() {
-            return None;
-        }
-        let batch = self.next_batch();
-        if batch.is_err() {
-            self.next = self.dataset.len();
-        }
-        Some(batch)
+        let batch = self.batch()?;
+        Some(batch.and_then(|batch| self.begin().map(|()| batch)))
     }
 }
 

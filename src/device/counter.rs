@@ -15,8 +15,7 @@ pub const BEGUN: usize = 2;
 
 /// An executor that counts.
 pub trait Counter {
-    /// What is counted from now on; nothing is counted yet. Runs of so many images are made ready, by one that counts for
-    /// nothing.
+    /// What is counted from now on; nothing is counted yet. Runs of so many images are made ready.
     fn watch(&mut self, what: &[Watched], images: usize) -> Result<()>;
     /// Begins to run and count as many images as there are groups in the list: image `i` in group `groups[i]`, below
     /// [`GROUPS`]. At most [`BEGUN`] batches are begun and not ended. The inputs may be written again when it returns.

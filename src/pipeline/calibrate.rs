@@ -67,8 +67,10 @@ pub fn calibrate(
         let threads = threads(job);
         let samples =
             Samples { dataset, preprocess: &data.preprocess, batch: job.calibration.batch, threads };
+        // the first are decoded while the engine is built
+        let loader = samples.begin(cache.done)?;
         let (engine, session) = reference.of(&net.graph)?;
-        let skipped = observe(engine, session, &samples, &mut cache, &path(job), monitor)?;
+        let skipped = observe(engine, session, &samples, loader, &mut cache, &path(job), monitor)?;
         for s in &skipped {
             monitor.note(&format!("calibration sample {} was left out: {}", s.name, s.why));
         }
@@ -121,7 +123,7 @@ pub fn calibrate(
         MethodName::Auto => METHODS,
     };
     ranges::candidates(&net.graph, &codings, &mut cache, &method_options, by);
-    tracing::info!("thresholds {:.2} s", start.elapsed().as_secs_f64());
+    tracing::info!("thresholds {:.3} s", start.elapsed().as_secs_f64());
     ranges::choose(&net.graph, codings, &mut cache, method, &winners);
     cache.setting = Some(setting);
     let text = cache.to_string();

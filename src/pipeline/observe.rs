@@ -30,23 +30,30 @@ pub struct Samples<'a> {
     pub threads: usize,
 }
 
-/// Runs the samples through the float engine and adds them to `cache`, from `cache.done` on; a checkpoint is written
-/// to `path` every few seconds, but near the end, and when the user stops. Returns what could not be decoded.
+impl Samples<'_> {
+    /// Begins to decode them, from the one behind `done` on.
+    pub fn begin(&self, done: u64) -> Result<Loader> {
+        let loader = Loader::new(self.dataset, self.preprocess, self.batch);
+        let mut loader = loader.starting_at(done as usize).threads(self.threads);
+        loader.begin()?;
+        Ok(loader)
+    }
+}
+
+/// Runs the samples through the float engine and adds them to `cache`, from `cache.done` on, where `loader` begins; a
+/// checkpoint is written to `path` every few seconds, but near the end, and when the user stops. Returns what could not be
+/// decoded.
 pub fn observe(
     engine: &Engine,
     session: &mut Session,
     samples: &Samples,
+    loader: Loader,
     cache: &mut Cache,
     path: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Skipped>> {
     let mut watch = Watch::new(engine, cache);
-    let mut loader = Loader::new(samples.dataset, samples.preprocess, samples.batch)
-        .starting_at(cache.done as usize)
-        .threads(samples.threads)
-        .expect_shape(feed::input_shape(session));
-    // the first images are decoded while the device makes itself ready
-    loader.begin()?;
+    let mut loader = loader.expect_shape(feed::input_shape(session));
     let readies = Instant::now();
     watch.on_device(session, samples.batch.min(samples.dataset.len().saturating_sub(cache.done as usize)))?;
     let ready = readies.elapsed();
@@ -57,7 +64,7 @@ pub fn observe(
     monitor.advance(cache.done as usize);
     let (mut waiting, mut running, mut writing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let mut waits = Instant::now();
-    for batch in loader {
+    while let Some(batch) = loader.batch() {
         let batch = batch?;
         waiting += waits.elapsed();
         let runs = Instant::now();
@@ -65,6 +72,8 @@ pub fn observe(
         if n > 0 {
             feed::fill(session, batch.samples.iter().map(|s| &s.values[..]));
             let filled = runs.elapsed();
+            // not before: copying is short, and the device may wait for it
+            loader.begin()?;
             watch.run(session, &batch.samples)?;
             tracing::debug!("{n} images: copied in {filled:.1?}, run in {:.1?}", runs.elapsed() - filled);
         }
@@ -90,10 +99,11 @@ pub fn observe(
         waits = Instant::now();
     }
     let lands = Instant::now();
-    watch.write_to(cache, session)?;
+    let counting = watch.counting();
+    watch.finish(cache, session)?;
     running += lands.elapsed();
-    let seconds = |d: Duration| format!("{:.2} s", d.as_secs_f64());
-    let (waiting, writing, counting) = (seconds(waiting), seconds(writing), watch.counting());
+    let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
+    let (waiting, writing) = (seconds(waiting), seconds(writing));
     let passes = match counting {
         Some(counting) => {
             let forward = running.saturating_sub(counting);

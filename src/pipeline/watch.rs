@@ -149,15 +149,34 @@ impl Watch {
         (!self.remote).then_some(self.counting)
     }
 
-    /// Writes the statistics into the cache.
+    /// Writes the statistics so far into the cache.
     pub fn write_to(&mut self, cache: &mut Cache, session: &mut Session) -> Result<()> {
+        self.merge(session)?;
+        let entry = |t: &Tensor| (t.name.clone(), Entry::new(t.stats.clone()));
+        cache.tensors.extend(self.tensors.par_iter().map(entry).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    /// Writes the statistics into the cache: there are no more.
+    pub fn finish(mut self, cache: &mut Cache, session: &mut Session) -> Result<()> {
+        self.merge(session)?;
+        cache.tensors.extend(self.tensors.into_iter().map(|t| (t.name, Entry::new(t.stats))));
+        Ok(())
+    }
+
+    /// Waits for the device, and adds what it has counted.
+    fn merge(&mut self, session: &mut Session) -> Result<()> {
+        let start = Instant::now();
         self.land(session, 0)?;
+        let landed = start.elapsed();
         if let Some(counter) = session.counter().filter(|_| self.remote) {
             let counts = counter.take()?;
+            let taken = start.elapsed() - landed;
             self.tensors.par_iter_mut().zip(counts).for_each(|(t, counts)| t.merge(counts));
-        }
-        for t in &self.tensors {
-            cache.tensors.insert(t.name.clone(), Entry::new(t.stats.clone()));
+            let merged = start.elapsed() - landed - taken;
+            tracing::debug!(
+                "the last batches took {landed:.1?}, reading counts {taken:.1?}, adding them {merged:.1?}"
+            );
         }
         Ok(())
     }

@@ -6,10 +6,10 @@
 The images are those of the calibration list, repeated, decoded beforehand: an array in memory. *Forward* is the median
 time of a batch by `quantize bench` of the FP32 engine, from f32 images on the host to scores on the host, times the number
 of batches: no image is read, resized or normalized in it. *Calibration* is what `quantize -v calibrate` says of itself, by
-the wall: the pass over the images, waiting for them, checkpoints, and thresholds. `ratio` is that over *forward*;
-`ratio_with_ready` has in it what making ready takes, too: the graph that counts is recorded and run once, where the forward
-pass is measured warm. The whole process, which also imports the model and builds the FP32 engine, is beside it. Kernels are
-compiled and kept by a first run. Needs a GPU, its driver, NVRTC, numpy and pillow.
+the wall: making ready (the graph that counts is recorded), the pass over the images, waiting for them, checkpoints, and
+thresholds; `ratio` is that over *forward*, which is measured warm. The whole process, which also imports the model and
+builds the FP32 engine, is beside it. Kernels are compiled and kept by a first run. Needs a GPU, its driver, NVRTC, numpy and
+pillow.
 """
 import argparse
 import json
@@ -65,12 +65,10 @@ def measure(args, batch, images):
         ready, passes, waiting, writing = map(float, SPENT.search(said).groups())
         rows.append({"ready_s": ready, "pass_s": passes, "waiting_s": waiting, "checkpoints_s": writing,
                      "thresholds_s": float(THRESHOLDS.search(said).group(1)), "process_s": wall})
-    parts = ("pass_s", "waiting_s", "checkpoints_s", "thresholds_s")
+    parts = ("ready_s", "pass_s", "waiting_s", "checkpoints_s", "thresholds_s")
     spent = lambda row: sum(row[part] for part in parts)
     best = min(rows, key=spent)
-    calibration = spent(best)
-    ratios = {"ratio": calibration / forward, "ratio_with_ready": (calibration + best["ready_s"]) / forward}
-    return {"batch": batch, "forward_s": forward, **best, **ratios, "rounds": rows}
+    return {"batch": batch, "forward_s": forward, **best, "ratio": spent(best) / forward, "rounds": rows}
 
 
 def main():

@@ -10,6 +10,7 @@
 use super::super::histogram::BINS;
 use super::{Levels, Magnitudes};
 use crate::base::wide;
+use rayon::prelude::*;
 
 /// What an empty bin of Q counts as where P is not empty.
 pub enum EmptyBins {
@@ -31,6 +32,9 @@ const ROUGHLY: f64 = 2e-5;
 
 /// Most levels there are.
 const LEVELS: usize = 256;
+
+/// The fewest candidates that are worth a thread.
+const A_THREADS: usize = 256;
 
 /// Sums side by side.
 const LANES: usize = 8;
@@ -166,7 +170,9 @@ impl Divergence {
     pub fn best(&self, levels: Levels, empty: EmptyBins, max_clipped: f64) -> (usize, f64) {
         let limit = max_clipped * self.total();
         let least_of = |all: &[(usize, f64)]| all.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
-        let rough: Vec<(usize, f64)> = (FIRST..=self.used)
+        let rough: Vec<(usize, f64)> = (FIRST..self.used + 1)
+            .into_par_iter()
+            .with_min_len(A_THREADS)
             .filter(|&i| self.tail(i) <= limit)
             .map(|i| (i, self.near(i, levels, &empty)))
             .collect();

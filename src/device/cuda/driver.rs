@@ -243,14 +243,14 @@ impl Module {
         Ok(Module { context: context.clone(), raw })
     }
 
-    /// One of its kernels, allowed to use `shared` bytes of dynamic shared memory.
+    /// One of its kernels, allowed to use `shared` bytes of dynamic shared memory, whatever it has besides.
     pub fn function(&self, name: &str, shared: u32) -> Result<Function> {
         self.context.bind()?;
         let cut = |_| Diagnostic::new(machine::INTERNAL, "a kernel's name has a zero byte");
         let c = CString::new(name).map_err(cut)?;
         // SAFETY: the module is loaded.
         let f = check(&format!("find kernel {name}"), unsafe { result::module::get_function(self.raw, c) })?;
-        if shared > 48 * 1024 {
+        if shared > 0 {
             let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: `f` came from the driver a line above.
             let set = unsafe { result::function::set_function_attribute(f, most, shared as i32) };

@@ -31,18 +31,20 @@ pub struct Touched {
 impl Touched {
     /// What this step touches.
     pub fn of(step: &Bound, images: usize) -> Touched {
-        let range = |(slot, o): (&Slot, &Operand)| {
-            // a kernel may write the room after a row
-            slot.offset..slot.offset + slot.stride * images.saturating_sub(1) + o.extent()
-        };
+        let range = |(slot, o): (&Slot, &Operand)| bytes(slot, o, images);
         Touched {
             reads: step.inputs.iter().zip(step.problem.activations()).map(range).collect(),
             writes: step.outputs.iter().zip(&step.problem.outputs).map(range).collect(),
         }
     }
 
+    /// Whoever reads these bytes, and writes none.
+    pub fn reading(bytes: Range<usize>) -> Touched {
+        Touched { reads: vec![bytes], writes: vec![] }
+    }
+
     /// Must one of two steps be done before the other begins?
-    fn clashes(&self, other: &Touched) -> bool {
+    pub fn clashes(&self, other: &Touched) -> bool {
         let meet = |a: &[Range<usize>], b: &[Range<usize>]| {
             a.iter().any(|a| b.iter().any(|b| a.start < b.end && b.start < a.end))
         };
@@ -50,6 +52,11 @@ impl Touched {
             || meet(&self.writes, &other.reads)
             || meet(&self.reads, &other.writes)
     }
+}
+
+/// Where so many images of an operand lie. A kernel may write the room after a row.
+pub fn bytes(slot: &Slot, o: &Operand, images: usize) -> Range<usize> {
+    slot.offset..slot.offset + slot.stride * images.saturating_sub(1) + o.extent()
 }
 
 /// The places of steps that are run in this order. Those of one queue follow one another; of a step that could go on where

@@ -152,6 +152,12 @@ impl Stream {
         Ok(Graph { context: self.context.clone(), raw })
     }
 
+    /// Brings a graph to the GPU, as its first run would.
+    pub fn prepare(&self, graph: &Graph) -> Result<()> {
+        // SAFETY: both are alive.
+        check("bring a graph to the GPU", unsafe { sys::cuGraphUpload(graph.raw, self.raw) }.result())
+    }
+
     /// Queues a graph.
     pub fn run(&self, graph: &Graph) -> Result<()> {
         // SAFETY: both are alive; what the graph's kernels touch outlives it, as `launch` demanded.

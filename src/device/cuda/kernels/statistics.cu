@@ -1,11 +1,12 @@
 // What calibration wants to know of an output, in one reading of it, where it lies: `View` says of what form it is.
 //
 // A block counts values of images of one group, an item (a piece of an image) after the other. Its bins are in shared
-// memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. It leaves
-// its bins in a slot; a second kernel widens the group's range to that of the widest slot, a third adds slots up. All sums
-// are of integers, and a bin of a narrower range is part of one of a wider: order leaves no trace. The host defines BINS,
-// GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS of an item; GATHERERS, the threads that add up slots, and the
-// PART of the bins that is theirs, 4 each.
+// memory, over a range that begins as the group's and doubles as it must; channels and extremes are in registers. Warps do
+// not wait for each other but where a range doubles or channels change, and a thread's next values are copied to shared
+// memory while it counts these. It leaves its bins in a slot; a second kernel widens the group's range to that of the widest
+// slot, a third adds slots up. All sums are of integers, and a bin of a narrower range is part of one of a wider: order
+// leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS of an item;
+// GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
 
 #define NOTHING ~0u
 #define INFINITE 0x7f800000u
@@ -82,16 +83,28 @@ struct Channel {
   float amax;
 };
 
+// The upper end of a range: a power of two.
+__device__ __forceinline__ float end_of(u32 range) { return __uint_as_float(range > 22 ? range - 21 << 23 : 2u << range); }
+
+__device__ __forceinline__ u32 shared_address(const void* p) {
+  u32 address;
+  asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(address) : "l"(p));
+  return address;
+}
+
 // The bins of both signs, over ranges of their own.
 struct Bins {
   alignas(16) u32 at[2][BINS];
   u32 range[2], wanted[2];
+  u32 called;  // does a warp wait for all others?
+  u32 nowhere; // zeros
 
   __device__ __forceinline__ void clear() {
     for (u32 i = 4 * threadIdx.x; i < 2 * BINS; i += 4 * THREADS) put(at[0] + i, Lanes<u32, 4>{});
   }
   __device__ __forceinline__ void begin(const Group* g) {
     if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x] = g->range[threadIdx.x];
+    if (threadIdx.x == 0) called = 0;
     __syncthreads();
   }
 
@@ -120,27 +133,42 @@ struct Bins {
     if (x != 0.f) atomicAdd(&at[below][bin_of(bits & ~NEGATIVE, below ? negative : positive)], 1u);
   }
   // The same by factors from a value to its place among the bins, which lie behind 2^23: there, floats are 1 apart.
-  __device__ __forceinline__ void place(float x, float positive, float negative) {
-    const bool below = x < 0.f;
-    const float at_least = __fmaf_rz(x, below ? -negative : positive, below ? 8388608.f + BINS : 8388608.f);
-    if (x != 0.f) atomicAdd(&at[0][__float_as_uint(at_least) - 0x4b000000u], 1u);
-  }
+  // SIGNED: there may be negative ones. Zeros are counted where nobody looks: sooner done than branched around.
+  struct Places {
+    u32 base, nowhere; // in shared memory: where the bins would begin if that of 2^23 were not the first but behind others
+    template <bool SIGNED> __device__ __forceinline__ void count(float x, const float (&factor)[2]) const {
+      const bool below = SIGNED && x < 0.f;
+      const float at = __fmaf_rz(x, below ? -factor[1] : factor[0], below ? 8388608.f + BINS : 8388608.f);
+      asm volatile("red.shared.add.u32 [%0], 1;" ::"r"(x != 0.f ? base + 4 * __float_as_uint(at) : nowhere) : "memory");
+    }
+  };
+  __device__ __forceinline__ Places places() const { return {shared_address(at[0]) - 4 * 0x4b000000u, shared_address(&nowhere)}; }
   // 2^12 over the upper end of a range, which is one of normal numbers from 33 on.
   static __device__ __forceinline__ float factor(u32 range) { return __uint_as_float(min(287 - range, 254) << 23); }
 
-  // All threads: ranges of at least these.
-  __device__ __forceinline__ void reach(u32 positive, u32 negative, bool counted) {
-    if (!__syncthreads_or(positive > range[0] || negative > range[1])) return;
-    if (positive > range[0]) atomicMax(&wanted[0], positive);
-    if (negative > range[1]) atomicMax(&wanted[1], negative);
-    __syncthreads();
-#pragma unroll
-    for (int s = 0; s < 2; s++) {
-      if (counted) widen(at[s], min(wanted[s] - range[s], 12));
+  // Does a warp wait in `meet`? Others must come, sooner or later.
+  __device__ __forceinline__ bool calls() const { return *(const volatile u32*)&called; }
+  // Whoever needs ranges wider than these waits here for all warps, which come when they see it, or when they have nothing
+  // else to do. False where nobody needed any.
+  __device__ __noinline__ bool meet(u32 positive, u32 negative) {
+    const bool wants = positive > range[0] || negative > range[1];
+    if (wants) {
+      atomicMax(&wanted[0], positive);
+      atomicMax(&wanted[1], negative);
+      *(volatile u32*)&called = 1;
     }
+    if (!__syncthreads_or(wants)) return false;
+#pragma unroll
+    for (int s = 0; s < 2; s++) widen(at[s], min(wanted[s] - range[s], 12));
     __syncthreads();
     if (threadIdx.x < 2) range[threadIdx.x] = wanted[threadIdx.x];
+    if (threadIdx.x == 0) called = 0;
     __syncthreads();
+    return true;
+  }
+  // All warps are here, and none needs wider ranges.
+  __device__ __forceinline__ void gather() {
+    while (meet(0, 0)) {}
   }
 
   // Writes the bins of the signs that this or another thread has counted.
@@ -158,6 +186,8 @@ struct Bins {
 __shared__ Bins bins;
 __shared__ i64 near_parts[4][THREADS];
 __shared__ float amax_parts[4][THREADS];
+// Values on their way, 16 bytes of a thread beside those of the next.
+extern __shared__ __align__(16) u8 fetched[];
 
 // The registers' channels of a strip, which rows of threads share, to the group.
 template <int VEC> __device__ void add_strip(const View& w, Group* g, u32 strip, Channel (&channels)[VEC]) {
@@ -237,118 +267,230 @@ struct Seen {
   }
 };
 
-// COLUMNS: channels lie side by side, and each thread has VEC of them, every so many rows; else it has every so many
-// vectors of one row, whose values are of one channel.
+// Copies a vector to shared memory, without waiting where the GPU can.
+template <class Vector> __device__ __forceinline__ void fetch(Vector* to, const float* from) {
+#if __CUDA_ARCH__ >= 800
+  if (sizeof(Vector) == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+  else asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
+#else
+  *to = *(const Vector*)from;
+#endif
+}
+// All that this thread fetches is there.
+__device__ __forceinline__ void wait_for_fetched() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// How a block takes the images of its group. COLUMNS: channels lie side by side, and each thread has VEC of them, every so
+// many rows; else it has every so many vectors of one row, whose values are of one channel.
+template <int VEC, bool COLUMNS> struct Walk {
+  static constexpr u32 UNROLL = VEC == 1 ? 8 : 4; // vectors of a step
+
+  const View& w;
+  const u32* images; // of the group
+  u32 count;
+  u32 length, apart, mine; // along rows (columns) a thread has every `apart`-th from `mine` on
+  u32 steps, chunks;       // of an image's row or strip; items
+  u32 to;                  // the end of the block's items
+  u32 jump;                // numbers from a vector of a thread's to its next
+
+  // The step that comes next, and what it is of.
+  u32 item, step;
+  u32 image, strip, channel;
+  const float* x; // the thread's first vector
+  u32 left;       // rows or columns from there on; 0: nothing is this thread's
+
+  __device__ __forceinline__ Walk(const View& view, u32 group) : w(view) {
+    const u32* starts = (const u32*)w.table;
+    images = starts + GROUPS + 1 + starts[group];
+    count = starts[group + 1] - starts[group];
+    length = COLUMNS ? w.rows : w.cols;
+    apart = COLUMNS ? THREADS / w.lanes : THREADS * VEC;
+    mine = COLUMNS ? threadIdx.x / w.lanes : threadIdx.x * VEC;
+    jump = apart * (COLUMNS ? w.pitch : 1);
+    steps = (length + apart * UNROLL - 1) / (apart * UNROLL);
+    chunks = (steps + STEPS - 1) / STEPS;
+    const Blocks all(w, group);
+    const u32 items = chunks * count * (COLUMNS ? w.strips : w.rows), blocks = all.end - all.first, number = blockIdx.x - all.first;
+    to = (u64)items * (number + 1) / blocks;
+    item = (u64)items * number / blocks;
+    if (!done()) begin_item();
+  }
+  __device__ __forceinline__ bool done() const { return item >= to; }
+  __device__ __forceinline__ void begin_item() {
+    const u32 chunk = item % chunks, rest = item / chunks;
+    step = chunk * STEPS;
+    image = images[COLUMNS ? rest % count : rest / w.rows];
+    strip = COLUMNS ? rest / count : 0;
+    const u32 row = COLUMNS ? 0 : rest % w.rows, vector = COLUMNS ? strip * w.lanes + threadIdx.x % w.lanes : 0;
+    channel = COLUMNS ? vector * VEC : row / w.rows_a_channel % max(w.channels, 1);
+    const u32 at = step * UNROLL * apart + mine;
+    const bool idle = COLUMNS && (mine >= apart || vector >= w.cols / VEC);
+    left = idle || at >= length ? 0 : length - at;
+    x = (const float*)(w.x + image * w.stride) + (COLUMNS ? (u64)at * w.pitch + vector * VEC : (u64)row * w.pitch + at);
+  }
+  __device__ __forceinline__ bool ends_item() const { return step % STEPS == STEPS - 1 || step == steps - 1; }
+  __device__ __forceinline__ void advance() {
+    if (ends_item()) {
+      item++;
+      if (!done()) begin_item();
+      return;
+    }
+    step++;
+    x += UNROLL * jump;
+    left -= min(left, UNROLL * apart);
+  }
+  // Are all vectors of this step there?
+  __device__ __forceinline__ bool whole() const { return left > (UNROLL - 1) * apart; }
+  __device__ __forceinline__ bool has(u32 u) const { return left > u * apart; }
+
+  __device__ __forceinline__ Lanes<float, VEC>* place(u32 u) const { return (Lanes<float, VEC>*)fetched + u * THREADS + threadIdx.x; }
+  __device__ __forceinline__ void begin_fetching() const {
+    if (whole()) {
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) fetch(place(u), x + u * jump);
+      return;
+    }
+#pragma unroll
+    for (u32 u = 0; u < UNROLL; u++) {
+      if (has(u)) fetch(place(u), x + u * jump);
+    }
+  }
+};
+
 template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(const View& w) {
-  constexpr u32 UNROLL = VEC == 1 ? 8 : 4;
+  typedef Walk<VEC, COLUMNS> Walk;
+  constexpr u32 UNROLL = Walk::UNROLL;
   bins.clear();
   begin();
   u32 k = 0;
   while (blockIdx.x >= Blocks(w, k).end) k++;
-  const u32 first = Blocks(w, k).first, end = Blocks(w, k).end;
-  const u32 *starts = (const u32*)w.table, *images = starts + GROUPS + 1, count = starts[k + 1] - starts[k];
   Group* g = (Group*)(w.groups + k * w.group);
-  // along rows (columns) a thread has every `apart`-th; a step is UNROLL of them
-  const u32 length = COLUMNS ? w.rows : w.cols, apart = COLUMNS ? THREADS / w.lanes : THREADS * VEC;
-  const u32 mine = COLUMNS ? threadIdx.x / w.lanes : threadIdx.x * VEC;
-  const u32 step = apart * UNROLL, chunks = (length + step * STEPS - 1) / (step * STEPS);
-  const u32 items = chunks * count * (COLUMNS ? w.strips : w.rows), blocks = end - first, number = blockIdx.x - first;
-  const u32 from = (u64)items * number / blocks, to = (u64)items * (number + 1) / blocks;
 
-  Seen all = Seen::nothing();
+  Seen all = Seen::nothing(), here = all;
   Channel channels[COLUMNS ? VEC : 1] = {};
-  u32 held = NOTHING, since = 0; // the strip that `channels` are of, and from which item on
-  bool counted = false;
-  if (from < to) bins.begin(g);
-  for (u32 item = from; item < to; item++) {
-    const u32 chunk = item % chunks, rest = item / chunks;
-    const u32 image = images[starts[k] + (COLUMNS ? rest % count : rest / w.rows)];
-    const u32 strip = COLUMNS ? rest / count : 0, row = COLUMNS ? 0 : rest % w.rows;
-    if (COLUMNS && (strip != held || item - since == MOST_NEAR / (UNROLL * STEPS))) {
-      if (held != NOTHING) add_strip(w, g, held, channels);
-      held = strip;
-      since = item;
+  Walk next(w, k);
+  const bool any = !next.done();
+  u32 held = next.strip, since = next.item; // the strip that `channels` are of, and from which item on
+  u32 positive = 0, negative = 0;           // the ranges of the bins, as this warp knows them
+  float end[2], factor[2];
+  const Bins::Places places = bins.places();
+  const auto know_ranges = [&] {
+    positive = bins.range[0], negative = bins.range[1];
+    end[0] = end_of(positive), end[1] = end_of(negative);
+    factor[0] = Bins::factor(positive), factor[1] = Bins::factor(negative);
+  };
+  if (any) {
+    next.begin_fetching();
+    bins.begin(g);
+    know_ranges();
+  }
+  while (!next.done()) {
+    const Walk now = next;
+    if (COLUMNS && (now.strip != held || now.item - since == MOST_NEAR / (UNROLL * STEPS))) {
+      bins.gather();
+      know_ranges();
+      add_strip(w, g, held, channels);
+      held = now.strip;
+      since = now.item;
     }
-    const u32 vector = strip * w.lanes + threadIdx.x % w.lanes;
-    const u32 channel = COLUMNS ? vector * VEC : row / w.rows_a_channel % max(w.channels, 1);
-    const bool idle = COLUMNS && (mine >= apart || vector >= w.cols / VEC);
-    const float* x = (const float*)(w.x + image * w.stride) + (COLUMNS ? (u64)vector * VEC : (u64)row * w.pitch);
-    Seen here = Seen::nothing();
-    for (u32 s = chunk * STEPS; s < chunk * STEPS + STEPS && s * step < length; s++) {
-      Lanes<float, VEC> v[UNROLL];
+    Lanes<float, VEC> v[UNROLL];
+    wait_for_fetched();
+#pragma unroll
+    for (u32 u = 0; u < UNROLL; u++) v[u] = *now.place(u);
+    if (!now.whole()) {
 #pragma unroll
       for (u32 u = 0; u < UNROLL; u++) {
-        const u32 at = s * step + u * apart + mine;
-        v[u] = {};
-        if (!idle && at < length) v[u] = load<VEC>(x + (COLUMNS ? (u64)at * w.pitch : (u64)at));
+        if (!now.has(u)) v[u] = {};
       }
-      // whole steps of near finite values are what nearly all are: few instructions for each
-      float most[VEC], least[VEC], sum = 0;
+    }
+    next.advance();
+    if (!next.done()) next.begin_fetching();
+
+    // whole steps of near finite values are what nearly all are: few instructions for each
+    float most[VEC], least[VEC], sum = 0;
+    Seen step = Seen::nothing();
+#pragma unroll
+    for (int j = 0; j < VEC; j++) {
+      most[j] = least[j] = v[0].v[j];
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+        most[j] = fmaxf(most[j], v[u].v[j]);
+        least[j] = fminf(least[j], v[u].v[j]);
+        sum = __fmaf_rn(v[u].v[j], 0.f, sum); // NaN unless all are finite
+      }
+      step.join({least[j], most[j], 0});
+    }
+    if (now.whole() && sum == 0.f && step.most < NEAR && step.least > -NEAR) {
 #pragma unroll
       for (int j = 0; j < VEC; j++) {
-        most[j] = least[j] = v[0].v[j];
+        Channel& c = channels[COLUMNS ? j : 0];
+        c.amax = fmaxf(c.amax, fmaxf(fabsf(most[j]), fabsf(least[j])));
 #pragma unroll
-        for (u32 u = 0; u < UNROLL; u++) {
-          most[j] = fmaxf(most[j], v[u].v[j]);
-          least[j] = fminf(least[j], v[u].v[j]);
-          sum = __fmaf_rn(v[u].v[j], 0.f, sum); // NaN unless all are finite
-        }
+        for (u32 u = 0; u < UNROLL; u++) c.near += units(v[u].v[j]);
       }
-      Seen now = Seen::nothing();
-#pragma unroll
-      for (int j = 0; j < VEC; j++) now.join({least[j], most[j], 0});
-      const bool plain = !idle && s * step + (UNROLL - 1) * apart + mine < length && sum == 0.f && now.most < NEAR && now.least > -NEAR;
-      if (plain) {
-#pragma unroll
-        for (int j = 0; j < VEC; j++) {
-          Channel& c = channels[COLUMNS ? j : 0];
-          c.amax = fmaxf(c.amax, fmaxf(fabsf(most[j]), fabsf(least[j])));
-#pragma unroll
-          for (u32 u = 0; u < UNROLL; u++) c.near += units(v[u].v[j]);
-        }
-      } else {
-        now = Seen::nothing();
-#pragma unroll
-        for (u32 u = 0; u < UNROLL; u++) {
-          if (idle || s * step + u * apart + mine >= length) continue;
-#pragma unroll
-          for (int j = 0; j < VEC; j++) {
-            float& y = v[u].v[j];
-            if (!(fabsf(y) < __uint_as_float(INFINITE))) {
-              now.odd++;
-              y = 0;
-              continue;
-            }
-            now.join({y, y, 0});
-            Channel& c = channels[COLUMNS ? j : 0];
-            c.amax = fmaxf(c.amax, fabsf(y));
-            if (fabsf(y) < NEAR) c.near += units(y);
-            else if (w.channels) add_units(w, g, channel + (COLUMNS ? j : 0), units(y) >> 32, (u32)units(y));
-          }
-        }
-      }
-      here.join(now);
-      bins.reach(here.positive(), here.negative(), counted);
-      counted = true;
-      const u32 positive = bins.range[0], negative = bins.range[1];
-      const bool normal = (positive > 32 || !(here.most > 0.f)) && (negative > 32 || !(here.least < 0.f));
-      const float p = Bins::factor(positive), n = Bins::factor(negative);
+    } else {
+      step = Seen::nothing();
 #pragma unroll
       for (u32 u = 0; u < UNROLL; u++) {
+        if (!now.has(u)) continue;
 #pragma unroll
         for (int j = 0; j < VEC; j++) {
-          if (normal) bins.place(v[u].v[j], p, n);
-          else bins.count(v[u].v[j], positive, negative);
+          float& y = v[u].v[j];
+          if (!(fabsf(y) < __uint_as_float(INFINITE))) {
+            step.odd++;
+            y = 0;
+            continue;
+          }
+          step.join({y, y, 0});
+          Channel& c = channels[COLUMNS ? j : 0];
+          c.amax = fmaxf(c.amax, fabsf(y));
+          if (fabsf(y) < NEAR) c.near += units(y);
+          else if (w.channels) add_units(w, g, now.channel + (COLUMNS ? j : 0), units(y) >> 32, (u32)units(y));
         }
       }
     }
-    here.add_to((u32*)w.seen + 2 * image);
+    here.join(step);
+    if (__any_sync(~0u, step.most >= end[0] || -step.least >= end[1] || bins.calls())) {
+      bins.meet(step.positive(), step.negative());
+      know_ranges();
+    }
+    const bool normal = (positive > 32 || !(step.most > 0.f)) && (negative > 32 || !(step.least < 0.f));
+    if (__all_sync(~0u, normal && !(step.least < 0.f))) {
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+#pragma unroll
+        for (int j = 0; j < VEC; j++) places.count<false>(v[u].v[j], factor);
+      }
+    } else if (__all_sync(~0u, normal)) {
+#pragma unroll
+      for (u32 u = 0; u < UNROLL; u++) {
+#pragma unroll
+        for (int j = 0; j < VEC; j++) places.count<true>(v[u].v[j], factor);
+      }
+    } else {
+#pragma unroll 1
+      for (u32 i = 0; i < UNROLL * VEC; i++) {
+        float x = 0;
+#pragma unroll
+        for (u32 k = 0; k < UNROLL * VEC; k++) x = k == i ? v[k / VEC].v[k % VEC] : x; // registers have no indices
+        bins.count(x, positive, negative);
+      }
+    }
+    if (!now.ends_item()) continue;
+    here.add_to((u32*)w.seen + 2 * now.image);
     all.join(here);
-    if (!COLUMNS && w.channels) add_channel(w, g, channel, channels[0]);
+    here = Seen::nothing();
+    if (!COLUMNS && w.channels) add_channel(w, g, now.channel, channels[0]);
     else if (!COLUMNS) channels[0] = {};
   }
-  if (COLUMNS && held != NOTHING) add_strip(w, g, held, channels);
-  if (from < to) all.add_to(g);
+  if (any) {
+    bins.gather();
+    if (COLUMNS) add_strip(w, g, held, channels);
+    all.add_to(g);
+  }
   bins.leave((u32*)w.ranges + 2 * blockIdx.x, (u32*)w.slots + 2 * (u64)blockIdx.x * BINS, all.most > 0.f, all.least < 0.f);
 }
 
@@ -375,7 +517,7 @@ extern "C" __global__ void __launch_bounds__(GATHERERS) settle(const View w) {
   __syncthreads();
   if (range == before) return;
   const u32 fold = min(range - before, 12);
-  u64* sums = (u64*)bins.at;
+  __shared__ u64 sums[BINS];
   for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) sums[i] = 0;
   __syncthreads();
   for (u32 i = threadIdx.x; i < BINS; i += GATHERERS) {
@@ -426,10 +568,11 @@ extern "C" __global__ void __launch_bounds__(GATHERERS) gather(const View w) {
   } else {
 #pragma unroll 8
     for (u32 b = blocks.first + team; b < blocks.end; b += TEAMS) {
-      Lanes<u32, 4> more = {};
-      if (ranges[2 * b]) more = load<4>(slots + 2 * (u64)b * BINS + mine);
+      // read even where nothing was left, so that many are on their way at once
+      const Lanes<u32, 4> more = load<4>(slots + 2 * (u64)b * BINS + mine);
+      const u32 mask = ranges[2 * b] ? ~0u : 0;
 #pragma unroll
-      for (int j = 0; j < 4; j++) own.v[j] += more.v[j];
+      for (int j = 0; j < 4; j++) own.v[j] += more.v[j] & mask;
     }
   }
   __shared__ Lanes<u32, 4> teams[TEAMS][LANES];

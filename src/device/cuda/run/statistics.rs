@@ -1,5 +1,5 @@
-//! Counting on the GPU: a kernel behind each step that writes something watched, in the graph of a run. What it counts stays
-//! on the GPU until somebody asks.
+//! Counting on the GPU: kernels for each step that writes something watched, in the graph of a run, beside the steps that
+//! follow: counting waits for memory where those compute. What is counted stays on the GPU until somebody asks.
 
 mod form;
 
@@ -9,6 +9,7 @@ use crate::base::{Diagnostic, Result};
 use crate::device::counter::{BEGUN, BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
 use crate::device::cuda::compiler::{self, Source};
 use crate::device::cuda::driver::{Context, Function, Module, Shape, Stream};
+use crate::device::cuda::lanes::{self, Touched};
 use crate::device::cuda::probe::Arch;
 use crate::device::cuda::step::place;
 use crate::device::cuda::text::Text;
@@ -17,16 +18,20 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Threads of a block, and blocks on a multiprocessor at once.
+/// Threads of a block, blocks that a multiprocessor has room for, and those that it gets: more are no faster, and what is
+/// computed beside them wants room, too.
 const THREADS: usize = 256;
 const BLOCKS: usize = 3;
+const BLOCKS_BESIDE: usize = 2;
 /// Steps of an item, the piece of an image that a block takes at a time.
 const STEPS: usize = 4;
+/// Bytes of each thread's values that are on their way to shared memory: those of a step.
+const FETCHED: usize = 64;
 /// The most vectors of columns that the threads of a block share.
 const MOST_LANES: usize = 32;
 /// Threads that add up slots, and the bins that are theirs.
 const GATHERERS: usize = 512;
-const PART: usize = 512;
+const PART: usize = 128;
 /// Words of a group before its bins, and up to its channels.
 const HEAD: usize = 3;
 const CHANNELS: usize = HEAD + 2 * BINS;
@@ -61,6 +66,7 @@ pub struct Statistics {
     /// Where each group's images begin in the list of images, the list, and for everything watched what was seen of each.
     lists: Memory,
     inputs: Staging,
+    beside: Beside,
     /// Batches in turns: the first of those that were begun, and how many there are.
     turns: [Turn; BEGUN],
     first: usize,
@@ -103,6 +109,20 @@ impl Drop for Staging {
     /// Nothing is given back that is still copied.
     fn drop(&mut self) {
         let _ = self.up.wait();
+    }
+}
+
+/// The queue of what counts, and for each thing watched when it has been written, and when it was counted.
+struct Beside {
+    stream: Stream,
+    written: Vec<Event>,
+    counted: Vec<Event>,
+}
+
+impl Beside {
+    fn new(context: &Arc<Context>, watched: usize) -> Result<Self> {
+        let events = || (0..watched).map(|_| Event::new(context)).collect::<Result<_>>();
+        Ok(Beside { stream: Stream::new(context)?, written: events()?, counted: events()? })
     }
 }
 
@@ -183,7 +203,8 @@ impl Statistics {
         inputs: impl Iterator<Item = usize>,
     ) -> Result<Self> {
         let module = Module::load(context, &code(context.gpu.arch)?)?;
-        let kernels = KERNELS.iter().map(|k| module.function(k, 0)).collect::<Result<_>>()?;
+        let kernels =
+            (0..KERNELS.len()).map(|k| module.function(KERNELS[k], shared(k))).collect::<Result<_>>()?;
         let mut words = 0;
         let mut keep = |w: &Watched| {
             let (form, at) = (Form::of(w), words);
@@ -205,6 +226,7 @@ impl Statistics {
             groups: Memory::zeroed(context, size_of::<u64>() * words)?,
             lists: Memory::zeroed(context, lists)?,
             inputs: Staging::new(context, inputs)?,
+            beside: Beside::new(context, watched.len())?,
             turns: [turn()?, turn()?],
             first: 0,
             begun: 0,
@@ -237,23 +259,29 @@ impl Statistics {
         size_of::<u32>() * (GROUPS + 1 + self.max_batch)
     }
 
-    /// Queues the kernels for whatever is watched of this tensor.
-    fn queue(&self, stream: &Stream, context: &Context, port: Port, at: Place, images: usize) -> Result<()> {
-        let of_port = |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
-        for (i, kept) in self.watched.iter().enumerate().filter(of_port) {
-            let (kernel, view) = self.view(context, i, kept, at, images);
-            let [groups, signs, parts] = [GROUPS, 2, BINS / PART].map(|n| n as u32);
-            let launches = [
-                (kernel, [view.blocks, 1, 1], THREADS),
-                (SETTLE, [groups, signs, 1], GATHERERS),
-                (GATHER, [groups, signs, parts], GATHERERS),
-            ];
-            for (kernel, grid, block) in launches {
-                let shape = Shape { grid, block: block as u32, shared: 0, cluster: 1, chained: true };
-                let mut args = Args::default().with(view);
-                // SAFETY: all kernels take a view, whose addresses are those of memory that lives as long as the stream.
-                unsafe { stream.launch(self.kernels[kernel], &shape, &mut args.pointers()) }?;
-            }
+    /// What is watched of this tensor, with its place in the list.
+    fn of(&self, port: Port) -> impl Iterator<Item = (usize, &Kept)> {
+        let matches =
+            move |(_, k): &(usize, &Kept)| k.watched.port == port && k.watched.operand.shape.numel() > 0;
+        self.watched.iter().enumerate().filter(matches)
+    }
+
+    /// Queues the kernels for something watched that lies here.
+    fn queue(&self, context: &Context, (i, kept): (usize, &Kept), at: Place, images: usize) -> Result<()> {
+        let (kernel, view) = self.view(context, i, kept, at, images);
+        let [groups, signs, parts] = [GROUPS, 2, BINS / PART].map(|n| n as u32);
+        let launches = [
+            (kernel, [view.blocks, 1, 1], THREADS),
+            (SETTLE, [groups, signs, 1], GATHERERS),
+            (GATHER, [groups, signs, parts], GATHERERS),
+        ];
+        for (kernel, grid, block) in launches {
+            // the first waits for the step that wrote, too, which is on another queue
+            let (block, shared, chained) = (block as u32, shared(kernel), kernel >= SETTLE);
+            let shape = Shape { grid, block, shared, cluster: 1, chained };
+            let mut args = Args::default().with(view);
+            // SAFETY: all kernels take a view, whose addresses are those of memory that lives as long as the stream.
+            unsafe { self.beside.stream.launch(self.kernels[kernel], &shape, &mut args.pointers()) }?;
         }
         Ok(())
     }
@@ -307,9 +335,14 @@ impl Statistics {
     }
 }
 
+/// Dynamic shared memory of a kernel.
+fn shared(kernel: usize) -> u32 {
+    if kernel < SETTLE { (FETCHED * THREADS) as u32 } else { 0 }
+}
+
 /// Most blocks that count at once, but for one for each image.
 fn most_blocks(context: &Context) -> usize {
-    BLOCKS * context.gpu.multiprocessors
+    BLOCKS_BESIDE * context.gpu.multiprocessors
 }
 
 /// The number of a key of the kernel's, in the order of numbers; `nothing` where there is none.
@@ -338,11 +371,7 @@ impl Run {
         self.stage(&s.inputs, images)?;
         // SAFETY: both live as long as the stream, and nobody writes the turn's lists before it is done.
         unsafe { self.stream.upload(&s.turns[turn].lists, &s.lists, 0) }?;
-        if !s.graphs.contains_key(&images) {
-            self.load_functions(0..self.ours, images)?;
-            let graph = self.stream.capture(|| self.queue_counted(s, images))?;
-            s.graphs.insert(images, graph);
-        }
+        self.record_counted(s, images)?;
         if let Some(graph) = s.graphs.get(&images) {
             self.stream.run(graph)?;
         }
@@ -356,6 +385,17 @@ impl Run {
         groups.iter().for_each(|&g| s.images[g] += 1);
         s.begun += 1;
         s.inputs.arrived.wait()
+    }
+
+    /// Makes the graph of a run of so many images, where there is none.
+    fn record_counted(&mut self, s: &mut Statistics, images: usize) -> Result<()> {
+        if !s.graphs.contains_key(&images) {
+            self.load_functions(0..self.ours, images)?;
+            let graph = self.stream.capture(|| self.queue_counted(s, images))?;
+            self.stream.prepare(&graph)?;
+            s.graphs.insert(images, graph);
+        }
+        Ok(())
     }
 
     /// Queues the way of the inputs into the arena, beside what is computed until they are there.
@@ -374,20 +414,38 @@ impl Run {
         self.stream.mark(&to.free)
     }
 
-    /// Queues all steps, and behind each what counts its outputs.
+    /// Queues all steps, and beside them what counts their outputs: before a step that writes where something is still
+    /// counted, that is waited for.
     fn queue_counted(&self, s: &Statistics, images: usize) -> Result<()> {
-        let count =
-            |port, slot: &Slot| s.queue(&self.stream, &self.context, port, place(&self.arena, slot), images);
+        let mut counted: Vec<(usize, Touched)> = Vec::new();
+        let count = |counted: &mut Vec<_>, port, slot: &Slot| -> Result<()> {
+            for (i, kept) in s.of(port) {
+                self.stream.mark(&s.beside.written[i])?;
+                s.beside.stream.wait_for(&s.beside.written[i])?;
+                s.queue(&self.context, (i, kept), place(&self.arena, slot), images)?;
+                s.beside.stream.mark(&s.beside.counted[i])?;
+                counted.push((i, Touched::reading(lanes::bytes(slot, &kept.watched.operand, images))));
+            }
+            Ok(())
+        };
         for (i, port) in self.inputs.iter().enumerate() {
-            count(Port::Input(i), &port.slot)?;
+            count(&mut counted, Port::Input(i), &port.slot)?;
         }
         for (i, step) in self.steps[..self.ours].iter().enumerate() {
-            self.queue(step, images)?;
+            let touched = Touched::of(&step.bound, images);
+            // views write nothing
+            let clashes = |(_, c): &(usize, Touched)| step.family.is_some() && touched.clashes(c);
+            let last = counted.iter().rposition(clashes);
+            // whatever was counted before is done then, too
+            if let Some((w, _)) = last.and_then(|last| counted.drain(..=last).next_back()) {
+                self.stream.wait_for(&s.beside.counted[w])?;
+            }
+            self.queue_on(&self.stream, step, images, last.is_none())?;
             for (o, slot) in step.bound.outputs.iter().enumerate() {
-                count(Port::Output(i, o), slot)?;
+                count(&mut counted, Port::Output(i, o), slot)?;
             }
         }
-        Ok(())
+        counted.last().map_or(Ok(()), |&(w, _)| self.stream.wait_for(&s.beside.counted[w]))
     }
 }
 
@@ -404,10 +462,10 @@ impl Counter for Run {
         self.context.bind()?;
         self.stream.wait()?; // what was watched before may still be counted
         let inputs = self.inputs.iter().map(|p| p.host.len());
-        self.statistics = Some(Statistics::new(&self.context, what, self.max_batch, inputs)?);
-        self.begin(&vec![0; images.clamp(1, self.max_batch)])?;
-        self.end()?;
-        self.statistics.as_mut().map_or(Ok(()), Statistics::clear)
+        let mut statistics = Statistics::new(&self.context, what, self.max_batch, inputs)?;
+        self.record_counted(&mut statistics, images.clamp(1, self.max_batch))?;
+        self.statistics = Some(statistics);
+        self.stream.wait()
     }
 
     fn begin(&mut self, groups: &[usize]) -> Result<()> {
