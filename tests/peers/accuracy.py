@@ -169,11 +169,12 @@ def run(rows, arguments, ours):
     return [results[r] for r in rows]
 
 
-def joined(earlier, about, rows):
-    """The rows of an earlier run of as many images, with those of this one in their places."""
-    if earlier["evaluation_images"] != about["evaluation_images"]:
-        sys.exit(f"the rows to join are of {earlier['evaluation_images']} images, not of {about['evaluation_images']}")
-    kept, rows = earlier["rows"], [r for r in rows if "failed" not in r]
+def joined(earlier, rows):
+    """The rows of an earlier run, but those of a model that is judged on other images now, with those of this one in their
+    places."""
+    rows = [r for r in rows if "failed" not in r]
+    images = {r["model"]: r["n"] for r in rows}
+    kept = [r for r in earlier["rows"] if images.get(r["model"], r["n"]) == r["n"]]
     order = [("quantize", m) for m in METHODS] + [("onnxruntime", v) for v in ORT_VARIANTS] + [("nncf", p) for p in NNCF_PRESETS]
     place = lambda r: (r["model"], r["engine"], r["variant"])
     every = {place(r): r for r in kept} | {place(r): r for r in rows}
@@ -195,6 +196,7 @@ def main():
     parser.add_argument("--methods", type=names, default=METHODS, help=f"of ours (default: {','.join(METHODS)}; '' for none)")
     parser.add_argument("--variants", type=names, help="of the peers (default: all)")
     parser.add_argument("--join", action="store_true", help="keep the rows of an earlier run that this one does not measure")
+    parser.add_argument("--note", help="a sentence on this run's rows, for the page")
     parser.add_argument("--work", type=Path, default=ROOT / "target/accuracy", help="folder of what is finished")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/cpu/accuracy.md", help="the page; .json beside it")
     arguments = parser.parse_args()
@@ -211,7 +213,11 @@ def main():
     rows = run(plan(arguments), arguments, ours)
     known = arguments.out.with_suffix(".json")
     if arguments.join and known.is_file():
-        rows = joined(json.loads(known.read_text()), about, rows)
+        earlier = json.loads(known.read_text())
+        rows = joined(earlier, rows)
+        about["notes"] = earlier.get("notes", [])
+    if arguments.note:
+        about["notes"] = [*about.get("notes", []), arguments.note]
     pages.write(arguments.out, {**about, "rows": rows}, accuracy_page.page(about, rows))
 
 

@@ -90,7 +90,7 @@ def page(about, rows):
         f"ORT: `quantize_static`, QDQ, weights per channel, after `quant_pre_process`; U8 activations have zero points, "
         f"S8 are symmetric. NNCF: `quantize` for OpenVINO; "
         f"`default` and `mixed` are its presets. Ours: `configs/`, u8 activations where a row does not say s8.\n\n"
-        f"Made by `tests/peers/accuracy.py`.\n")
+        f"Made by `tests/peers/accuracy.py`.\n" + "".join(f"\n- {note}" for note in about.get("notes", [])) + "\n")
     parts = [intro, summary(groups), types(groups), "## Every row\n", *(detail(m, g) for m, g in groups.items())]
     if failed:
         parts.append("## Failed\n\n" + "\n".join(failed) + "\n")

@@ -146,8 +146,8 @@ struct Bins {
   // 2^12 over the upper end of a range, which is one of normal numbers from 33 on.
   static __device__ __forceinline__ float factor(u32 range) { return __uint_as_float(min(287 - range, 254) << 23); }
 
-  // Does a warp wait in `meet`? Others must come, sooner or later.
-  __device__ __forceinline__ bool calls() const { return *(const volatile u32*)&called; }
+  // Does a warp wait in `meet`? Others must come, sooner or later. A lane of each asks.
+  __device__ __forceinline__ bool calls() { return threadIdx.x % 32 == 0 && atomicOr(&called, 0); }
   // Whoever needs ranges wider than these waits here for all warps, which come when they see it, or when they have nothing
   // else to do. False where nobody needed any.
   __device__ __noinline__ bool meet(u32 positive, u32 negative) {
@@ -155,7 +155,7 @@ struct Bins {
     if (wants) {
       atomicMax(&wanted[0], positive);
       atomicMax(&wanted[1], negative);
-      *(volatile u32*)&called = 1;
+      atomicOr(&called, 1);
     }
     if (!__syncthreads_or(wants)) return false;
 #pragma unroll
