@@ -27,6 +27,11 @@ def best(rows, key, sign):
     return max(rows, key=lambda r: sign * r[key])
 
 
+def place(lead):
+    """Where `auto` is, by what it is better by."""
+    return "ahead" if lead > 0 else "level" if lead == 0 else "behind"
+
+
 def summary(groups):
     """`auto` beside the best peer of each model, chosen number by number."""
     lines = []
@@ -36,11 +41,10 @@ def summary(groups):
         if auto is None or not peers:
             continue
         a, k = best(peers, "agreement", 1), best(peers, "kl", -1)
-        ahead = [auto["agreement"] >= a["agreement"], auto["kl"] <= k["kl"]]
-        verdict = {(True, True): "both", (True, False): "agreement", (False, True): "KL"}.get(tuple(ahead), "no")
+        verdict = f"{place(auto['agreement'] - a['agreement'])}, {place(k['kl'] - auto['kl'])}"
         lines.append([f"{model} ({auto['n']:,})", drop(auto), f"{auto['agreement']:.2f}",
                       f"{a['agreement']:.2f} ({label(a)})", f"{auto['kl']:.5f}", f"{k['kl']:.5f} ({label(k)})", verdict])
-    head = ["model (images)", "auto: drop, points", "agreement, %", "best peer's", "mean KL", "best peer's", "ahead in"]
+    head = ["model (images)", "auto: drop, points", "agreement, %", "best peer's", "mean KL", "best peer's", "agreement, KL"]
     return "## `auto` beside the best peer\n\n" + table(head, lines) if lines else ""
 
 
@@ -83,7 +87,7 @@ def page(about, rows):
     intro = (
         f"# Accuracy in INT8, beside ONNX Runtime and NNCF\n\n{pages.in_words(about)}\n\n"
         f"All calibrated on the first {about['calibration_images']} images of each calibration list and judged on "
-        f"{'all' if count == 'all' else f'the first {count:,}'} images of the evaluation list. *Drop* is FP32's top-1 "
+        f"{'all' if count == 'all' else f'the first {count:,}'} images of the evaluation list, as many as stand beside a model. *Drop* is FP32's top-1 "
         f"less INT8's, with its paired 95 % interval (negative: INT8 is better); *agreement* is the share of images that "
         f"get FP32's class; *mean KL* is that of the class probabilities. Each is compared with FP32 under its own decoder "
         f"of JPEG.\n\n"
