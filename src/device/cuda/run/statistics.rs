@@ -2,18 +2,20 @@
 //! follow: counting waits for memory where those compute. What is counted stays on the GPU until somebody asks.
 
 mod form;
+mod queues;
 
 use super::{Args, Event, Graph, Memory, Pinned, Place, Run, Slot};
 use crate::base::codes::machine;
 use crate::base::{Diagnostic, Result};
 use crate::device::counter::{BEGUN, BINS, Counter, Counts, GROUPS, Port, Seen, Watched};
 use crate::device::cuda::compiler::{self, Source};
-use crate::device::cuda::driver::{Context, Function, Module, Shape, Stream};
+use crate::device::cuda::driver::{Context, Function, Module, Shape};
 use crate::device::cuda::lanes::{self, Touched};
 use crate::device::cuda::probe::Arch;
 use crate::device::cuda::step::place;
 use crate::device::cuda::text::Text;
 use form::Form;
+use queues::{Beside, Staging};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -86,44 +88,6 @@ struct Turn {
     seen: Pinned,
     images: usize,
     done: Event,
-}
-
-/// Where inputs wait on the GPU while the batch before theirs is still computed.
-struct Staging {
-    up: Stream,
-    places: Vec<Memory>,
-    arrived: Event,
-    /// They were copied into the arena.
-    free: Event,
-}
-
-impl Staging {
-    fn new(context: &Arc<Context>, bytes: impl Iterator<Item = usize>) -> Result<Self> {
-        let places = bytes.map(|bytes| Memory::zeroed(context, bytes)).collect::<Result<_>>()?;
-        let (arrived, free) = (Event::new(context)?, Event::new(context)?);
-        Ok(Staging { up: Stream::new(context)?, places, arrived, free })
-    }
-}
-
-impl Drop for Staging {
-    /// Nothing is given back that is still copied.
-    fn drop(&mut self) {
-        let _ = self.up.wait();
-    }
-}
-
-/// The queue of what counts, and for each thing watched when it has been written, and when it was counted.
-struct Beside {
-    stream: Stream,
-    written: Vec<Event>,
-    counted: Vec<Event>,
-}
-
-impl Beside {
-    fn new(context: &Arc<Context>, watched: usize) -> Result<Self> {
-        let events = || (0..watched).map(|_| Event::new(context)).collect::<Result<_>>();
-        Ok(Beside { stream: Stream::new(context)?, written: events()?, counted: events()? })
-    }
 }
 
 /// Something watched: how it lies, and where its groups are.
