@@ -34,7 +34,7 @@ const ROUGHLY: f64 = 2e-5;
 const LEVELS: usize = 256;
 
 /// The fewest candidates that are worth a thread.
-const A_THREADS: usize = 256;
+const PER_THREAD: usize = 256;
 
 /// Sums side by side.
 const LANES: usize = 8;
@@ -172,7 +172,7 @@ impl Divergence {
         let least_of = |all: &[(usize, f64)]| all.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
         let rough: Vec<(usize, f64)> = (FIRST..self.used + 1)
             .into_par_iter()
-            .with_min_len(A_THREADS)
+            .with_min_len(PER_THREAD)
             .filter(|&i| self.tail(i) <= limit)
             .map(|i| (i, self.near(i, levels, &empty)))
             .collect();

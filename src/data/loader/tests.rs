@@ -49,6 +49,25 @@ fn a_failure_ends_the_batches() {
 }
 
 #[test]
+fn batches_taken_by_hand_are_the_iterators() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = Dataset::open(&folder(dir.path(), true)).unwrap();
+    let loader = || Loader::new(&dataset, &Preprocess::default(), 3).threads(1);
+    let names = |b: Batch| b.samples.into_iter().map(|s| s.name).collect::<Vec<_>>();
+    let all: Vec<_> = loader().map(|b| names(b.unwrap())).collect();
+    let mut by_hand = loader();
+    for expected in all {
+        let batch = by_hand.batch().unwrap().unwrap();
+        let (taken, sent) = (batch.samples.len() + batch.skipped.len(), by_hand.sent);
+        assert_eq!(names(batch), expected);
+        by_hand.begin().unwrap();
+        // none was sent for those that were taken, before that
+        assert_eq!(by_hand.sent, (sent + taken).min(dataset.len()));
+    }
+    assert!(by_hand.batch().is_none());
+}
+
+#[test]
 fn all_samples_have_one_shape() {
     let dir = tempfile::tempdir().unwrap();
     let dataset = Dataset::open(&folder(dir.path(), false)).unwrap();

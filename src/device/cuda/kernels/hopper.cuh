@@ -5,11 +5,6 @@
 // A CUtensorMap, passed by value as a __grid_constant__ parameter.
 struct __align__(64) TensorMap { u64 opaque[16]; };
 
-__device__ __forceinline__ u32 shared_address(const void* p) {
-  u32 a;
-  asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(a) : "l"(p));
-  return a;
-}
 __device__ __forceinline__ constexpr u32 round_up(u32 n, u32 to) { return (n + to - 1) / to * to; }
 __device__ __forceinline__ u32 permute(u32 a, u32 b, u32 selector) {
   u32 r;

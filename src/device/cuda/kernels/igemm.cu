@@ -15,12 +15,6 @@
 #define B_BYTES (TILE_N * STEP)
 #define PIXEL_BYTES (X_PITCH * (int)sizeof(X_T))
 
-__device__ __forceinline__ u32 shared_address(const void* p) {
-  u32 a;
-  asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(a) : "l"(p));
-  return a;
-}
-
 // Where chunk `c` of row `row` lies in a stage. The exchange lets eight rows be read at once without conflicts.
 __device__ __forceinline__ u32 chunk_place(u32 row, u32 c) { return row * STEP + ((c ^ (row >> 1 & 3)) << 4); }
 

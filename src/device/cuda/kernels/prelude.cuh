@@ -39,6 +39,13 @@ __device__ __forceinline__ void begin() {
 // The number of this thread among all threads of the grid, whose blocks lie along x.
 __device__ __forceinline__ u32 thread_number() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
+// Where something lies in shared memory, as instructions for that want it.
+__device__ __forceinline__ u32 shared_address(const void* p) {
+  u32 a;
+  asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(a) : "l"(p));
+  return a;
+}
+
 // sat(rint(t) + zero_point) for a type that holds [least, most]; NaN becomes the zero point.
 __device__ __forceinline__ int saturate(float t, int least, int most, int zero_point) {
   const int q = __float2int_rn(t); // to the nearest, half to even, saturating; NaN to 0

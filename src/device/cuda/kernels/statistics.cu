@@ -5,10 +5,9 @@
 // not wait for each other but where a range doubles or channels change, and a thread's next values are copied to shared
 // memory while it counts these. It leaves its bins in a slot; a second kernel widens the group's range to that of the widest
 // slot, a third adds slots up. All sums are of integers, and a bin of a narrower range is part of one of a wider: order
-// leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS of an item;
-// GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
+// leaves no trace. The host defines BINS, GROUPS, THREADS of a block, BLOCKS of a multiprocessor, STEPS of an item, the bytes
+// that a thread has FETCHED; GATHERERS, the threads that add up slots, and the PART of the bins that is theirs, 4 each.
 
-#define NOTHING ~0u
 #define INFINITE 0x7f800000u
 #define NEGATIVE 0x80000000u
 
@@ -86,12 +85,6 @@ struct Channel {
 // The upper end of a range: a power of two.
 __device__ __forceinline__ float end_of(u32 range) { return __uint_as_float(range > 22 ? range - 21 << 23 : 2u << range); }
 
-__device__ __forceinline__ u32 shared_address(const void* p) {
-  u32 address;
-  asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(address) : "l"(p));
-  return address;
-}
-
 // The bins of both signs, over ranges of their own.
 struct Bins {
   alignas(16) u32 at[2][BINS];
@@ -167,7 +160,7 @@ struct Bins {
     return true;
   }
   // All warps are here, and none needs wider ranges.
-  __device__ __forceinline__ void gather() {
+  __device__ __forceinline__ void meet_all() {
     while (meet(0, 0)) {}
   }
 
@@ -287,6 +280,7 @@ __device__ __forceinline__ void wait_for_fetched() {
 // many rows; else it has every so many vectors of one row, whose values are of one channel.
 template <int VEC, bool COLUMNS> struct Walk {
   static constexpr u32 UNROLL = VEC == 1 ? 8 : 4; // vectors of a step
+  static_assert(UNROLL * VEC * sizeof(float) <= FETCHED, "a step does not fit");
 
   const View& w;
   const u32* images; // of the group
@@ -390,7 +384,7 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
   while (!next.done()) {
     const Walk now = next;
     if (COLUMNS && (now.strip != held || now.item - since == MOST_NEAR / (UNROLL * STEPS))) {
-      bins.gather();
+      bins.meet_all();
       know_ranges();
       add_strip(w, g, held, channels);
       held = now.strip;
@@ -487,7 +481,7 @@ template <int VEC, bool COLUMNS> __device__ __forceinline__ void statistics(cons
     else if (!COLUMNS) channels[0] = {};
   }
   if (any) {
-    bins.gather();
+    bins.meet_all();
     if (COLUMNS) add_strip(w, g, held, channels);
     all.add_to(g);
   }

@@ -53,7 +53,8 @@ pub fn code(arch: Arch) -> Result<Arc<Vec<u8>>> {
 fn source() -> Source {
     let text = Text::default().raw(include_str!("../kernels/lanes.cuh"));
     let text = text.defines(&[("BINS", BINS), ("GROUPS", GROUPS), ("THREADS", THREADS), ("BLOCKS", BLOCKS)]);
-    let text = text.defines(&[("STEPS", STEPS), ("GATHERERS", GATHERERS), ("PART", PART)]);
+    let text =
+        text.defines(&[("STEPS", STEPS), ("FETCHED", FETCHED), ("GATHERERS", GATHERERS), ("PART", PART)]);
     text.raw(include_str!("../kernels/statistics.cu")).source()
 }
 
